@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See cpu.h. A flag counts when the CPU and the operating system allow it: on x86 the registers must be enabled in XCR0.
+ */
+#include "kernels/cpu.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static const char *const names[NW_ISA_COUNT] = {"ref", "avx2", "avx512vnni"};
+
+const char *nw_isa_name(nw_isa isa)
+{
+    return isa < NW_ISA_COUNT ? names[isa] : NULL;
+}
+
+#if defined(__x86_64__)
+
+typedef struct cpuid_registers {
+    uint32_t eax, ebx, ecx, edx;
+} cpuid_registers;
+
+static cpuid_registers cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    cpuid_registers r = {0, 0, 0, 0};
+    __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
+    return r;
+}
+
+static bool bits_set(uint32_t value, uint32_t mask)
+{
+    return (value & mask) == mask;
+}
+
+static uint64_t enabled_registers(void)
+{
+    if (!(cpuid(1, 0).ecx & bit_OSXSAVE))
+        return 0;
+    uint32_t low;
+    uint32_t high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return ((uint64_t)high << 32) | low;
+}
+
+static bool has_avx2(void)
+{
+    return bits_set((uint32_t)enabled_registers(), 0x6) && (cpuid(7, 0).ebx & bit_AVX2);
+}
+
+static bool has_avx512vnni(void)
+{
+    const cpuid_registers leaf7 = cpuid(7, 0);
+    const uint32_t wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    return has_avx2() && bits_set((uint32_t)enabled_registers(), 0xe6) && bits_set(leaf7.ebx, wanted) &&
+           (leaf7.ecx & bit_AVX512VNNI);
+}
+
+bool nw_isa_available(nw_isa isa)
+{
+    switch (isa) {
+    case NW_ISA_REF:
+        return true;
+    case NW_ISA_AVX2:
+        return has_avx2();
+    case NW_ISA_AVX512VNNI:
+        return has_avx512vnni();
+    default:
+        return false;
+    }
+}
+
+void nw_cpu_brand(char brand[64])
+{
+    memset(brand, 0, 64);
+    if (cpuid(0x80000000u, 0).eax < 0x80000004u) {
+        memcpy(brand, "unknown", 8);
+        return;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        const cpuid_registers r = cpuid(0x80000002u + i, 0);
+        memcpy(brand + 16 * i, &r, sizeof(r));
+    }
+    for (size_t n = strlen(brand); n && brand[n - 1] == ' '; n--)
+        brand[n - 1] = '\0';
+}
+
+#else
+
+bool nw_isa_available(nw_isa isa)
+{
+    return isa == NW_ISA_REF;
+}
+
+void nw_cpu_brand(char brand[64])
+{
+    memset(brand, 0, 64);
+    memcpy(brand, "unknown", 8);
+}
+
+#endif
+
+nw_isa nw_isa_best(void)
+{
+    for (int isa = NW_ISA_COUNT - 1; isa > 0; isa--)
+        if (nw_isa_available((nw_isa)isa))
+            return (nw_isa)isa;
+    return NW_ISA_REF;
+}
+
+nw_status nw_isa_choose(nw_isa *isa, const char *name, nw_error *error)
+{
+    if (!name || !*name) {
+        *isa = nw_isa_best();
+        return NW_OK;
+    }
+    for (int i = 0; i < NW_ISA_COUNT; i++) {
+        if (strcmp(name, names[i]) != 0)
+            continue;
+        if (!nw_isa_available((nw_isa)i))
+            return nw_fail(error, NW_ERROR_USAGE, "NARROW_ISA=%s: this CPU cannot run it; see `narrow cpu`", name);
+        *isa = (nw_isa)i;
+        return NW_OK;
+    }
+    return nw_fail(error, NW_ERROR_USAGE, "NARROW_ISA=%s: unknown; the names are ref, avx2, avx512vnni", name);
+}

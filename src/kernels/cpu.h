@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which kernel families this CPU and operating system allow, and the choice of one by name.
+ *
+ *     nw_isa isa;
+ *     NW_TRY(nw_isa_choose(&isa, getenv("NARROW_ISA"), error));
+ */
+#ifndef NARROW_KERNELS_CPU_H
+#define NARROW_KERNELS_CPU_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/** Kernel families in the order of preference: a later one that is available wins. */
+typedef enum nw_isa {
+    NW_ISA_REF = 0,    /* plain C, any CPU */
+    NW_ISA_AVX2,       /* AVX2 and FMA-free binary32 */
+    NW_ISA_AVX512VNNI, /* AVX-512 F, BW, DQ, VL, VNNI */
+    NW_ISA_COUNT
+} nw_isa;
+
+/** "ref", "avx2", "avx512vnni"; NULL past the end. */
+const char *nw_isa_name(nw_isa isa);
+
+/** True if the CPU has the instructions, the operating system saves the registers and the family was compiled in. */
+bool nw_isa_available(nw_isa isa);
+
+/** The best available family. */
+nw_isa nw_isa_best(void);
+
+/**
+ * The family called `name`, or the best one for NULL or "".
+ * @return NW_ERROR_USAGE with the list of names, or if this machine cannot run it
+ */
+nw_status nw_isa_choose(nw_isa *isa, const char *name, nw_error *error);
+
+/** Brand string of the CPU, NUL-terminated, "unknown" if it has none; for `narrow cpu` and reports. */
+void nw_cpu_brand(char brand[64]);
+
+#endif

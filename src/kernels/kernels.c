@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The dispatch: reference first, then every level the family includes, each overwriting what it improves. */
+#include "kernels/kernels.h"
+
+void nw_kernels_init(nw_kernels *kernels, nw_isa isa)
+{
+    nw_kernels_init_ref(kernels);
+#if defined(NW_HAVE_AVX2)
+    if (isa >= NW_ISA_AVX2)
+        nw_kernels_init_avx2(kernels);
+#endif
+#if defined(NW_HAVE_AVX512VNNI)
+    if (isa >= NW_ISA_AVX512VNNI)
+        nw_kernels_init_avx512vnni(kernels);
+#endif
+    kernels->isa = isa;
+}

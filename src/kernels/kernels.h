@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The function table of the integer kernels. ref/ defines what every entry computes; the folders of the instruction
+ * sets hold faster functions with the same results, byte for byte (docs/numerics.md, tests/kernels).
+ *
+ *     nw_kernels kernels;
+ *     nw_kernels_init(&kernels, nw_isa_best());
+ *     size_t size = kernels.gemm.pack(NULL, &source);       // bytes; then once more with memory
+ *     kernels.gemm.pack(packed, &source);
+ *     kernels.gemm.run(&call);
+ *
+ * Kernels see plain structs and pointers, never graph nodes; they allocate nothing and return void. Arguments are
+ * valid by contract: what comes from a file was checked before it got here.
+ *
+ * Activations lie in memory as [H, W, C] codes with strides; pixels of a row are `pixel_stride` bytes apart, rows
+ * `row_stride`. Where a consumer pads, the zero point physically surrounds the picture. At least NW_OVERREAD bytes
+ * behind every activation buffer are readable (their values never matter: they meet zero weights).
+ */
+#ifndef NARROW_KERNELS_KERNELS_H
+#define NARROW_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu.h"
+
+#define NW_OVERREAD 64        /* readable bytes behind activations and parameter arrays */
+#define NW_PARAMETER_PAD 64   /* per-channel arrays of nw_requant have at least this many readable entries past the last */
+#define NW_GEMM_MAX_M 128     /* most pixels in one nw_gemm_call */
+#define NW_ALIGNMENT 64       /* of packed weights and of every activation buffer */
+
+/**
+ * From sums to outputs, per output channel o (arrays indexed by o, readable NW_PARAMETER_PAD entries past the end):
+ *
+ *     v = bias[o] + multiplier[o] * f32(acc + offset[o])
+ *     v = v + extra_multiplier[e] * f32(extra_sum[e] + extra_offset[e])      for the extra rows e of o, in their order
+ *     v = v + residual_multiplier[o] * f32(residual - residual_zero_point)   if there is a residual
+ *     y = zero_point + (rint(min(max(v, lo[o]), hi[o])) << shift[o])         (U8 output)
+ *     y = v                                                                  (F32 output)
+ *
+ * With wrap16 every sum (acc, extra_sum) is first reduced by nw_wrap16.
+ */
+typedef struct nw_requant {
+    const float *bias, *multiplier;
+    const int32_t *offset;
+    const float *lo, *hi;
+    const int32_t *shift;             /* NULL when every shift is 0 */
+    const float *residual_multiplier; /* NULL without a residual */
+    int32_t residual_zero_point;
+    int32_t zero_point;
+    bool wrap16;
+    bool float_output; /* outputs are float, lo/hi/shift/zero_point unused */
+    /* further points; n_extra = 0 for one point per channel */
+    int32_t n_extra;
+    const int32_t *extra_channel;  /* [n_extra] output channel of extra row e; ascending p */
+    const float *extra_multiplier; /* [n_extra] */
+    const int32_t *extra_offset;   /* [n_extra] */
+} nw_requant;
+
+/** `length` bytes of the picture that lie together, at `offset` bytes from a pixel's base, times W[.., k .. k+length). */
+typedef struct nw_segment {
+    int32_t offset, length, k;
+} nw_segment;
+
+/** What pack() reads. A matrix of rows = output channels first, then extra points. */
+typedef struct nw_gemm_source {
+    const int8_t *weights;      /* [n_rows, k], row stride k; every |w| <= 127 */
+    int32_t n_rows, k;
+    int32_t n_channels;         /* rows [0, n_channels) are outputs, [n_channels, n_rows) extra points */
+    const nw_segment *segments; /* cover k exactly once, in order */
+    int32_t n_segments;
+    const uint8_t *x_lo, *x_hi; /* [k]: lowest and highest code (padding included) that can meet column k */
+} nw_gemm_source;
+
+/** One call: m pixels by the output channels [begin, end). */
+typedef struct nw_gemm_call {
+    const void *packed;
+    const nw_requant *requant;
+    const uint8_t *const *a;        /* [m] base of each pixel's window; segments' offsets are relative to it */
+    const uint8_t *const *residual; /* [m] base of each pixel's residual, channel 0; NULL without */
+    void *const *c;                 /* [m] base of each output pixel, channel 0: uint8_t or float */
+    int32_t m;                      /* 1 .. NW_GEMM_MAX_M */
+    int32_t begin, end;             /* output channels; begin is a multiple of nr, end too unless it is n_channels */
+    int32_t *extra_sums;            /* [m, n_extra] scratch, row stride n_extra; filled by run_extra, read by run */
+} nw_gemm_call;
+
+typedef struct nw_gemm {
+    const char *name; /* "gemm_u8w8_4x16c4_avx2": shown by bench */
+    /** Packs into `packed` (NW_ALIGNMENT-aligned) and returns the bytes used; with NULL only counts. Same answer both times. */
+    size_t (*pack)(void *packed, const nw_gemm_source *source);
+    /** Computes all sums of the extra rows into call->extra_sums (raw int32, before wrap16). begin, end unused. */
+    void (*run_extra)(const nw_gemm_call *call);
+    /** Computes outputs c[i][begin..end), exactly as nw_requant says; writes nothing else. */
+    void (*run)(const nw_gemm_call *call);
+    int32_t mr, nr, kr; /* tile: pixels, channels, consecutive k */
+} nw_gemm;
+
+/** Depthwise: every channel has its own taps. Weights [C, n_taps] (row of channel c = its kernel in kh, kw order). */
+typedef struct nw_depthwise_source {
+    const int8_t *weights;
+    int32_t n_channels, n_taps;
+    const int32_t *tap_offset;  /* [n_taps] bytes from the pixel's base, channel 0 */
+    const uint8_t *x_lo, *x_hi; /* [C] code range of each input channel, padding included */
+} nw_depthwise_source;
+
+typedef struct nw_depthwise_call {
+    const void *packed;
+    const nw_requant *requant; /* n_extra = 0 */
+    const uint8_t *a;          /* window base of the first pixel, channel 0 */
+    const uint8_t *residual;   /* of the first pixel, or NULL */
+    void *c;                   /* of the first pixel: uint8_t or float */
+    int32_t a_step, residual_step, c_step; /* bytes from one output pixel to the next */
+    int32_t n;                 /* pixels, >= 1 */
+} nw_depthwise_call;
+
+typedef struct nw_depthwise {
+    const char *name;
+    size_t (*pack)(void *packed, const nw_depthwise_source *source); /* as nw_gemm.pack */
+    void (*run)(const nw_depthwise_call *call);
+} nw_depthwise;
+
+/**
+ * Elementwise sum of two pictures with requantization, over n pixels of c channels:
+ *     v = multiplier_a[c] * f32(a - zero_a) + multiplier_b[c] * f32(b - zero_b);  y as in nw_requant
+ */
+typedef struct nw_add_call {
+    const uint8_t *a, *b;
+    uint8_t *y;
+    int32_t a_step, b_step, y_step; /* bytes per pixel */
+    int32_t n, channels;
+    const float *multiplier_a, *multiplier_b; /* [channels], padded like nw_requant's arrays */
+    int32_t zero_a, zero_b;
+    const nw_requant *requant; /* lo, hi, shift, zero_point */
+} nw_add_call;
+
+/**
+ * One output row of a pooling window. Taps outside the picture take no part: for output pixel i only the taps
+ * tap_begin..tap_end of each axis lie inside; the caller passes the valid box per pixel.
+ */
+typedef struct nw_pool_call {
+    const uint8_t *x;                 /* picture, row 0, pixel 0, channel 0 */
+    int32_t x_row_stride, x_pixel_stride;
+    int32_t height, width, channels;  /* of the input */
+    uint8_t *y;                       /* output row, pixel 0, channel 0 */
+    int32_t y_pixel_stride;
+    int32_t n;                        /* output pixels in the row */
+    int32_t iy;                       /* input row of the window's first tap (may be negative) */
+    int32_t ix;                       /* input column of the first window's first tap (may be negative) */
+    int32_t kernel_h, kernel_w, stride_w, dilation_h, dilation_w;
+    /* average only: v = (multiplier[c] / f32(count)) * f32(sum - n_valid * zero_x); count = n_valid, or kernel_h * kernel_w
+       with count_include_pad; y as in nw_requant */
+    bool count_include_pad;
+    int32_t zero_x;
+    const float *multiplier;          /* [channels] */
+    const nw_requant *requant;        /* bias unused; NULL for max pooling */
+    int32_t *scratch;                 /* average: [channels + NW_PARAMETER_PAD] */
+} nw_pool_call;
+
+typedef struct nw_kernels {
+    nw_isa isa;
+    nw_gemm gemm;
+    nw_depthwise depthwise;
+    void (*add)(const nw_add_call *call);
+    void (*max_pool)(const nw_pool_call *call);
+    void (*average_pool)(const nw_pool_call *call);
+    /** y[i] = table[x[i]] over n bytes. */
+    void (*table)(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+} nw_kernels;
+
+/** Fills every entry with the best function that `isa` may use; ref fills what nothing improves. */
+void nw_kernels_init(nw_kernels *kernels, nw_isa isa);
+
+/* one per folder; each overwrites the entries it improves */
+void nw_kernels_init_ref(nw_kernels *kernels);
+void nw_kernels_init_avx2(nw_kernels *kernels);
+void nw_kernels_init_avx512vnni(nw_kernels *kernels);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of the reference kernels: every entry is set here, so a family may leave any of them out. */
+#include "kernels/ref/ref.h"
+
+void nw_kernels_init_ref(nw_kernels *kernels)
+{
+    *kernels = (nw_kernels){
+        .isa = NW_ISA_REF,
+        .gemm = {.name = "gemm_ref",
+                 .pack = nw_gemm_pack_ref,
+                 .run_extra = nw_gemm_run_extra_ref,
+                 .run = nw_gemm_run_ref,
+                 .mr = 1,
+                 .nr = 1,
+                 .kr = 1},
+        .depthwise = {.name = "depthwise_ref", .pack = nw_depthwise_pack_ref, .run = nw_depthwise_run_ref},
+        .add = nw_add_ref,
+        .max_pool = nw_max_pool_ref,
+        .average_pool = nw_average_pool_ref,
+        .table = nw_table_ref,
+    };
+}
