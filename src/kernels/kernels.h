@@ -68,7 +68,7 @@ typedef struct nw_gemm_source {
     const int8_t *weights;      /* [n_rows, k], row stride k; every |w| <= 127 */
     int32_t n_rows, k;
     int32_t n_channels;         /* rows [0, n_channels) are outputs, [n_channels, n_rows) extra points */
-    const nw_segment *segments; /* cover k exactly once, in order */
+    const nw_segment *segments; /* in ascending k, disjoint; columns outside every segment take no part */
     int32_t n_segments;
     const uint8_t *x_lo, *x_hi; /* [k]: lowest and highest code (padding included) that can meet column k */
 } nw_gemm_source;
