@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random depthwise rows: taps of a kernel with dilation, or anywhere in the picture.
+ *
+ * slots: 0 picture, 1 weights, 2 x_lo, 3 x_hi, 4 packed (ref), 5 packed (opt), 6 and 7 outputs, 8 taps, 10 residual,
+ * 12.. requant
+ */
+#include <string.h>
+
+#include "check.h"
+
+typedef struct depthwise_case {
+    int32_t n, channels, n_taps, kernel_w, stride, pixel_stride, row_stride, weight_max;
+    bool extreme; /* codes and weights */
+    int8_t *weights;
+    int32_t *taps;
+    uint8_t *x_lo, *x_hi, *picture;
+    nw_requant requant;
+    check_requant_kind kind;
+} depthwise_case;
+
+static void draw_shape(check *c, depthwise_case *t)
+{
+    static const int32_t kernels[][2] = {{3, 3}, {5, 5}, {1, 1}, {1, 3}, {2, 2}, {7, 7}, {3, 1}, {9, 1}};
+    static const int32_t weight_max[] = {127, 127, 63, 31, 7, 1};
+    const int32_t *kernel = kernels[check_one_in(c, 2) ? check_range(c, 0, 1) : check_range(c, 0, NW_COUNT(kernels) - 1)];
+    const int32_t dilation = check_one_in(c, 4) ? 2 : 1;
+    t->kernel_w = kernel[1];
+    t->n_taps = kernel[0] * kernel[1];
+    t->stride = check_range(c, 1, 2);
+    t->weight_max = weight_max[check_range(c, 0, NW_COUNT(weight_max) - 1)];
+    t->extreme = check_one_in(c, 3);
+    t->pixel_stride = t->channels + (check_one_in(c, 3) ? check_range(c, 1, 9) : 0);
+    const int32_t width = (t->n - 1) * t->stride + (t->kernel_w - 1) * dilation + 1;
+    t->row_stride = width * t->pixel_stride + (check_one_in(c, 2) ? 7 : 0);
+    t->taps = check_alloc(c, 8, (size_t)t->n_taps * 4, 4);
+    for (int32_t i = 0; i < t->n_taps; i++)
+        t->taps[i] = (i / kernel[1]) * dilation * t->row_stride + (i % kernel[1]) * dilation * t->pixel_stride;
+    const size_t size = (size_t)t->row_stride * (size_t)((kernel[0] - 1) * dilation + 1);
+    t->picture = check_alloc(c, 0, size + NW_OVERREAD, 1);
+}
+
+static void draw_values(check *c, depthwise_case *t)
+{
+    const int32_t codes = check_range(c, 0, 2); /* full, narrow, lifted */
+    t->x_lo = check_alloc(c, 2, (size_t)t->channels, 1);
+    t->x_hi = check_alloc(c, 3, (size_t)t->channels, 1);
+    for (int32_t i = 0; i < t->channels; i++) {
+        t->x_lo[i] = (uint8_t)(codes == 2 ? check_range(c, 0, 200) : 0);
+        t->x_hi[i] = (uint8_t)(codes == 0 ? 255 : check_range(c, t->x_lo[i], codes == 1 ? 127 : 255));
+    }
+    t->weights = check_alloc(c, 1, (size_t)t->channels * (size_t)t->n_taps, 1);
+    for (int32_t i = 0; i < t->channels * t->n_taps; i++)
+        t->weights[i] = (int8_t)(t->extreme ? (check_one_in(c, 2) ? t->weight_max : -t->weight_max)
+                                            : check_range(c, -t->weight_max, t->weight_max));
+    for (int32_t i = 0; i < t->n; i++)
+        for (int32_t tap = 0; tap < t->n_taps; tap++) {
+            uint8_t *pixel = t->picture + (ptrdiff_t)i * t->stride * t->pixel_stride + t->taps[tap];
+            for (int32_t j = 0; j < t->channels; j++)
+                pixel[j] = t->extreme ? (check_one_in(c, 4) ? t->x_lo[j] : t->x_hi[j])
+                                      : (uint8_t)check_range(c, t->x_lo[j], t->x_hi[j]);
+        }
+}
+
+static void *pack(check *c, const depthwise_case *t, const nw_depthwise *depthwise, int32_t slot)
+{
+    const nw_depthwise_source source = {.weights = t->weights,
+                                        .n_channels = t->channels,
+                                        .n_taps = t->n_taps,
+                                        .tap_offset = t->taps,
+                                        .x_lo = t->x_lo,
+                                        .x_hi = t->x_hi};
+    const size_t size = depthwise->pack(NULL, &source);
+    void *packed = check_alloc(c, slot, size, NW_ALIGNMENT);
+    check_true(c, "pack: same size with memory", depthwise->pack(packed, &source) == size);
+    return packed;
+}
+
+static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt, int32_t n, int32_t channels)
+{
+    depthwise_case t = {.n = n, .channels = channels};
+    check_case(c);
+    draw_shape(c, &t);
+    draw_values(c, &t);
+    t.kind = (check_requant_kind){.shift = check_one_in(c, 3),
+                                  .residual = check_one_in(c, 3),
+                                  .wrap16 = check_one_in(c, 6),
+                                  .float_output = check_one_in(c, 5),
+                                  .magnitude = 3000.0f * (float)t.n_taps};
+    check_requant(c, &t.requant, 12, channels, &t.kind);
+    check_describe(c, "n=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d", n,
+                   channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual, t.kind.wrap16,
+                   t.kind.float_output);
+    const void *packed_ref = pack(c, &t, ref, 4);
+    const void *packed_opt = pack(c, &t, opt, 5);
+    const int32_t c_step = (channels * (t.kind.float_output ? 4 : 1) + (check_one_in(c, 2) ? 19 : 0) + 3) / 4 * 4;
+    const size_t out_size = (size_t)c_step * (size_t)n + 32;
+    uint8_t *out_ref = check_alloc(c, 6, out_size, 4);
+    uint8_t *out_opt = check_alloc(c, 7, out_size, 4);
+    memcpy(out_opt, out_ref, out_size);
+    const int32_t residual_step = channels + check_range(c, 0, 3);
+    const uint8_t *residual = check_alloc(c, 10, (size_t)residual_step * (size_t)n + NW_OVERREAD, 1);
+    nw_depthwise_call call = {.packed = packed_ref,
+                              .requant = &t.requant,
+                              .a = t.picture,
+                              .residual = t.kind.residual ? residual : NULL,
+                              .c = out_ref + 16,
+                              .a_step = t.stride * t.pixel_stride,
+                              .residual_step = residual_step,
+                              .c_step = c_step,
+                              .n = n};
+    ref->run(&call);
+    call.packed = packed_opt;
+    call.c = out_opt + 16;
+    opt->run(&call);
+    check_equal(c, "output", out_ref, out_opt, out_size);
+}
+
+void check_depthwise(check *c, const nw_kernels *ref, const nw_kernels *opt)
+{
+    if (!check_entry(c, "depthwise"))
+        return;
+    static const int32_t channels[] = {1, 3, 7, 8, 15, 16, 17, 31, 32, 33, 47, 48, 64, 65, 96, 130};
+    static const int32_t n[] = {1, 2, 3, 4, 5, 7, 16, 33};
+    for (size_t i = 0; i < NW_COUNT(channels); i++)
+        for (size_t j = 0; j < NW_COUNT(n); j++)
+            for (int32_t repeat = 0; repeat < 6; repeat++)
+                one_case(c, &ref->depthwise, &opt->depthwise, n[j], channels[i]);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See plant.h. Each error is small: one output of a call, and only sometimes where the kernel is large. */
+#include "plant.h"
+
+static nw_kernels real;
+
+static void gemm_last_pixel(const nw_gemm_call *call)
+{
+    real.gemm.run(call);
+    uint8_t *last = call->c[call->m - 1];
+    last[call->end - 1] ^= 1u;
+}
+
+static void gemm_writes_behind(const nw_gemm_call *call)
+{
+    real.gemm.run(call);
+    if (!call->requant->float_output)
+        ((uint8_t *)call->c[0])[call->end] ^= 0x80u;
+}
+
+static void gemm_extra(const nw_gemm_call *call)
+{
+    real.gemm.run_extra(call);
+    call->extra_sums[call->m * call->requant->n_extra - 1] += 1;
+}
+
+static void depthwise_last_pixel(const nw_depthwise_call *call)
+{
+    real.depthwise.run(call);
+    ((uint8_t *)call->c)[(ptrdiff_t)(call->n - 1) * call->c_step] ^= 1u;
+}
+
+static void add_first(const nw_add_call *call)
+{
+    real.add(call);
+    call->y[0] ^= 1u;
+}
+
+static void max_pool_first(const nw_pool_call *call)
+{
+    real.max_pool(call);
+    call->y[0] ^= 1u;
+}
+
+static void average_pool_first(const nw_pool_call *call)
+{
+    real.average_pool(call);
+    call->y[0] ^= 1u;
+}
+
+static void table_behind(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256])
+{
+    real.table(y, x, n, table);
+    y[n] ^= 1u;
+}
+
+static const char *const names[PLANT_COUNT] = {
+    "gemm: last channel of the last pixel", "gemm: one byte behind the panel", "gemm: last extra sum",
+    "depthwise: first channel of the last pixel", "add: first output", "max_pool: first output",
+    "average_pool: first output", "table: one byte behind the end",
+};
+
+const char *plant_name(int32_t i)
+{
+    return names[i];
+}
+
+nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
+{
+    real = *kernels;
+    nw_kernels planted = *kernels;
+    switch (i) {
+    case 0:
+        planted.gemm.run = gemm_last_pixel;
+        break;
+    case 1:
+        planted.gemm.run = gemm_writes_behind;
+        break;
+    case 2:
+        planted.gemm.run_extra = gemm_extra;
+        break;
+    case 3:
+        planted.depthwise.run = depthwise_last_pixel;
+        break;
+    case 4:
+        planted.add = add_first;
+        break;
+    case 5:
+        planted.max_pool = max_pool_first;
+        break;
+    case 6:
+        planted.average_pool = average_pool_first;
+        break;
+    default:
+        planted.table = table_behind;
+    }
+    return planted;
+}
