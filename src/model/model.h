@@ -24,10 +24,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/geometry.h"
 #include "model/preprocess.h"
 
 #define NW_NONE (-1)  /* absent tensor */
-#define NW_MAX_RANK 6
 #define NW_MAX_POINTS 4 /* weight vectors per output channel */
 
 typedef enum nw_type {
@@ -93,11 +93,6 @@ typedef enum nw_op {
     NW_OP_SOFTMAX,
     NW_OP_COUNT
 } nw_op;
-
-/** A sliding window over H and W. Pads in ONNX order: top, left, bottom, right. */
-typedef struct nw_window {
-    int32_t kernel[2], stride[2], dilation[2], pad[4];
-} nw_window;
 
 typedef enum nw_resize_mode { NW_RESIZE_NEAREST, NW_RESIZE_LINEAR } nw_resize_mode;
 typedef enum nw_resize_coordinates {

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The borders between reals and codes.
+ *
+ *     quantize:   y = z + (rint(min(max(x * (1 / scale) * 2^-shift, lo), hi)) << shift); pixels through a table
+ *     dequantize: y = scale * f32(x - z)
+ */
+#include <string.h>
+
+#include "base/arith.h"
+#include "ops/ops.h"
+
+typedef struct quantize_state {
+    const nw_input_slot *slot;
+    nw_view y;
+    nw_requant requant; /* multiplier: inverse scale times 2^-shift (exact), lo, hi, shift, zero point */
+    const uint8_t *pixel_tables;
+} quantize_state;
+
+static void quantize_pixels(const quantize_state *s, int32_t row)
+{
+    const int32_t channels = nw_view_channels(&s->y);
+    const int32_t width = nw_view_width(&s->y);
+    const uint8_t *x = s->slot->pixels + (size_t)row * (size_t)width * (size_t)channels;
+    for (int32_t i = 0; i < width; i++) {
+        uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y);
+        for (int32_t c = 0; c < channels; c++)
+            y[c] = s->pixel_tables[(size_t)c * 256 + *x++];
+    }
+}
+
+/** A NaN input compares false with everything and so becomes lo, on every CPU. */
+static uint8_t quantize_value(const nw_requant *r, int32_t c, float x)
+{
+    return nw_clamp_round(x * r->multiplier[c], r->lo[c], r->hi[c], r->shift ? r->shift[c] : 0, r->zero_point);
+}
+
+static void quantize_values(const quantize_state *s, int32_t row)
+{
+    const int32_t channels = nw_view_channels(&s->y);
+    const int32_t width = nw_view_width(&s->y);
+    const size_t plane = (size_t)width * (size_t)nw_view_height(&s->y);
+    for (int32_t c = 0; c < channels; c++) {
+        const float *x = s->slot->values + (size_t)c * plane + (size_t)row * (size_t)width;
+        uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + c;
+        for (int32_t i = 0; i < width; i++)
+            y[i * nw_view_pixel_stride(&s->y)] = quantize_value(&s->requant, c, x[i]);
+    }
+}
+
+static void run_quantize(const void *state, int32_t begin, int32_t end)
+{
+    const quantize_state *s = state;
+    for (int32_t row = begin; row < end; row++)
+        if (s->slot->pixels)
+            quantize_pixels(s, row);
+        else
+            quantize_values(s, row);
+}
+
+/** [C] inverse scale times 2^-shift: a power of two, so the product is exact. */
+static const float *multipliers(const nw_quantize_params *params, int32_t channels, nw_arena *arena)
+{
+    float *m = nw_arena_take(arena, ((size_t)channels + NW_PARAMETER_PAD) * sizeof(*m));
+    for (int32_t c = 0; m && c < channels + NW_PARAMETER_PAD; c++)
+        m[c] = c < channels ? params->inverse_scale / (float)(1 << params->y_codes.shift[c]) : 0.0f;
+    return m;
+}
+
+nw_job nw_quantize_make(const nw_quantize_params *params, nw_arena *arena)
+{
+    const int32_t channels = nw_view_channels(&params->y);
+    const nw_requant from = {
+        .lo = params->y_codes.lo, .hi = params->y_codes.hi, .zero_point = params->y_codes.zero_point};
+    nw_requant requant;
+    nw_requant_copy(&requant, &from, channels, arena);
+    requant.multiplier = multipliers(params, channels, arena);
+    requant.shift = nw_shift_copy(params->y_codes.shift, channels, arena);
+    const uint8_t *tables =
+        params->pixel_tables ? nw_arena_copy(arena, params->pixel_tables, (size_t)channels * 256, 0) : NULL;
+    quantize_state *s = nw_arena_take(arena, sizeof(*s));
+    if (s)
+        *s = (quantize_state){params->slot, params->y, requant, tables};
+    return (nw_job){run_quantize, s, "quantize", nw_view_height(&params->y)};
+}
+
+typedef struct dequantize_state {
+    nw_view y, x;
+    float scale;
+    int32_t zero_point;
+} dequantize_state;
+
+static void run_dequantize(const void *state, int32_t begin, int32_t end)
+{
+    const dequantize_state *s = state;
+    for (int32_t row = begin; row < end; row++)
+        for (int32_t i = 0; i < nw_view_width(&s->y); i++) {
+            const uint8_t *x = s->x.data + row * nw_view_row_stride(&s->x) + i * nw_view_pixel_stride(&s->x);
+            uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y);
+            for (int32_t c = 0; c < nw_view_channels(&s->y); c++) {
+                const float v = s->scale * (float)(x[c] - s->zero_point);
+                memcpy(y + (size_t)c * sizeof(v), &v, sizeof(v));
+            }
+        }
+}
+
+nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, nw_arena *arena)
+{
+    dequantize_state *s = nw_arena_take(arena, sizeof(*s));
+    if (s)
+        *s = (dequantize_state){*y, *x, scale, zero_point};
+    return (nw_job){run_dequantize, s, "dequantize", nw_view_height(y)};
+}
