@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libnarrow: load an integer network, check it, run it. Depends on the C library, cJSON and pthreadpool.
+ *
+ *     nw_model *model;
+ *     nw_engine *engine;
+ *     if (nw_model_read(&model, "net.nw", &error) || nw_engine_create(&engine, model, NULL, &error))
+ *         return fail(error.message);
+ *     float logits[1000];
+ *     nw_input input = {.pixels = picture};                       // [H, W, C] bytes, already resized and cropped
+ *     nw_engine_run(engine, &input, (float *[]){logits}, NULL);   // allocates nothing
+ *     nw_engine_free(engine);
+ *     nw_model_free(model);
+ *
+ * The outputs depend on the model and the input alone: not on the CPU, the kernels chosen or the number of threads.
+ */
+#ifndef NARROW_NARROW_H
+#define NARROW_NARROW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "narrow/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A network; read-only once loaded, may be shared by engines. */
+typedef struct nw_model nw_model;
+/** A network made ready for this CPU: packed weights and one arena for its activations. One run at a time. */
+typedef struct nw_engine nw_engine;
+/** A team of threads; may serve several engines, one run at a time. */
+typedef struct nw_threads nw_threads;
+
+/** Reads and checks a .nw file. NW_ERROR_DATA or NW_ERROR_MEMORY; *out untouched then. */
+NW_API nw_status nw_model_read(nw_model **out, const char *path, nw_error *error);
+
+/** Frees a model; NULL is fine. The engines made from it must be freed before. */
+NW_API void nw_model_free(nw_model *model);
+
+/** A team of n threads, the caller's among them; NULL without memory. n = 0 means one per processor. */
+NW_API nw_threads *nw_threads_create(size_t n);
+NW_API void nw_threads_free(nw_threads *threads);
+NW_API size_t nw_threads_count(const nw_threads *threads);
+
+/**
+ * Bytes of the block an engine lives in.
+ *
+ * @param isa    kernel family by name ("ref", "avx2", ...); NULL: the environment variable NARROW_ISA, or the best one
+ */
+NW_API nw_status nw_engine_size(size_t *size, const nw_model *model, const char *isa, nw_error *error);
+
+/**
+ * Builds an engine inside `block` (aligned to 64 bytes, `size` as nw_engine_size said for the same isa). Nothing has to
+ * be freed but the block. The model may be freed afterwards.
+ */
+NW_API nw_status nw_engine_init(nw_engine **out, const nw_model *model, const char *isa, void *block, size_t size,
+                                nw_error *error);
+
+/** The same with a block from the heap, to be freed with nw_engine_free. */
+NW_API nw_status nw_engine_create(nw_engine **out, const nw_model *model, const char *isa, nw_error *error);
+NW_API void nw_engine_free(nw_engine *engine);
+
+/** One sample of one input: exactly one of the two is set. */
+typedef struct nw_input {
+    const float *values;   /* reals in ONNX's layout, e.g. [C, H, W] */
+    const uint8_t *pixels; /* [H, W, C] pixels 0..255; only for models that carry pixel tables */
+} nw_input;
+
+/**
+ * Runs one sample.
+ *
+ * @param inputs   [number of inputs of the network]
+ * @param outputs  [number of outputs] each with room for the output's elements; filled in ONNX's layout
+ * @param threads  NULL for the calling thread alone
+ * @return NW_ERROR_USAGE if an input has neither values nor pixels, or pixels where the model has no table for them
+ */
+NW_API nw_status nw_engine_run(nw_engine *engine, const nw_input *inputs, float *const *outputs, nw_threads *threads);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of an engine, for those who look at intermediate tensors: verify, compare, bench, bias correction.
+ * include/narrow/narrow.h is the way in for everybody else.
+ *
+ * A model becomes a list of steps: each node one or a few jobs (ops/job.h), each with the picture whose halo has to be
+ * filled before it. Running is walking the list; nothing is decided and nothing allocated then.
+ */
+#ifndef NARROW_RUNTIME_ENGINE_H
+#define NARROW_RUNTIME_ENGINE_H
+
+#include "base/geometry.h"
+#include "kernels/cpu.h"
+#include "model/model.h"
+#include "narrow/narrow.h"
+
+/** Called after a node: `view` holds the values of its output, valid during the call; dims and strides in its shape. */
+typedef void nw_engine_observer(void *context, int32_t node, const nw_view *view);
+
+typedef struct nw_run_options {
+    nw_threads *threads;
+    nw_engine_observer *observer; /* NULL: none */
+    void *context;
+    uint64_t *node_nanoseconds; /* [n_nodes] NULL or: time spent in each node is added here */
+} nw_run_options;
+
+/** nw_engine_run with a look inside. */
+nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *const *outputs,
+                             const nw_run_options *options);
+
+/** What is known about an engine. */
+nw_isa nw_engine_isa(const nw_engine *engine);
+/** Bytes of activations, and of everything (packed weights, parameters, step lists, activations). */
+size_t nw_engine_activation_size(const nw_engine *engine);
+size_t nw_engine_total_size(const nw_engine *engine);
+/** Name of the kernel that computes a node; "none" if it needs no work. */
+const char *nw_engine_kernel(const nw_engine *engine, int32_t node);
+
+#endif

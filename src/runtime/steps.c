@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See steps.h: one small function per operator turns a node into the parameters its operator in ops/ wants. */
+#include "runtime/steps.h"
+
+#include <string.h>
+
+void nw_halo_fill(const nw_halo *halo)
+{
+    if (!halo->rows)
+        return;
+    uint8_t *at = halo->buffer;
+    memset(at, halo->code, halo->before);
+    for (int32_t y = 0; y + 1 < halo->rows; y++)
+        memset(at + halo->before + (size_t)(y + 1) * halo->row_size - halo->between, halo->code, halo->between);
+    memset(at + halo->before + (size_t)halo->rows * halo->row_size - halo->between, halo->code, halo->after);
+}
+
+static const nw_tensor *tensor_of(const nw_builder *b, int32_t t)
+{
+    return &b->model->tensors[t];
+}
+
+static nw_view view_of(const nw_builder *b, int32_t t)
+{
+    return nw_layout_view(b->layout, b->model, t, b->activations);
+}
+
+static nw_codes codes_of(const nw_builder *b, int32_t t)
+{
+    const nw_quant *q = &tensor_of(b, t)->quant;
+    return (nw_codes){q->zero_point, q->lo, q->hi, q->shift};
+}
+
+/** The halo that node n has to fill: that of its output's buffer, if n is the first to write into it. */
+static nw_halo halo_of(const nw_builder *b, int32_t n)
+{
+    const nw_node *node = &b->model->nodes[n];
+    const int32_t root = b->layout->places[node->output].root;
+    const nw_place *p = &b->layout->places[root];
+    const nw_tensor *host = tensor_of(b, root);
+    const bool empty = !p->halo[0] && !p->halo[1] && !p->halo[2] && !p->halo[3];
+    if (empty || p->first != n || !b->activations || host->type != NW_TYPE_U8)
+        return (nw_halo){0};
+    const size_t pixel = (size_t)nw_tensor_channels(host);
+    const size_t columns = (size_t)(p->halo[1] + nw_tensor_width(host) + p->halo[3]);
+    const size_t row = columns * pixel;
+    return (nw_halo){
+        .buffer = b->activations + p->offset,
+        .rows = nw_tensor_height(host),
+        .row_size = row,
+        .before = (size_t)p->halo[0] * row + (size_t)p->halo[1] * pixel,
+        .between = (size_t)(p->halo[1] + p->halo[3]) * pixel,
+        .after = (size_t)p->halo[3] * pixel + (size_t)p->halo[2] * row,
+        .code = host->quant.zero_point,
+    };
+}
+
+static void append(nw_builder *b, int32_t n, const nw_job *job)
+{
+    if (b->steps) {
+        const bool first = b->n_steps == 0 || b->steps[b->n_steps - 1].node != n;
+        b->steps[b->n_steps] =
+            (nw_step){.job = *job, .halo = first ? halo_of(b, n) : (nw_halo){0}, .node = n};
+    }
+    b->n_steps++;
+}
+
+static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
+{
+    const nw_node *node = &b->model->nodes[n];
+    const nw_linear *l = node->linear;
+    const int32_t residual = node->n_inputs > 3 ? node->inputs[3] : NW_NONE;
+    nw_linear_params params = {
+        .x = view_of(b, node->inputs[0]),
+        .y = view_of(b, node->output),
+        .has_residual = residual != NW_NONE,
+        .transpose = node->op == NW_OP_CONV_TRANSPOSE,
+        .wrap16 = l->accumulator == NW_ACCUMULATOR_16_WRAP,
+        .window = node->window,
+        .groups = node->groups,
+        .x_codes = codes_of(b, node->inputs[0]),
+        .y_codes = codes_of(b, node->output),
+        .n_channels = l->n_channels,
+        .n_rows = l->n_rows,
+        .k = l->k,
+        .weights = l->weights,
+        .row_channel = l->row_channel,
+        .multiplier = l->multiplier,
+        .bias = l->bias,
+        .residual_multiplier = l->residual_multiplier,
+        .offset = l->offset,
+    };
+    if (residual != NW_NONE) {
+        params.residual = view_of(b, residual);
+        params.residual_zero_point = tensor_of(b, residual)->quant.zero_point;
+    }
+    nw_job job;
+    if (nw_linear_make(&job, &params, b->kernels, b->arena))
+        return nw_fail_memory(error, "packing weights");
+    append(b, n, &job);
+    return NW_OK;
+}
+
+static nw_status build_quantize(nw_builder *b, int32_t n, nw_error *error)
+{
+    const nw_node *node = &b->model->nodes[n];
+    int32_t input = NW_NONE;
+    for (int32_t i = 0; i < b->model->n_inputs; i++)
+        if (b->model->inputs[i] == node->inputs[0])
+            input = i;
+    if (input == NW_NONE)
+        return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": only inputs of the network can be quantized",
+                       node->name);
+    const nw_quantize_params params = {
+        .slot = &b->slots[input],
+        .y = view_of(b, node->output),
+        .inverse_scale = 1.0f / tensor_of(b, node->output)->quant.scale,
+        .y_codes = codes_of(b, node->output),
+        .pixel_tables = node->table,
+    };
+    const nw_job job = nw_quantize_make(&params, b->arena);
+    append(b, n, &job);
+    return NW_OK;
+}
+
+static nw_job add_job(nw_builder *b, const nw_node *node)
+{
+    const nw_view y = view_of(b, node->output);
+    const nw_view a = view_of(b, node->inputs[0]);
+    const nw_view v = view_of(b, node->inputs[1]);
+    if (tensor_of(b, node->output)->type == NW_TYPE_F32)
+        return nw_float_make(NW_FLOAT_ADD, &y, &a, &v, b->arena);
+    const nw_add_params params = {
+        .a = a,
+        .b = v,
+        .y = y,
+        .zero_a = tensor_of(b, node->inputs[0])->quant.zero_point,
+        .zero_b = tensor_of(b, node->inputs[1])->quant.zero_point,
+        .y_codes = codes_of(b, node->output),
+        .multiplier_a = node->multipliers[0],
+        .multiplier_b = node->multipliers[1],
+    };
+    return nw_add_make(&params, b->kernels, b->arena);
+}
+
+static nw_job pool_job(nw_builder *b, const nw_node *node)
+{
+    const nw_pool_params params = {
+        .x = view_of(b, node->inputs[0]),
+        .y = view_of(b, node->output),
+        .window = node->window,
+        .average = node->op == NW_OP_AVERAGE_POOL,
+        .count_include_pad = node->count_include_pad,
+        .zero_x = tensor_of(b, node->inputs[0])->quant.zero_point,
+        .y_codes = codes_of(b, node->output),
+        .multiplier = node->multipliers[0],
+    };
+    return nw_pool_make(&params, b->kernels, b->arena);
+}
+
+/** Copies every input that does not already live inside the output. */
+static void build_concat(nw_builder *b, int32_t n)
+{
+    const nw_node *node = &b->model->nodes[n];
+    nw_view part = view_of(b, node->output);
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const nw_view x = view_of(b, node->inputs[i]);
+        part.dims[node->axis] = x.dims[node->axis];
+        const nw_place *p = &b->layout->places[node->inputs[i]];
+        const bool inside = p->root == b->layout->places[node->output].root;
+        if (!inside) {
+            const nw_job job = nw_copy_make(&part, &x, b->arena);
+            append(b, n, &job);
+        }
+        if (part.data)
+            part.data += x.dims[node->axis] * part.strides[node->axis];
+    }
+}
+
+static nw_job slice_job(nw_builder *b, const nw_node *node)
+{
+    const nw_view y = view_of(b, node->output);
+    nw_view x = view_of(b, node->inputs[0]);
+    for (int32_t i = 0; i < x.rank; i++) {
+        if (x.data)
+            x.data += node->starts[i] * x.strides[i];
+        x.strides[i] *= node->steps[i];
+    }
+    return nw_copy_make(&y, &x, b->arena);
+}
+
+static void build_pad(nw_builder *b, int32_t n)
+{
+    const nw_node *node = &b->model->nodes[n];
+    const nw_tensor *t = tensor_of(b, node->output);
+    nw_view y = view_of(b, node->output);
+    const nw_view x = view_of(b, node->inputs[0]);
+    const void *element = t->type == NW_TYPE_F32 ? (const void *)&node->alpha : (const void *)&t->quant.zero_point;
+    const nw_job fill = nw_fill_make(&y, element, b->arena);
+    append(b, n, &fill);
+    for (int32_t i = 0; i < y.rank; i++) {
+        if (y.data)
+            y.data += node->pads[i] * y.strides[i];
+        y.dims[i] = x.dims[i];
+    }
+    const nw_job copy = nw_copy_make(&y, &x, b->arena);
+    append(b, n, &copy);
+}
+
+static nw_job transpose_job(nw_builder *b, const nw_node *node)
+{
+    const nw_view y = view_of(b, node->output);
+    const nw_view x = view_of(b, node->inputs[0]);
+    nw_view permuted = y;
+    permuted.data = x.data;
+    for (int32_t i = 0; i < y.rank; i++)
+        permuted.strides[i] = x.strides[node->perm[i]];
+    return nw_copy_make(&y, &permuted, b->arena);
+}
+
+static void build_reshape(nw_builder *b, int32_t n)
+{
+    const nw_node *node = &b->model->nodes[n];
+    if (b->layout->places[node->output].root == b->layout->places[node->inputs[0]].root)
+        return;
+    const nw_view y = view_of(b, node->output);
+    const nw_view x = view_of(b, node->inputs[0]);
+    const nw_job job = nw_reshape_make(&y, &x, b->arena);
+    append(b, n, &job);
+}
+
+static nw_job table_job(nw_builder *b, const nw_node *node)
+{
+    const nw_table_params params = {view_of(b, node->inputs[0]), view_of(b, node->output), node->table, node->n_tables};
+    return nw_table_make(&params, b->kernels, b->arena);
+}
+
+static nw_job float_job(nw_builder *b, const nw_node *node, nw_float_function function)
+{
+    const nw_view y = view_of(b, node->output);
+    const nw_view a = view_of(b, node->inputs[0]);
+    if (node->n_inputs < 2)
+        return nw_float_make(function, &y, &a, NULL, b->arena);
+    const nw_view v = view_of(b, node->inputs[1]);
+    return nw_float_make(function, &y, &a, &v, b->arena);
+}
+
+static nw_job dequantize_job(nw_builder *b, const nw_node *node)
+{
+    const nw_quant *q = &tensor_of(b, node->inputs[0])->quant;
+    const nw_view y = view_of(b, node->output);
+    const nw_view x = view_of(b, node->inputs[0]);
+    return nw_dequantize_make(&y, &x, q->scale, q->zero_point, b->arena);
+}
+
+static nw_job softmax_job(nw_builder *b, const nw_node *node)
+{
+    const nw_view y = view_of(b, node->output);
+    const nw_view x = view_of(b, node->inputs[0]);
+    return nw_softmax_make(&y, &x, node->axis, b->arena);
+}
+
+static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
+{
+    const nw_node *node = &b->model->nodes[n];
+    nw_job job;
+    switch (node->op) {
+    case NW_OP_CONV:
+    case NW_OP_CONV_TRANSPOSE:
+        return build_linear(b, n, error);
+    case NW_OP_QUANTIZE:
+        return build_quantize(b, n, error);
+    case NW_OP_CONCAT:
+        build_concat(b, n);
+        return NW_OK;
+    case NW_OP_PAD:
+        build_pad(b, n);
+        return NW_OK;
+    case NW_OP_RESHAPE:
+        build_reshape(b, n);
+        return NW_OK;
+    case NW_OP_ADD:
+        job = add_job(b, node);
+        break;
+    case NW_OP_MAX_POOL:
+    case NW_OP_AVERAGE_POOL:
+        job = pool_job(b, node);
+        break;
+    case NW_OP_SLICE:
+        job = slice_job(b, node);
+        break;
+    case NW_OP_TRANSPOSE:
+        job = transpose_job(b, node);
+        break;
+    case NW_OP_TABLE:
+        job = table_job(b, node);
+        break;
+    case NW_OP_DEQUANTIZE:
+        job = dequantize_job(b, node);
+        break;
+    case NW_OP_SOFTMAX:
+        job = softmax_job(b, node);
+        break;
+    case NW_OP_SIGMOID:
+        job = float_job(b, node, NW_FLOAT_SIGMOID);
+        break;
+    case NW_OP_TANH:
+        job = float_job(b, node, NW_FLOAT_TANH);
+        break;
+    case NW_OP_EXP:
+        job = float_job(b, node, NW_FLOAT_EXP);
+        break;
+    case NW_OP_RELU:
+        job = float_job(b, node, NW_FLOAT_RELU);
+        break;
+    case NW_OP_SUB:
+        job = float_job(b, node, NW_FLOAT_SUB);
+        break;
+    case NW_OP_MUL:
+        job = float_job(b, node, NW_FLOAT_MUL);
+        break;
+    case NW_OP_DIV:
+        job = float_job(b, node, NW_FLOAT_DIV);
+        break;
+    default:
+        return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": the engine does not run %s", node->name,
+                       nw_op_name(node->op));
+    }
+    append(b, n, &job);
+    return NW_OK;
+}
+
+nw_status nw_steps_build(nw_builder *builder, nw_error *error)
+{
+    for (int32_t n = 0; n < builder->model->n_nodes; n++)
+        NW_TRY(build_node(builder, n, error));
+    return NW_OK;
+}

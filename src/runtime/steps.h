@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From nodes to jobs: what engine.c runs. */
+#ifndef NARROW_RUNTIME_STEPS_H
+#define NARROW_RUNTIME_STEPS_H
+
+#include "base/arena.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "ops/ops.h"
+#include "runtime/layout.h"
+
+/** The halo of a buffer: filled with `code` when its first producer is about to run. rows = 0: nothing to do. */
+typedef struct nw_halo {
+    uint8_t *buffer; /* first byte of the buffer */
+    int32_t rows;    /* of the picture itself */
+    size_t row_size; /* bytes of one padded row */
+    size_t before, between, after; /* bytes before the first pixel, between two rows, behind the last pixel */
+    uint8_t code;
+} nw_halo;
+
+typedef struct nw_step {
+    nw_job job;
+    nw_halo halo;
+    int32_t node;
+} nw_step;
+
+/** What building steps needs; `steps` and `n_steps` are filled in (steps NULL: only counted, as is the arena). */
+typedef struct nw_builder {
+    const nw_model *model;
+    const nw_layout *layout;
+    const nw_kernels *kernels;
+    nw_arena *arena;
+    uint8_t *activations;
+    const nw_input_slot *slots; /* [n_inputs] */
+    nw_step *steps;
+    int32_t n_steps;
+} nw_builder;
+
+/** Appends the steps of every node. NW_ERROR_UNSUPPORTED with a sentence for what the engine cannot run. */
+nw_status nw_steps_build(nw_builder *builder, nw_error *error);
+
+void nw_halo_fill(const nw_halo *halo);
+
+#endif
