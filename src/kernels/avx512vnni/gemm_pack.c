@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weights into the layout of gemm.h, at load. */
+#include <assert.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/arith.h"
+#include "kernels/avx512vnni/avx512vnni.h"
+#include "kernels/avx512vnni/gemm.h"
+
+/* A walk over the bytes of all segments, in ascending k. */
+typedef struct walk {
+    const nw_gemm_source *source;
+    int32_t segment, j;
+} walk;
+
+typedef struct step {
+    int32_t offset;
+    int32_t k[4]; /* column of each byte, -1 for none */
+} step;
+
+static bool current(const walk *w, int32_t *offset, int32_t *k)
+{
+    if (w->segment >= w->source->n_segments)
+        return false;
+    const nw_segment *s = &w->source->segments[w->segment];
+    *offset = s->offset + w->j;
+    *k = s->k + w->j;
+    return true;
+}
+
+static void settle(walk *w)
+{
+    while (w->segment < w->source->n_segments && w->j >= w->source->segments[w->segment].length) {
+        w->segment++;
+        w->j = 0;
+    }
+}
+
+static walk walk_begin(const nw_gemm_source *source)
+{
+    walk w = {source, 0, 0};
+    settle(&w);
+    return w;
+}
+
+/* Takes the next byte and those after it that lie within the same four, in rising order: segments that touch share steps. */
+static bool next_step(walk *w, step *s)
+{
+    int32_t offset;
+    int32_t k;
+    if (!current(w, &offset, &k))
+        return false;
+    *s = (step){offset, {-1, -1, -1, -1}};
+    int32_t last = -1;
+    while (current(w, &offset, &k) && offset > s->offset + last && offset - s->offset < 4) {
+        last = offset - s->offset;
+        s->k[last] = k;
+        w->j++;
+        settle(w);
+    }
+    return true;
+}
+
+static int32_t count_steps(const nw_gemm_source *source)
+{
+    walk w = walk_begin(source);
+    step s;
+    int32_t n = 0;
+    while (next_step(&w, &s))
+        n++;
+    return n;
+}
+
+/* Rows [first, first + n) as one panel of `width` rows (a multiple of 16); returns the end of the panel. */
+static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n, int32_t width)
+{
+    walk w = walk_begin(source);
+    step s;
+    while (next_step(&w, &s))
+        for (int32_t r = 0; r < width; r++)
+            for (int32_t t = 0; t < 4; t++)
+                *to++ = r < n && s.k[t] >= 0 ? source->weights[(size_t)(first + r) * (size_t)source->k + (size_t)s.k[t]] : 0;
+    return to;
+}
+
+static void pack_rows(int8_t *to, const nw_gemm_source *source, int32_t begin, int32_t end)
+{
+    for (int32_t r = begin; r < end; r += GEMM_NR) {
+        const int32_t n = nw_min32(GEMM_NR, end - r);
+        to = pack_panel(to, source, r, n, nw_round_up(n, 16));
+    }
+}
+
+size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source)
+{
+    assert(source->n_channels >= 1 && source->n_rows >= source->n_channels);
+    gemm_header header = {.n_channels = source->n_channels,
+                          .n_extra = source->n_rows - source->n_channels,
+                          .n_steps = count_steps(source)};
+    const size_t n_steps = (size_t)header.n_steps;
+    header.steps = sizeof(header);
+    header.outputs = nw_align(header.steps + n_steps * sizeof(int32_t), 64);
+    header.extras = header.outputs + n_steps * 4 * (size_t)nw_round_up(header.n_channels, 16);
+    const size_t size = header.extras + n_steps * 4 * (size_t)nw_round_up(header.n_extra, 16);
+    if (!packed)
+        return size;
+    uint8_t *base = packed;
+    memset(base, 0, header.outputs);
+    memcpy(base, &header, sizeof(header));
+    int32_t *offsets = (int32_t *)(void *)(base + header.steps);
+    walk w = walk_begin(source);
+    step s;
+    while (next_step(&w, &s))
+        *offsets++ = s.offset;
+    pack_rows((int8_t *)(base + header.outputs), source, 0, source->n_channels);
+    pack_rows((int8_t *)(base + header.extras), source, source->n_channels, source->n_rows);
+    return size;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of this family. */
+#include "kernels/avx512vnni/avx512vnni.h"
+#include "kernels/avx512vnni/gemm.h"
+
+void nw_kernels_init_avx512vnni(nw_kernels *kernels)
+{
+    kernels->gemm = (nw_gemm){.name = "gemm_u8w8_6x64c4_avx512vnni",
+                              .pack = nw_gemm_pack_avx512vnni,
+                              .run_extra = nw_gemm_run_extra_avx512vnni,
+                              .run = nw_gemm_run_avx512vnni,
+                              .mr = 6,
+                              .nr = GEMM_NR,
+                              .kr = 4};
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From sums to outputs, the parts that gemm.c, depthwise.c, elementwise.c and pool.c share. nw_requant in kernels.h gives
+ * the formula; every float operation here is one of its operations, in its order.
+ *
+ * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31, clamps late and in bytes:
+ *
+ *     y = min_u8(max_u8(saturate_u8(saturate_s16(saturate_s16(rint(v)) + z)), z + lo), z + hi)
+ *
+ * which equals z + rint(min(max(v, lo), hi)) because lo and hi are integers, rint is monotone and z + lo, z + hi lie in
+ * [0, 255]: two instructions for 64 outputs instead of eight. The general way (requant.c) does as the formula says.
+ */
+#ifndef NARROW_KERNELS_AVX512VNNI_REQUANT_H
+#define NARROW_KERNELS_AVX512VNNI_REQUANT_H
+
+#include "base/compiler.h"
+#include "kernels/avx512vnni/avx512vnni.h"
+#include "kernels/avx512vnni/intrinsics.h"
+
+#define NW_ROWS 16 /* most rows of one nw_requant_rows */
+
+/** A mask of the lowest n bits, n in 0..64 (clamped to that range). */
+static NW_INLINE uint64_t low_bits(int32_t n)
+{
+    return n >= 64 ? UINT64_MAX : n <= 0 ? 0 : (UINT64_C(1) << n) - 1;
+}
+
+/**
+ * 64 codes z + r from rounded values, not yet clamped. Within each 128-bit lane l the result holds lane l of r0, r1, r2,
+ * r3, in that order.
+ */
+static NW_INLINE __m512i narrow(__m512i r0, __m512i r1, __m512i r2, __m512i r3, __m512i zero16)
+{
+    const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(r0, r1), zero16);
+    const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(r2, r3), zero16);
+    return _mm512_packus_epi16(low, high);
+}
+
+/** Index of permutexvar_epi32 that puts narrow's result of four consecutive vectors into natural order. */
+static NW_INLINE __m512i natural_order(void)
+{
+    return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+
+/** z + limit[0..63] as bytes in natural order; limit is lo or hi. */
+static NW_INLINE __m512i limit_codes(const float *limit, int32_t zero_point)
+{
+    const __m512i zero16 = _mm512_set1_epi16((int16_t)zero_point);
+    const __m512i r0 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit));
+    const __m512i r1 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit + 16));
+    const __m512i r2 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit + 32));
+    const __m512i r3 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit + 48));
+    return _mm512_permutexvar_epi32(natural_order(), narrow(r0, r1, r2, r3, zero16));
+}
+
+/** min(max(v, lo), hi), rounded, shifted, plus z: 16 codes as the formula says, in the low bytes of each element. */
+static NW_INLINE __m512i clamp_round(__m512 v, __m512 lo, __m512 hi, __m512i shift, __m512i zero_point)
+{
+    const __m512i r = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(v, lo), hi));
+    return _mm512_add_epi32(_mm512_sllv_epi32(r, shift), zero_point);
+}
+
+/** Shifts of 16 channels from o on; zeros where every shift is 0. */
+static NW_INLINE __m512i load_shift(const nw_requant *requant, int32_t o)
+{
+    return requant->shift ? _mm512_loadu_si512(requant->shift + o) : _mm512_setzero_si512();
+}
+
+/** Writes the lowest `width` bytes of y; all 64 in the common case, without a mask. */
+static NW_INLINE void store_codes(uint8_t *c, __m512i y, int32_t width)
+{
+    if (width >= 64)
+        _mm512_storeu_si512(c, y);
+    else
+        _mm512_mask_storeu_epi8(c, low_bits(width), y);
+}
+
+/**
+ * True if the channels [o, o + width), width <= 64, may take the bounded way: one point, bytes out, no shift, no wrap16,
+ * and |v| < 2^31 because m <= 1/2 (|acc + offset| < 2^31 by contract), |b| <= 2^29 and the residual's m <= 2^20.
+ */
+bool nw_requant_bounded_avx512vnni(const nw_requant *requant, int32_t o, int32_t width);
+
+/** The general way, for a tile of raw sums (neither wrapped nor offset). */
+typedef struct nw_requant_rows {
+    const nw_requant *requant;
+    const int32_t *sums;            /* [n, stride], channel o first; readable up to the next multiple of 16 */
+    int32_t stride, n;              /* n <= NW_ROWS */
+    int32_t o, width;
+    const int32_t *extra_sums;      /* [n, n_extra] of these rows */
+    const uint8_t *const *residual; /* [n] channel 0, or NULL */
+    void *const *c;                 /* [n] channel 0 */
+} nw_requant_rows;
+
+void nw_requant_rows_avx512vnni(const nw_requant_rows *rows);
+
+#endif
