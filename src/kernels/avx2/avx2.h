@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this folder share: prototypes of the kernels that init.c puts into the table, and the packed layout
+ * of a matrix, written by gemm_pack.c and read by gemm.c.
+ */
+#ifndef NARROW_KERNELS_AVX2_AVX2_H
+#define NARROW_KERNELS_AVX2_AVX2_H
+
+#include "kernels/kernels.h"
+
+#define NW_AVX2_MR 4  /* pixels of a tile */
+#define NW_AVX2_NR 16 /* channels of a panel */
+#define NW_AVX2_KR 4  /* consecutive k of a step */
+
+/*
+ * A panel is NW_AVX2_NR rows of the matrix, cut into steps of NW_AVX2_KR consecutive bytes of a pixel's window. A step
+ * is the offset of its bytes from the pixel's base and its weights; steps whose weights are all zero are left out, and
+ * since sums are exact, the steps of a panel may stand in any order. In memory, from the panel's `groups` on:
+ *
+ *     groups[n_groups] | offsets[n_steps] | padding to 32 | weights
+ *
+ * A *run* is a number of steps whose products are added in 16 bits and folded into 32 at its end. Runs of one length
+ * stand together in a group, so that the length of the inner loop is constant and branches stay predictable. Groups are
+ * followed by n_wide steps whose products do not fit a saturating pair and are formed in 32 bits:
+ *
+ *     step of a run:  | w[channel 0][0..3] | w[1][0..3] | ... | w[15][0..3] |                    64 bytes
+ *     wide step:      int16  | w[0][0], w[0][2] | w[1][0], w[1][2] | ... | w[15][0], w[15][2] |  64 bytes
+ *                     int16  | w[0][1], w[0][3] | w[1][1], w[1][3] | ... | w[15][1], w[15][3] |  64 bytes
+ */
+typedef struct nw_avx2_group {
+    int32_t length, count; /* `count` runs of `length` steps each, both >= 1 */
+} nw_avx2_group;
+
+/** Where a panel lies: offsets in bytes from the start of the packed matrix. */
+typedef struct nw_avx2_panel {
+    int64_t groups, offsets, weights;
+    int32_t n_groups, n_wide;
+} nw_avx2_panel;
+
+/** The packed matrix opens with this, then the panels of the outputs, then those of the extra rows. */
+typedef struct nw_avx2_gemm {
+    int32_t n_channels, n_extra;
+    int32_t n_panels, n_extra_panels;
+    int64_t n_steps, n_runs, n_wide; /* of all panels, for reports; n_steps without the wide ones */
+} nw_avx2_gemm;
+
+/** How gemm_pack.c may arrange the steps: a choice of speed, never of results. */
+typedef enum nw_avx2_form {
+    NW_AVX2_AUTO,  /* per panel whatever costs least */
+    NW_AVX2_WIDE,  /* every step wide: exact for any weights, the yardstick of the others */
+    NW_AVX2_WIDEN, /* steps that fail the pair test wide, the others in runs */
+    NW_AVX2_SPLIT, /* steps that fail the pair test halved into two */
+} nw_avx2_form;
+
+typedef struct nw_avx2_mode {
+    nw_avx2_form form;
+    int32_t max_run; /* longest run, 1: every product goes to 32 bits at once */
+    int32_t window;  /* steps among which a run may choose, 1: only the next one; at most NW_AVX2_WINDOW */
+} nw_avx2_mode;
+
+#define NW_AVX2_MAX_RUN 128
+#define NW_AVX2_WINDOW 64
+
+size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source);
+/** nw_gemm.pack with a forced arrangement: for benchmarks and tests. The kernels read what either packs. */
+size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode);
+void nw_gemm_run_avx2(const nw_gemm_call *call);
+void nw_gemm_run_extra_avx2(const nw_gemm_call *call);
+
+#endif

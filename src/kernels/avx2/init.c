@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of the AVX2 kernels; what they leave out stays with the reference. */
+#include "kernels/avx2/avx2.h"
+
+void nw_kernels_init_avx2(nw_kernels *kernels)
+{
+    kernels->gemm = (nw_gemm){.name = "gemm_u8w8_4x16c4_avx2",
+                              .pack = nw_gemm_pack_avx2,
+                              .run_extra = nw_gemm_run_extra_avx2,
+                              .run = nw_gemm_run_avx2,
+                              .mr = NW_AVX2_MR,
+                              .nr = NW_AVX2_NR,
+                              .kr = NW_AVX2_KR};
+}
