@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The levels of this machine, for kernelcheck.c. */
+/* The levels of this machine, for kernelcheck.c, and --bench. */
+#include <stdio.h>
 #include <string.h>
 
+#include "bench.h"
 #include "check.h"
+#if defined(NW_HAVE_AVX2)
+#include "kernels/avx2/avx2.h"
+#endif
 
 static bool same_table(const nw_kernels *a, const nw_kernels *b)
 {
@@ -10,22 +15,68 @@ static bool same_table(const nw_kernels *a, const nw_kernels *b)
            a->max_pool == b->max_pool && a->average_pool == b->average_pool && a->table == b->table;
 }
 
+#if defined(NW_HAVE_AVX2)
+
+/* The matrix product in each arrangement that a panel can have, not only in the one its cost chooses. */
+#define FORM(name, form, run, window)                                                                                 \
+    static size_t name(void *packed, const nw_gemm_source *source)                                                    \
+    {                                                                                                                 \
+        const nw_avx2_mode mode = {form, run, window};                                                                \
+        return nw_gemm_pack_avx2_mode(packed, source, &mode);                                                         \
+    }
+FORM(pack_wide, NW_AVX2_WIDE, 1, 1)
+FORM(pack_int32, NW_AVX2_WIDEN, 1, 1)
+FORM(pack_split, NW_AVX2_SPLIT, NW_AVX2_MAX_RUN, NW_AVX2_WINDOW)
+FORM(pack_in_order, NW_AVX2_WIDEN, NW_AVX2_MAX_RUN, 1)
+FORM(pack_runs_of_3, NW_AVX2_SPLIT, 3, 7)
+
+static size_t avx2_forms(check_level *levels)
+{
+    static const struct {
+        const char *name;
+        size_t (*pack)(void *packed, const nw_gemm_source *source);
+    } forms[] = {{"avx2-wide", pack_wide},
+                 {"avx2-int32", pack_int32},
+                 {"avx2-split", pack_split},
+                 {"avx2-in-order", pack_in_order},
+                 {"avx2-runs-of-3", pack_runs_of_3}};
+    for (size_t i = 0; i < NW_COUNT(forms); i++) {
+        levels[i] = (check_level){.name = forms[i].name};
+        nw_kernels_init(&levels[i].kernels, NW_ISA_AVX2);
+        levels[i].kernels.gemm.pack = forms[i].pack;
+        levels[i].skip = nw_isa_available(NW_ISA_AVX2) ? NULL : "this CPU cannot run it";
+    }
+    return NW_COUNT(forms);
+}
+
+#endif
+
 int main(int argc, char **argv)
 {
-    check_level levels[NW_ISA_COUNT];
+    check_level levels[NW_ISA_COUNT + 8];
     nw_kernels ref;
     nw_kernels_init(&ref, NW_ISA_REF);
+    if (argc == 2 && !strcmp(argv[1], "--bench")) {
+#if defined(NW_HAVE_AVX2)
+        if (nw_isa_available(NW_ISA_AVX2))
+            bench_avx2();
+#endif
+        return 0;
+    }
     const nw_kernels *before = &ref;
     size_t n = 0;
     for (int isa = NW_ISA_REF + 1; isa < NW_ISA_COUNT; isa++) {
         check_level *level = &levels[n++];
-        level->name = nw_isa_name((nw_isa)isa);
-        level->skip = NULL;
+        *level = (check_level){.name = nw_isa_name((nw_isa)isa)};
         nw_kernels_init(&level->kernels, (nw_isa)isa);
         if (same_table(before, &level->kernels))
             level->skip = "this build does not contain it";
         else if (!nw_isa_available((nw_isa)isa))
             level->skip = "this CPU cannot run it";
+#if defined(NW_HAVE_AVX2)
+        if (isa == NW_ISA_AVX2)
+            n += avx2_forms(levels + n);
+#endif
         before = &level->kernels;
     }
     return kernelcheck(argc, argv, &ref, levels, n);
