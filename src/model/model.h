@@ -215,6 +215,12 @@ nw_op nw_op_from_name(const char *name);
 /** Multiply-accumulates of a node for one sample: CONV, CONV_TRANSPOSE (all points), GEMM; 0 for the rest. */
 uint64_t nw_node_macs(const nw_model *model, const nw_node *node);
 
+/** The residual of an integer CONV or CONV_TRANSPOSE (inputs[3]; inputs[1] and [2] are NW_NONE), or NW_NONE. */
+static inline int32_t nw_node_residual(const nw_node *node)
+{
+    return node->n_inputs > 3 ? node->inputs[3] : NW_NONE;
+}
+
 /** Index of the node that produces the tensor, or NW_NONE (graph input, constant). */
 int32_t nw_model_producer(const nw_model *model, int32_t tensor);
 
