@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Factor per channel. A tensor has one step for all its channels, so a channel that uses a hundredth of the tensor's range
+ * gets two or three codes. Codes therefore stand for factor * real with
+ *
+ *     factor[c] = min(cap, (r_max / r_c)^power)        r_c: largest magnitude of the channel in calibration
+ *
+ * The function of the network does not change: whoever makes the tensor multiplies by factor (multiplier, bias, clamp,
+ * residual multiplier: all per channel), whoever reads it divides (weight columns, ADD and pooling multipliers). Per-row
+ * weight steps absorb the first for free; the second costs something only where weight columns of one row become unequal.
+ * Channels that meet in a PASS node share their factor. It stays 1 where nobody can divide: at tables, at borders to
+ * reals, at the input.
+ *
+ * Between groups.c and grids.c.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "quant/scheme.h"
+
+/** Classes of channels that share a factor, over all channels of all code tensors. */
+typedef struct classes {
+    const nw_scheme *scheme;
+    int32_t *first;  /* [n_tensors] id of channel 0 */
+    int32_t *parent; /* [n_channels in all] union-find; parent[i] <= i */
+    double *range;   /* [n_channels in all] of a class, at its root */
+    bool *frozen;    /* likewise */
+    double *group_range; /* [n_tensors] largest range in the group, at its representative */
+} classes;
+
+static int32_t root_of(classes *all, int32_t id)
+{
+    while (all->parent[id] != id) {
+        all->parent[id] = all->parent[all->parent[id]];
+        id = all->parent[id];
+    }
+    return id;
+}
+
+static void join(void *context, int32_t input, int32_t c_in, int32_t output, int32_t c_out)
+{
+    classes *all = context;
+    const int32_t a = root_of(all, all->first[input] + c_in);
+    const int32_t b = root_of(all, all->first[output] + c_out);
+    if (a < b)
+        all->parent[b] = a;
+    else
+        all->parent[a] = b;
+}
+
+static nw_status alloc_classes(classes *all)
+{
+    const nw_model *model = all->scheme->model;
+    const size_t n_tensors = (size_t)model->n_tensors;
+    all->first = calloc(n_tensors + 1, sizeof(*all->first));
+    all->group_range = calloc(n_tensors + 1, sizeof(*all->group_range));
+    if (!all->first || !all->group_range)
+        return NW_ERROR_MEMORY;
+    int64_t n = 0;
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        all->first[t] = (int32_t)n;
+        n += all->scheme->tensors[t].n_channels;
+        if (n > INT32_MAX)
+            return NW_ERROR_MEMORY;
+    }
+    all->parent = calloc((size_t)n + 1, sizeof(*all->parent));
+    all->range = calloc((size_t)n + 1, sizeof(*all->range));
+    all->frozen = calloc((size_t)n + 1, sizeof(*all->frozen));
+    if (!all->parent || !all->range || !all->frozen)
+        return NW_ERROR_MEMORY;
+    for (int32_t i = 0; i < n; i++)
+        all->parent[i] = i;
+    return NW_OK;
+}
+
+static void free_classes(classes *all)
+{
+    free(all->first);
+    free(all->parent);
+    free(all->range);
+    free(all->frozen);
+    free(all->group_range);
+}
+
+static void freeze(classes *all, int32_t tensor)
+{
+    for (int32_t c = 0; c < all->scheme->tensors[tensor].n_channels; c++)
+        all->frozen[root_of(all, all->first[tensor] + c)] = true;
+}
+
+static void freeze_borders(classes *all)
+{
+    const nw_scheme *scheme = all->scheme;
+    for (int32_t t = 0; t < scheme->model->n_tensors; t++)
+        if (scheme->tensors[t].code &&
+            (scheme->tensors[t].real || nw_model_producer(scheme->model, t) == NW_NONE))
+            freeze(all, t);
+    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
+        if (scheme->nodes[i].mode == NW_MODE_TABLE) {
+            freeze(all, scheme->model->nodes[i].inputs[0]);
+            freeze(all, scheme->model->nodes[i].output);
+        }
+}
+
+static void measure(classes *all)
+{
+    const nw_scheme *scheme = all->scheme;
+    for (int32_t t = 0; t < scheme->model->n_tensors; t++) {
+        if (!nw_scheme_is_source(scheme, t))
+            continue;
+        const nw_tensor_stats *stats = &scheme->calibration->tensors[t];
+        double *group_range = &all->group_range[scheme->tensors[t].group];
+        for (int32_t c = 0; c < stats->n_channels; c++) {
+            const double r = fmax((double)stats->channels[c].max, -(double)stats->channels[c].min);
+            double *range = &all->range[root_of(all, all->first[t] + c)];
+            *range = fmax(*range, r);
+            *group_range = fmax(*group_range, r);
+        }
+    }
+}
+
+static double factor_of(const nw_quantize_options *options, double range, double group_range)
+{
+    if (!(group_range > 0.0))
+        return 1.0;
+    if (!(range > 0.0))
+        return options->equalize_cap;
+    return fmin(options->equalize_cap, pow(group_range / range, options->equalize_power));
+}
+
+static void set_factors(classes *all, nw_scheme *scheme)
+{
+    for (int32_t t = 0; t < scheme->model->n_tensors; t++) {
+        nw_tensor_scheme *tensor = &scheme->tensors[t];
+        if (!tensor->code)
+            continue;
+        for (int32_t c = 0; c < tensor->n_channels; c++) {
+            const int32_t root = root_of(all, all->first[t] + c);
+            tensor->factor[c] = all->frozen[root] ? 1.0
+                                                  : factor_of(scheme->options, all->range[root],
+                                                              all->group_range[tensor->group]);
+        }
+    }
+}
+
+nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error)
+{
+    if (!scheme->options->equalize)
+        return NW_OK;
+    classes all = {.scheme = scheme};
+    const nw_status status = alloc_classes(&all);
+    if (status) {
+        free_classes(&all);
+        return nw_fail_memory(error, "equalizing channels");
+    }
+    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
+        if (scheme->nodes[i].mode == NW_MODE_PASS)
+            nw_scheme_pairs(scheme, &scheme->model->nodes[i], join, &all);
+    freeze_borders(&all);
+    measure(&all);
+    set_factors(&all, scheme);
+    free_classes(&all);
+    return NW_OK;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Integer weights of every linear node, on the columns its input's factors leave. Between grids.c and bias_correction.c. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quant/scheme.h"
+
+static int32_t bits_of(const nw_scheme *scheme, const nw_node *node)
+{
+    for (int32_t i = 0; i < scheme->options->n_weight_overrides; i++)
+        if (strcmp(scheme->options->weight_overrides[i].name, node->name) == 0)
+            return scheme->options->weight_overrides[i].bits;
+    return scheme->options->weight_bits;
+}
+
+static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
+{
+    const size_t n = (size_t)linear->shape.n_channels;
+    linear->weights = calloc(nw_tensor_elements(weights) + 1, 1);
+    linear->step = calloc(n + 1, sizeof(*linear->step));
+    linear->bias = calloc(n + 1, sizeof(*linear->bias));
+    return linear->weights && linear->step && linear->bias ? NW_OK : NW_ERROR_MEMORY;
+}
+
+static nw_status quantize_node(nw_scheme *scheme, const nw_node *node, nw_node_scheme *linear)
+{
+    const nw_model *model = scheme->model;
+    const nw_tensor *weights = &model->tensors[node->inputs[1]];
+    const nw_tensor_scheme *x = &scheme->tensors[node->inputs[0]];
+    const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];
+    const int32_t bias = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
+    linear->shape = nw_linear_shape_of(node, weights);
+    linear->weight_bits = bits_of(scheme, node);
+    const size_t k = (size_t)linear->shape.k;
+    double *row = malloc((k + 1) * sizeof(*row));
+    double *importance = malloc((k + 1) * sizeof(*importance));
+    nw_status status = row && importance ? alloc_linear(linear, weights) : NW_ERROR_MEMORY;
+    for (int32_t o = 0; !status && o < linear->shape.n_channels; o++) {
+        nw_weights_row(row, node, weights, o);
+        for (int32_t j = 0; j < linear->shape.k; j++) {
+            const int32_t c = nw_linear_input_channel(&linear->shape, o, j);
+            row[j] /= x->factor[c];
+            importance[j] = nw_channel_variance(stats, c) * x->factor[c] * x->factor[c];
+        }
+        linear->step[o] = nw_weights_quantize_row(linear->weights + (size_t)o * k, row, linear->shape.k,
+                                                  linear->weight_bits, scheme->options->weight_range, importance);
+        linear->bias[o] = bias == NW_NONE ? 0.0 : (double)model->tensors[bias].data[o];
+    }
+    free(row);
+    free(importance);
+    return status;
+}
+
+nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error)
+{
+    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR &&
+            quantize_node(scheme, &scheme->model->nodes[i], &scheme->nodes[i]))
+            return nw_fail_memory(error, "quantizing weights");
+    return NW_OK;
+}

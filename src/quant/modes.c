@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which nodes run on integers. Seen from the outputs backwards: an output is real; a node whose result is wanted as reals
+ * only may stay float if the engine has it in float; everything in front of a linear node is codes. First step of
+ * quantize.c, before groups.c.
+ */
+#include <math.h>
+
+#include "quant/scheme.h"
+
+/** Float operators the engine has for a network's tail. */
+static bool runs_as_real(nw_op op)
+{
+    return op == NW_OP_SIGMOID || op == NW_OP_EXP || op == NW_OP_SUB || op == NW_OP_MUL || op == NW_OP_DIV ||
+           op == NW_OP_SOFTMAX;
+}
+
+static bool is_unary(nw_op op)
+{
+    return op == NW_OP_RELU || op == NW_OP_CLIP || op == NW_OP_SIGMOID || op == NW_OP_TANH || op == NW_OP_EXP ||
+           op == NW_OP_HARD_SIGMOID || op == NW_OP_HARD_SWISH || op == NW_OP_LEAKY_RELU;
+}
+
+static bool moves_data(nw_op op)
+{
+    return op == NW_OP_CONCAT || op == NW_OP_SLICE || op == NW_OP_PAD || op == NW_OP_RESHAPE || op == NW_OP_TRANSPOSE;
+}
+
+static bool is_clamped(const nw_node *node)
+{
+    return node->lo > -INFINITY || node->hi < INFINITY;
+}
+
+static bool is_constant(const nw_scheme *scheme, int32_t tensor)
+{
+    return tensor != NW_NONE && scheme->model->tensors[tensor].data != NULL;
+}
+
+/** Whether a tensor can be had as reals without going through codes. */
+static bool comes_as_real(const nw_scheme *scheme, int32_t tensor)
+{
+    const int32_t producer = nw_model_producer(scheme->model, tensor);
+    if (producer == NW_NONE)
+        return false;
+    const nw_node *node = &scheme->model->nodes[producer];
+    if (scheme->tensors[tensor].code)
+        return false;
+    if (nw_is_linear(node))
+        return !is_clamped(node);
+    if (moves_data(node->op) && node->op != NW_OP_PAD) {
+        for (int32_t j = 0; j < node->n_inputs; j++)
+            if (node->inputs[j] != NW_NONE && !comes_as_real(scheme, node->inputs[j]))
+                return false;
+        return true;
+    }
+    return runs_as_real(node->op);
+}
+
+static bool inputs_come_as_real(const nw_scheme *scheme, const nw_node *node)
+{
+    for (int32_t j = 0; j < node->n_inputs; j++)
+        if (node->inputs[j] != NW_NONE && !comes_as_real(scheme, node->inputs[j]))
+            return false;
+    return true;
+}
+
+static void want_inputs(nw_scheme *scheme, const nw_node *node, bool as_real)
+{
+    for (int32_t j = 0; j < node->n_inputs; j++) {
+        if (node->inputs[j] == NW_NONE || is_constant(scheme, node->inputs[j]))
+            continue;
+        nw_tensor_scheme *tensor = &scheme->tensors[node->inputs[j]];
+        if (as_real)
+            tensor->real = true;
+        else
+            tensor->code = true;
+    }
+}
+
+static nw_status refuse_constants(const nw_scheme *scheme, const nw_node *node, nw_error *error)
+{
+    for (int32_t j = 0; j < node->n_inputs; j++)
+        if (is_constant(scheme, node->inputs[j]))
+            return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": %s with a constant operand cannot be quantized yet",
+                           node->name, nw_op_name(node->op));
+    return NW_OK;
+}
+
+static nw_status mode_of_linear(nw_scheme *scheme, const nw_node *node, nw_tensor_scheme *output, nw_error *error)
+{
+    for (int32_t j = 0; j < node->n_inputs; j++) {
+        const bool weights = j == 1 || j == 2;
+        const bool constant = is_constant(scheme, node->inputs[j]);
+        if (j == 1 ? !constant : node->inputs[j] != NW_NONE && weights != constant)
+            return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": %s needs constant weights and a computed input",
+                           node->name, nw_op_name(node->op));
+    }
+    if (is_clamped(node))
+        output->code = true;
+    want_inputs(scheme, node, false);
+    return NW_OK;
+}
+
+static nw_status mode_of(nw_scheme *scheme, const nw_node *node, nw_mode *mode, nw_error *error)
+{
+    nw_tensor_scheme *output = &scheme->tensors[node->output];
+    if (nw_is_linear(node)) {
+        *mode = NW_MODE_LINEAR;
+        return mode_of_linear(scheme, node, output, error);
+    }
+    const bool stays = runs_as_real(node->op) ||
+                       (moves_data(node->op) && node->op != NW_OP_PAD && inputs_come_as_real(scheme, node));
+    if (!output->code && stays) {
+        *mode = NW_MODE_REAL;
+        want_inputs(scheme, node, true);
+        return NW_OK;
+    }
+    if (is_unary(node->op))
+        *mode = NW_MODE_TABLE;
+    else if (moves_data(node->op) || node->op == NW_OP_MAX_POOL || node->op == NW_OP_RESIZE)
+        *mode = NW_MODE_PASS;
+    else if (node->op == NW_OP_ADD || node->op == NW_OP_AVERAGE_POOL)
+        *mode = NW_MODE_INTEGER;
+    else
+        return nw_fail(error, NW_ERROR_UNSUPPORTED,
+                       "node \"%s\": %s cannot be quantized here: integer operators need its result", node->name,
+                       nw_op_name(node->op));
+    NW_TRY(refuse_constants(scheme, node, error));
+    output->code = true;
+    want_inputs(scheme, node, false);
+    return NW_OK;
+}
+
+nw_status nw_scheme_modes(nw_scheme *scheme, nw_error *error)
+{
+    const nw_model *model = scheme->model;
+    for (int32_t i = 0; i < model->n_outputs; i++)
+        scheme->tensors[model->outputs[i]].real = true;
+    for (int32_t i = model->n_nodes - 1; i >= 0; i--) {
+        const nw_node *node = &model->nodes[i];
+        const nw_tensor_scheme *output = &scheme->tensors[node->output];
+        scheme->nodes[i].mode = NW_MODE_DEAD;
+        if (output->code || output->real)
+            NW_TRY(mode_of(scheme, node, &scheme->nodes[i].mode, error));
+    }
+    return NW_OK;
+}

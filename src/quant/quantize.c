@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See quantize.h: checks the options, then takes the steps of scheme.h one after the other. */
+#include "quant/quantize.h"
+
+#include <string.h>
+
+#include "quant/scheme.h"
+
+static nw_status check_override(const nw_bits_override *row, bool used, const char *what, nw_error *error)
+{
+    if (row->bits < 1 || row->bits > 8)
+        return nw_fail(error, NW_ERROR_USAGE, "%s of \"%s\": bits must be 1 to 8, not %d", what, row->name, row->bits);
+    if (!used)
+        return nw_fail(error, NW_ERROR_USAGE, "%s of \"%s\": the network quantizes nothing of that name", what,
+                       row->name);
+    return NW_OK;
+}
+
+static bool uses_weights(const nw_scheme *scheme, const char *name)
+{
+    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR && strcmp(scheme->model->nodes[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool uses_tensor(const nw_scheme *scheme, const char *name)
+{
+    for (int32_t t = 0; t < scheme->model->n_tensors; t++)
+        if (scheme->tensors[t].code && strcmp(scheme->model->tensors[t].name, name) == 0)
+            return true;
+    return false;
+}
+
+static nw_status check_overrides(const nw_scheme *scheme, nw_error *error)
+{
+    const nw_quantize_options *options = scheme->options;
+    for (int32_t i = 0; i < options->n_weight_overrides; i++) {
+        const nw_bits_override *row = &options->weight_overrides[i];
+        NW_TRY(check_override(row, uses_weights(scheme, row->name), "weight bits", error));
+    }
+    for (int32_t i = 0; i < options->n_activation_overrides; i++) {
+        const nw_bits_override *row = &options->activation_overrides[i];
+        NW_TRY(check_override(row, uses_tensor(scheme, row->name), "activation bits", error));
+    }
+    return NW_OK;
+}
+
+static nw_status check_options(const nw_quantize_options *options, nw_error *error)
+{
+    if (options->weight_bits < 1 || options->weight_bits > 8 || options->activation_bits < 1 ||
+        options->activation_bits > 8)
+        return nw_fail(error, NW_ERROR_USAGE, "weight and activation bits must be 1 to 8, not %d and %d",
+                       options->weight_bits, options->activation_bits);
+    if (!(options->percentile > 0.5 && options->percentile <= 1.0))
+        return nw_fail(error, NW_ERROR_USAGE, "the percentile must be above 0.5 and at most 1, not %g",
+                       options->percentile);
+    if (!(options->equalize_power >= 0.0 && options->equalize_power <= 1.0 && options->equalize_cap >= 1.0 &&
+          options->equalize_cap <= 65536.0))
+        return nw_fail(error, NW_ERROR_USAGE, "equalization needs a power of 0 to 1 and a cap of 1 to 65536");
+    if (!(options->limit_margin >= 0.0 && options->limit_margin <= 16.0 && options->limit_floor >= 0.0 &&
+          options->limit_floor <= 1.0))
+        return nw_fail(error, NW_ERROR_USAGE, "limits need a margin of 0 to 16 and a floor of 0 to 1");
+    return NW_OK;
+}
+
+static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
+{
+    NW_TRY(nw_scheme_modes(scheme, error));
+    NW_TRY(check_overrides(scheme, error));
+    nw_scheme_groups(scheme);
+    NW_TRY(nw_scheme_equalize(scheme, error));
+    NW_TRY(nw_scheme_grids(scheme, error));
+    NW_TRY(nw_scheme_linear(scheme, error));
+    NW_TRY(nw_scheme_correct(scheme, error));
+    return nw_scheme_emit(out, scheme, error);
+}
+
+nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibration *calibration,
+                      const nw_quantize_options *options, nw_error *error)
+{
+    NW_TRY(check_options(options, error));
+    if (calibration->n_tensors != model->n_tensors || calibration->n_samples < 1)
+        return nw_fail(error, NW_ERROR_USAGE, "the calibration is empty or that of another network");
+    nw_scheme *scheme = nw_scheme_create(model, calibration, options);
+    if (!scheme)
+        return nw_fail_memory(error, "quantizing");
+    const nw_status status = take_steps(out, scheme, error);
+    nw_scheme_free(scheme);
+    return status;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Float network and calibration in, integer network out (docs/numerics.md says what its nodes compute).
+ *
+ *     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+ *     options.activation_bits = 7;
+ *     nw_model *integer;
+ *     NW_TRY(nw_quantize(&integer, model, calibration, &options, error));
+ *     NW_TRY(nw_model_write(integer, "net.nw", error));
+ */
+#ifndef NARROW_QUANT_QUANTIZE_H
+#define NARROW_QUANT_QUANTIZE_H
+
+#include "model/model.h"
+#include "quant/calibrate.h"
+#include "quant/range.h"
+#include "quant/weights.h"
+
+typedef enum nw_bias_correction {
+    NW_BIAS_CORRECTION_NONE,
+    NW_BIAS_CORRECTION_ANALYTIC, /* from the weights' and the input's mean rounding error per channel */
+    NW_BIAS_CORRECTION_EMPIRICAL /* measured layer by layer on the kept samples, behind the quantized prefix */
+} nw_bias_correction;
+
+/** Width of one node's weights (by node name) or one activation (by tensor name). */
+typedef struct nw_bits_override {
+    const char *name;
+    int32_t bits; /* 1 to 8 */
+} nw_bits_override;
+
+typedef struct nw_quantize_options {
+    int32_t weight_bits, activation_bits; /* 1 to 8 */
+    const nw_bits_override *weight_overrides, *activation_overrides; /* borrowed; an entry nobody uses is an error */
+    int32_t n_weight_overrides, n_activation_overrides;
+    nw_range_method activation_range;
+    double percentile; /* for NW_RANGE_PERCENTILE */
+    nw_weight_method weight_range;
+    nw_bias_correction bias_correction;
+    bool equalize;           /* factors per channel */
+    double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power ... */
+    double equalize_cap;     /* ... but at most this, >= 1 */
+    bool limits;             /* clamp every channel to what calibration saw, plus ... */
+    double limit_margin;     /* ... this share of the channel's range ... */
+    double limit_floor;      /* ... and this share of the tensor's range */
+    uint64_t seed;           /* stored in the plan; no method of today draws random numbers */
+} nw_quantize_options;
+
+#define NW_QUANTIZE_DEFAULTS                                                                                         \
+    {                                                                                                                \
+        .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_MSE, .percentile = 0.9999,              \
+        .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
+        .equalize_power = 1.0, .equalize_cap = 64.0, .limits = true, .limit_margin = 0.125, .limit_floor = 0.02,     \
+        .seed = 1                                                                                                    \
+    }
+
+/**
+ * Quantizes a network.
+ *
+ * Linear nodes become the one layer form; tensors between them codes of the wanted widths; functions of one tensor
+ * become tables; what nothing but reals can carry (Softmax and what stands between it and the last linear node, outputs)
+ * stays float. The result passes nw_model_validate. It is deterministic for one machine and thread count.
+ *
+ * @param model        as the passes leave it; borrowed for the call
+ * @param calibration  of this very model
+ * @return NW_ERROR_USAGE for options out of range, contradictory or unused; NW_ERROR_UNSUPPORTED naming the node;
+ *         NW_ERROR_MEMORY
+ */
+nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibration *calibration,
+                      const nw_quantize_options *options, nw_error *error);
+
+#endif

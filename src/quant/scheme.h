@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The quantizer's working state: for a float network, which tensors become codes, on what grid, with which factor and
+ * limits per channel, and the integer weights of every linear node. The steps of quantize.c fill it one after the other:
+ *
+ *     modes.c       which nodes run on integers, which tensors exist as codes, as reals, or both
+ *     groups.c      tensors that must share a grid; channels that must share a factor
+ *     equalize.c    factor per channel: codes stand for factor * real, so that small channels use the grid too
+ *     grids.c       scale and zero point per group, limits per channel
+ *     linear.c      integer weights, steps, biases
+ *     bias_correction.c   what rounding moved on average, taken out of the biases
+ *     emit.c        the integer nw_model
+ *
+ * Codes and reals: real = scale * (code - zero_point) / factor[c]. A factor costs nothing when the network runs: the
+ * producer's multiplier and bias and its consumers' weight columns absorb it (cross-layer equalization, Nagel et al.
+ * 2019, extended to residuals, clamps and pools because these have per-channel numbers here too).
+ */
+#ifndef NARROW_QUANT_SCHEME_H
+#define NARROW_QUANT_SCHEME_H
+
+#include "model/model.h"
+#include "quant/calibrate.h"
+#include "quant/quantize.h"
+#include "quant/range.h"
+#include "quant/weights.h"
+
+typedef enum nw_mode {
+    NW_MODE_DEAD,    /* nothing reads the result */
+    NW_MODE_LINEAR,  /* CONV, CONV_TRANSPOSE, GEMM: integer sums */
+    NW_MODE_INTEGER, /* ADD, AVERAGE_POOL: requantizes */
+    NW_MODE_PASS,    /* MAX_POOL, CONCAT, SLICE, PAD, RESHAPE, TRANSPOSE, RESIZE on codes: one grid on all sides */
+    NW_MODE_TABLE,   /* elementwise function of codes */
+    NW_MODE_REAL     /* stays in float */
+} nw_mode;
+
+typedef struct nw_tensor_scheme {
+    bool code, real;  /* forms in which the integer network needs the tensor */
+    int32_t group;    /* lowest tensor index of those that share the grid; itself when alone or not a code */
+    nw_grid grid;
+    int32_t n_channels;
+    double *factor;   /* [n_channels] owned; 1 without equalization. NULL for constants */
+    float *lo, *hi;   /* [n_channels] owned; limits as in nw_quant */
+} nw_tensor_scheme;
+
+typedef struct nw_node_scheme {
+    nw_mode mode;
+    /* LINEAR only */
+    nw_linear_shape shape;
+    int32_t weight_bits;
+    int8_t *weights; /* [n_channels, k] owned */
+    double *step;    /* [n_channels] owned; weight (with the input's factors divided out) = step * code */
+    double *bias;    /* [n_channels] owned; reals, corrected */
+} nw_node_scheme;
+
+typedef struct nw_scheme {
+    const nw_model *model;             /* borrowed */
+    const nw_calibration *calibration; /* borrowed */
+    const nw_quantize_options *options; /* borrowed */
+    nw_tensor_scheme *tensors;         /* [model->n_tensors] owned */
+    nw_node_scheme *nodes;             /* [model->n_nodes] owned */
+} nw_scheme;
+
+/** Allocates per-tensor arrays, factors all 1. NULL without memory. */
+nw_scheme *nw_scheme_create(const nw_model *model, const nw_calibration *calibration,
+                            const nw_quantize_options *options);
+void nw_scheme_free(nw_scheme *scheme);
+
+/** Sets modes and forms. NW_ERROR_UNSUPPORTED naming a node that cannot become integer nor stay float. */
+nw_status nw_scheme_modes(nw_scheme *scheme, nw_error *error);
+
+/** Whether the node is CONV, CONV_TRANSPOSE or GEMM. */
+bool nw_is_linear(const nw_node *node);
+
+/** Sets `group` of every tensor that is a code. */
+void nw_scheme_groups(nw_scheme *scheme);
+
+/** Calls pair(context, input tensor, channel, output tensor, channel) for every two channels a PASS node connects. */
+typedef void nw_channel_pair(void *context, int32_t input, int32_t c_in, int32_t output, int32_t c_out);
+void nw_scheme_pairs(const nw_scheme *scheme, const nw_node *node, nw_channel_pair *pair, void *context);
+
+/** Chooses factors (options: equalize). NW_ERROR_MEMORY. */
+nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error);
+
+/** Chooses grids and limits. NW_ERROR_USAGE for widths that contradict each other, NW_ERROR_UNSUPPORTED, NW_ERROR_MEMORY. */
+nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error);
+
+/** Quantizes the weights of all linear nodes; biases are the float network's. NW_ERROR_MEMORY. */
+nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
+
+/** Moves biases (options: bias_correction). NW_ERROR_MEMORY or what the float engine returned. */
+nw_status nw_scheme_correct(nw_scheme *scheme, nw_error *error);
+
+/** Builds the integer network. NW_ERROR_UNSUPPORTED naming a node whose numbers leave the format's ranges. */
+nw_status nw_scheme_emit(nw_model **out, const nw_scheme *scheme, nw_error *error);
+
+/** Whether the tensor holds codes that come from a node (or the input) that chooses them, not from a PASS node. */
+bool nw_scheme_is_source(const nw_scheme *scheme, int32_t tensor);
+
+#endif
