@@ -2,8 +2,8 @@
 /*
  * Matrix product over windows of a picture with vpdpbusd. gemm.h draws the packed weights; ops/ makes the calls.
  *
- * A tile is mr pixels by q vectors of 16 channels. One step: q loads of weights, mr broadcasts of four activation bytes,
- * mr * q vpdpbusd:
+ * A tile is mr pixels by q vectors of 16 channels. One step: q loads of weights, mr broadcasts of four activation
+ * bytes, mr * q vpdpbusd:
  *
  *     tile     vpdpbusd  loads (weights + broadcasts + step)   of 32 registers
  *     6 x 64      24         4 +  6 + 1                          24 + 4 + 1
@@ -12,9 +12,9 @@
  *     11 x 16     11         1 + 11 + 1                          11 + 1 + 1
  *
  * With two vpdpbusd and two loads a cycle the first three are bound by vpdpbusd, the last by loads. At least ten
- * accumulators hide its latency of five cycles; more pixels than 11 would need more base pointers than there are general
- * registers. The activation is the unsigned operand, which the instruction cannot broadcast itself, but vpbroadcastd from
- * memory is a load and takes no vector port.
+ * accumulators hide its latency of five cycles; more pixels than 11 would need more base pointers than there are
+ * general registers. The activation is the unsigned operand, which the instruction cannot broadcast itself, but
+ * vpbroadcastd from memory is a load and takes no vector port.
  *
  * Sums go through a small buffer to the epilogue (L1, at most 24 stores a tile): one epilogue instead of one per tile.
  */
@@ -170,8 +170,8 @@ static int32_t share(int32_t m, int32_t q)
     return (m + n_tiles - 1) / n_tiles;
 }
 
-static void run_panel(const nw_gemm_call *call, const int32_t *steps, const int32_t *steps_end, const int8_t *b, int32_t o,
-                      int32_t width)
+static void run_panel(const nw_gemm_call *call, const int32_t *steps, const int32_t *steps_end, const int8_t *b,
+                      int32_t o, int32_t width)
 {
     const nw_requant *requant = call->requant;
     const int32_t q = (width + 15) / 16;
@@ -235,7 +235,7 @@ static void run_extra_panel(const nw_gemm_call *call, const int8_t *b, int32_t e
         n = share(call->m - i, q);
         tiles[q - 1][n - 1](steps, steps + header->n_steps, b, call->a + i, zeros, sums);
         for (int32_t r = 0; r < n; r++)
-            memcpy(call->extra_sums + (i + r) * header->n_extra + e, sums + 16 * q * r, (size_t)width * sizeof(int32_t));
+            memcpy(call->extra_sums + (i + r) * header->n_extra + e, sums + 16 * q * r, (size_t)width * 4);
     }
 }
 

@@ -4,8 +4,8 @@
  *
  *     | gemm_header | step[n_steps], padded to 64 bytes | outputs' panels | extra rows' panels |
  *
- * A step is four neighbouring bytes of a window: step[s] is the offset of the first from the pixel's base. Segments become
- * steps; bytes of a step that no segment covers have zero weights, so their activations do not matter.
+ * A step is four neighbouring bytes of a window: step[s] is the offset of the first from the pixel's base. Segments
+ * become steps; bytes of a step that no segment covers have zero weights, so their activations do not matter.
  *
  * A panel holds GEMM_NR rows, the last one of outputs and of extra rows only as many vectors of 16 as it needs (q):
  *

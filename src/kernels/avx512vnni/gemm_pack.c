@@ -44,7 +44,7 @@ static walk walk_begin(const nw_gemm_source *source)
     return w;
 }
 
-/* Takes the next byte and those after it that lie within the same four, in rising order: segments that touch share steps. */
+/* Takes the next byte and those after it that lie within the same four, in rising order; segments may share steps. */
 static bool next_step(walk *w, step *s)
 {
     int32_t offset;
@@ -72,6 +72,11 @@ static int32_t count_steps(const nw_gemm_source *source)
     return n;
 }
 
+static int8_t weight(const nw_gemm_source *source, int32_t row, int32_t k)
+{
+    return source->weights[(size_t)row * (size_t)source->k + (size_t)k];
+}
+
 /* Rows [first, first + n) as one panel of `width` rows (a multiple of 16); returns the end of the panel. */
 static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n, int32_t width)
 {
@@ -80,7 +85,7 @@ static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t firs
     while (next_step(&w, &s))
         for (int32_t r = 0; r < width; r++)
             for (int32_t t = 0; t < 4; t++)
-                *to++ = r < n && s.k[t] >= 0 ? source->weights[(size_t)(first + r) * (size_t)source->k + (size_t)s.k[t]] : 0;
+                *to++ = r < n && s.k[t] >= 0 ? weight(source, first + r, s.k[t]) : 0;
     return to;
 }
 

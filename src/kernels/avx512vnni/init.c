@@ -12,4 +12,11 @@ void nw_kernels_init_avx512vnni(nw_kernels *kernels)
                               .mr = 6,
                               .nr = GEMM_NR,
                               .kr = 4};
+    kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64c4_avx512vnni",
+                                        .pack = nw_depthwise_pack_avx512vnni,
+                                        .run = nw_depthwise_run_avx512vnni};
+    kernels->add = nw_add_avx512vnni;
+    kernels->max_pool = nw_max_pool_avx512vnni;
+    kernels->average_pool = nw_average_pool_avx512vnni;
+    kernels->table = nw_table_avx512vnni;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The AVX-512 intrinsics of this folder. Normally the compiler's own; with NW_EMULATE_AVX512 those of SIMDe in plain C,
- * so that tests run the very same kernel sources on a CPU without AVX-512. What SIMDe 0.7.4 lacks is written below, after
- * Intel's pseudocode; the list is complete for the kernels here and not meant for more.
+ * The AVX-512 intrinsics of this folder. Normally the compiler's own; with NW_EMULATE_AVX512 those of SIMDe in plain
+ * C, so that tests run the very same kernel sources on a CPU without AVX-512. What SIMDe 0.7.4 lacks is written
+ * below, after Intel's pseudocode; the list is complete for the kernels here and not meant for more.
  */
 #ifndef NARROW_KERNELS_AVX512VNNI_INTRINSICS_H
 #define NARROW_KERNELS_AVX512VNNI_INTRINSICS_H
@@ -85,7 +85,20 @@ static inline __m128i emulate_cvtepi32_epi8(__m512i a)
     return r;
 }
 
-/* Masked memory: bytes whose bit is 0 are neither read nor written. */
+/* SIMDe 0.7.4 has it, with a shift that overflows an int. */
+static inline __mmask32 emulate_test_epi16_mask(__m512i a, __m512i b)
+{
+    uint16_t x[32];
+    uint16_t y[32];
+    __mmask32 mask = 0;
+    memcpy(x, &a, 64);
+    memcpy(y, &b, 64);
+    for (int i = 0; i < 32; i++)
+        mask |= (__mmask32)((x[i] & y[i]) != 0) << i;
+    return mask;
+}
+
+/* Masked memory: elements whose bit is 0 are neither read nor written. */
 static inline void emulate_load(void *to, uint64_t mask, const void *from, size_t n, size_t element)
 {
     memset(to, 0, n * element);
@@ -108,6 +121,13 @@ static inline __m512i emulate_maskz_loadu_epi8(__mmask64 mask, const void *from)
     return r;
 }
 
+static inline __m512i emulate_maskz_loadu_epi32(__mmask16 mask, const void *from)
+{
+    __m512i r;
+    emulate_load(&r, mask, from, 16, 4);
+    return r;
+}
+
 static inline __m512 emulate_maskz_loadu_ps(__mmask16 mask, const void *from)
 {
     __m512 r;
@@ -118,11 +138,6 @@ static inline __m512 emulate_maskz_loadu_ps(__mmask16 mask, const void *from)
 static inline void emulate_mask_storeu_epi8(void *to, __mmask64 mask, __m512i a)
 {
     emulate_store(to, mask, &a, 64, 1);
-}
-
-static inline void emulate_mask_storeu_epi32(void *to, __mmask16 mask, __m512i a)
-{
-    emulate_store(to, mask, &a, 16, 4);
 }
 
 static inline void emulate_mask_storeu_ps(void *to, __mmask16 mask, __m512 a)
@@ -140,10 +155,12 @@ static inline void emulate_mm_mask_storeu_epi8(void *to, __mmask16 mask, __m128i
 #define _mm512_srai_epi32 emulate_srai_epi32
 #define _mm512_cvtepu8_epi32 emulate_cvtepu8_epi32
 #define _mm512_cvtepi32_epi8 emulate_cvtepi32_epi8
+#undef _mm512_test_epi16_mask
+#define _mm512_test_epi16_mask emulate_test_epi16_mask
 #define _mm512_maskz_loadu_epi8 emulate_maskz_loadu_epi8
+#define _mm512_maskz_loadu_epi32 emulate_maskz_loadu_epi32
 #define _mm512_maskz_loadu_ps emulate_maskz_loadu_ps
 #define _mm512_mask_storeu_epi8 emulate_mask_storeu_epi8
-#define _mm512_mask_storeu_epi32 emulate_mask_storeu_epi32
 #define _mm512_mask_storeu_ps emulate_mask_storeu_ps
 #define _mm_mask_storeu_epi8 emulate_mm_mask_storeu_epi8
 

@@ -9,7 +9,7 @@
 /* True if -limit <= x <= limit in all of the lowest n (<= 16) elements. */
 static bool within(const float *x, float limit, int32_t n)
 {
-    const __mmask16 mask = (__mmask16)low_bits(n > 16 ? 16 : n);
+    const __mmask16 mask = (__mmask16)low_bits(nw_min32(n, 16));
     const __m512 v = _mm512_maskz_loadu_ps(mask, x);
     const __mmask16 above = _mm512_cmp_ps_mask(v, _mm512_set1_ps(limit), _CMP_NLE_UQ);
     const __mmask16 below = _mm512_cmp_ps_mask(v, _mm512_set1_ps(-limit), _CMP_NGE_UQ);
@@ -57,11 +57,10 @@ static void add_extras(const nw_requant_rows *rows, int32_t o, float *v)
     const __m512i before = _mm512_set1_epi32(o - 1);
     const __m512i after = _mm512_set1_epi32(o + 16);
     for (int32_t e = 0; e < requant->n_extra; e += 16) {
-        const int32_t left = requant->n_extra - e;
-        const __m512i channel = _mm512_castps_si512(
-            _mm512_maskz_loadu_ps((__mmask16)low_bits(left > 16 ? 16 : left), (const float *)(const void *)(requant->extra_channel + e)));
+        const __mmask16 valid = (__mmask16)low_bits(nw_min32(requant->n_extra - e, 16));
+        const __m512i channel = _mm512_maskz_loadu_epi32(valid, requant->extra_channel + e);
         uint32_t mine = (uint32_t)_mm512_cmpgt_epi32_mask(channel, before) &
-                        (uint32_t)_mm512_cmpgt_epi32_mask(after, channel) & (uint32_t)low_bits(left > 16 ? 16 : left);
+                        (uint32_t)_mm512_cmpgt_epi32_mask(after, channel) & valid;
         for (int32_t j = 0; mine; j++, mine >>= 1)
             if (mine & 1)
                 add_extra(rows, e + j, v + requant->extra_channel[e + j] - o);
@@ -94,7 +93,7 @@ void nw_requant_rows_avx512vnni(const nw_requant_rows *rows)
     for (int32_t j = 0; j < rows->width; j += 16) {
         const int32_t o = rows->o + j;
         const int32_t left = rows->width - j;
-        const __mmask16 mask = (__mmask16)low_bits(left > 16 ? 16 : left);
+        const __mmask16 mask = (__mmask16)low_bits(nw_min32(left, 16));
         for (int32_t i = 0; i < rows->n; i++)
             _mm512_storeu_ps(v + 16 * i, first_term(requant, o, rows->sums + i * rows->stride + j));
         if (requant->n_extra)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From sums to outputs, the parts that gemm.c, depthwise.c, elementwise.c and pool.c share. nw_requant in kernels.h gives
- * the formula; every float operation here is one of its operations, in its order.
+ * From sums to outputs, the parts that gemm.c, depthwise.c, elementwise.c and pool.c share. nw_requant in kernels.h
+ * gives the formula; every float operation here is one of its operations, in its order.
  *
- * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31, clamps late and in bytes:
+ * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31, clamps late and in
+ * bytes:
  *
  *     y = min_u8(max_u8(saturate_u8(saturate_s16(saturate_s16(rint(v)) + z)), z + lo), z + hi)
  *
- * which equals z + rint(min(max(v, lo), hi)) because lo and hi are integers, rint is monotone and z + lo, z + hi lie in
- * [0, 255]: two instructions for 64 outputs instead of eight. The general way (requant.c) does as the formula says.
+ * which equals z + rint(min(max(v, lo), hi)) because lo and hi are integers, rint is monotone and z + lo, z + hi lie
+ * in [0, 255]: two instructions for 64 outputs instead of eight. The general way (requant.c) does as the formula says.
  */
 #ifndef NARROW_KERNELS_AVX512VNNI_REQUANT_H
 #define NARROW_KERNELS_AVX512VNNI_REQUANT_H
@@ -26,8 +27,8 @@ static NW_INLINE uint64_t low_bits(int32_t n)
 }
 
 /**
- * 64 codes z + r from rounded values, not yet clamped. Within each 128-bit lane l the result holds lane l of r0, r1, r2,
- * r3, in that order.
+ * 64 codes z + r from rounded values, not yet clamped. Within each 128-bit lane l the result holds lane l of r0, r1,
+ * r2, r3, in that order.
  */
 static NW_INLINE __m512i narrow(__m512i r0, __m512i r1, __m512i r2, __m512i r3, __m512i zero16)
 {
@@ -76,8 +77,9 @@ static NW_INLINE void store_codes(uint8_t *c, __m512i y, int32_t width)
 }
 
 /**
- * True if the channels [o, o + width), width <= 64, may take the bounded way: one point, bytes out, no shift, no wrap16,
- * and |v| < 2^31 because m <= 1/2 (|acc + offset| < 2^31 by contract), |b| <= 2^29 and the residual's m <= 2^20.
+ * True if the channels [o, o + width), width <= 64, may take the bounded way: one point, bytes out, no shift, no
+ * wrap16, and |v| < 2^31 because m <= 1/2 (|acc + offset| < 2^31 by contract), |b| <= 2^29 and the residual's m <=
+ * 2^20.
  */
 bool nw_requant_bounded_avx512vnni(const nw_requant *requant, int32_t o, int32_t width);
 
