@@ -67,10 +67,10 @@ static nw_status check_window(const nw_check *check, bool transposed)
                                  (long long)out[i], (long long)size);
     }
     const int64_t height = in[0] + window->pad[0] + window->pad[2], width = in[1] + window->pad[1] + window->pad[3];
-    if (height * width > NW_MAX_PADDED / nw_tensor_channels(check->x))
+    if (height * width > NW_MAX_ELEMENTS / nw_tensor_channels(check->x))
         return nw_check_fail(check, "its padded input has more than 2^30 elements");
-    if (check->x->rank != check->y->rank)
-        return nw_check_fail(check, "input and output must have the same number of axes");
+    if (check->x->rank != check->y->rank && check->y->rank != 2) /* [N, C] stands for one pixel */
+        return nw_check_fail(check, "the output must have as many axes as the input, or two");
     const nw_window *w = window;
     const bool plain = w->kernel[0] == 1 && w->kernel[1] == 1 && !w->pad[0] && !w->pad[1] && !w->pad[2] && !w->pad[3];
     return demand(check, check->x->rank == 4 || plain, "without height and width the kernel must be 1 x 1, unpadded");
@@ -90,6 +90,9 @@ static nw_status check_linear(const nw_check *check)
     if (linear->n_channels != out || taps > INT32_MAX / channels || linear->k != taps * channels)
         return nw_check_fail(check, "weights are [%d, %d], the shapes need [%lld, %lld]", (int)linear->n_channels,
                              (int)linear->k, (long long)out, (long long)(taps * channels));
+    NW_TRY(demand(check, linear->k <= NW_MAX_K, "more than 2^23 weights in a row"));
+    const int64_t phases = (int64_t)node->groups * node->window.stride[0] * node->window.stride[1];
+    NW_TRY(demand(check, node->op == NW_OP_CONV || phases <= NW_MAX_PHASES, "groups and strides give too many phases"));
     const int32_t residual = nw_node_residual(node);
     return demand(check, residual == NW_NONE || same_dims(&check->model->tensors[residual], check->y),
                   "the residual must have the shape of the output");

@@ -41,7 +41,7 @@ static void copy_axis(const nw_view *y, const nw_view *x, int32_t axis, uint8_t 
         copy_rows(y, x, to, from);
         return;
     }
-    if (axis == y->rank) {
+    if (axis == y->rank || axis == NW_MAX_RANK) {
         copy_element(to, from, y->element_size);
         return;
     }
@@ -65,9 +65,18 @@ static void run_copy(const void *state, int32_t begin, int32_t end)
     nw_copy_run(&y, &x);
 }
 
+static void fill_rows(const nw_view *y, uint8_t *to, uint8_t code)
+{
+    for (int32_t h = 0; h < y->dims[2]; h++)
+        for (int32_t w = 0; w < y->dims[3]; w++)
+            memset(to + h * y->strides[2] + w * y->strides[3], code, (size_t)y->dims[1]);
+}
+
 static void fill_axis(const nw_view *y, int32_t axis, uint8_t *to, const uint8_t *element)
 {
-    if (axis == y->rank)
+    if (axis == 1 && y->element_size == 1 && y->rank == 4 && y->strides[1] == 1)
+        fill_rows(y, to, *element);
+    else if (axis == y->rank || axis == NW_MAX_RANK)
         copy_element(to, element, y->element_size);
     else
         for (int32_t i = 0; i < y->dims[axis]; i++)

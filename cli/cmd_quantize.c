@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* narrow quantize: a float ONNX network and calibration data in, a .nw file out. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/args.h"
+#include "cli/commands.h"
+#include "cli/data_options.h"
+#include "cli/network.h"
+#include "cli/report.h"
+#include "cli/shares.h"
+#include "model/file.h"
+#include "quant/quantize.h"
+
+typedef struct quantize {
+    const char *calib, *range, *weight_range, *bias_correction;
+    int64_t samples, threads, weights, acts, seed;
+    bool json, equalize, limits;
+    nw_data_options preprocess;
+    nw_model *model, *integer;
+    nw_dataset *data;
+    nw_calibration *calibration;
+    nw_progress progress;
+    double seconds;
+} quantize;
+
+static nw_status read_sample(void *context, int64_t index, float *const *inputs, nw_error *error)
+{
+    const nw_dataset *data = context;
+    return nw_dataset_tensor(data, (size_t)index, inputs[0], error);
+}
+
+/** Sample i of n spread evenly over the data, so that a few of a folder of classes still come from every class. */
+typedef struct spread {
+    const nw_dataset *data;
+    size_t n, count;
+} spread;
+
+static nw_status read_spread(void *context, int64_t index, float *const *inputs, nw_error *error)
+{
+    const spread *s = context;
+    const size_t at = (size_t)((double)index * (double)s->count / (double)s->n);
+    return read_sample((void *)(uintptr_t)s->data, (int64_t)at, inputs, error);
+}
+
+static void show_progress(void *context, int64_t done, int64_t total)
+{
+    nw_progress_show(context, done, total);
+}
+
+static nw_status choose(int *value, const char *option, const char *given, const char *const *names, nw_error *error)
+{
+    if (!given)
+        return NW_OK;
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], given) == 0) {
+            *value = i;
+            return NW_OK;
+        }
+    return nw_fail(error, NW_ERROR_USAGE, "--%s %s: no such choice; see `narrow quantize --help`", option, given);
+}
+
+static nw_status settle_options(nw_quantize_options *o, const quantize *q, nw_error *error)
+{
+    static const char *const ranges[] = {"minmax", "percentile", "mse", NULL};
+    static const char *const weight_ranges[] = {"minmax", "mse", "output", NULL};
+    static const char *const corrections[] = {"none", "analytic", "empirical", NULL};
+    int range = (int)o->activation_range;
+    int weight_range = (int)o->weight_range;
+    int correction = (int)o->bias_correction;
+    NW_TRY(choose(&range, "range", q->range, ranges, error));
+    NW_TRY(choose(&weight_range, "weight-range", q->weight_range, weight_ranges, error));
+    NW_TRY(choose(&correction, "bias-correction", q->bias_correction, corrections, error));
+    if (q->weights < 1 || q->weights > 8 || q->acts < 1 || q->acts > 8)
+        return nw_fail(error, NW_ERROR_USAGE, "--weights and --acts: from 1 to 8 bits");
+    o->activation_range = (nw_range_method)range;
+    o->weight_range = (nw_weight_method)weight_range;
+    o->bias_correction = (nw_bias_correction)correction;
+    o->weight_bits = (int32_t)q->weights;
+    o->activation_bits = (int32_t)q->acts;
+    o->equalize = q->equalize;
+    o->limits = q->limits;
+    o->seed = (uint64_t)q->seed;
+    return NW_OK;
+}
+
+static nw_status calibrate(quantize *q, nw_error *error)
+{
+    spread s = {.data = q->data, .count = nw_dataset_count(q->data)};
+    s.n = q->samples && (size_t)q->samples < s.count ? (size_t)q->samples : s.count;
+    const nw_sample_source source = {read_spread, &s, (int64_t)s.n};
+    nw_calibrate_options options = NW_CALIBRATE_DEFAULTS;
+    q->progress = (nw_progress){.phase = "calibrating"};
+    options.progress = show_progress;
+    options.progress_context = &q->progress;
+    return nw_calibrate(&q->calibration, q->model, &source, &options, error);
+}
+
+static nw_status check_sample(const quantize *q, const char *path, nw_error *error)
+{
+    if (q->model->n_inputs != 1)
+        return nw_fail(error, NW_ERROR_UNSUPPORTED, "%s: has %d inputs; calibration feeds exactly one", path,
+                       q->model->n_inputs);
+    const size_t wanted = nw_tensor_elements(&q->model->tensors[q->model->inputs[0]]);
+    if (nw_dataset_sample_size(q->data) != wanted)
+        return nw_fail(error, NW_ERROR_DATA, "%s: a sample has %zu values, but the network reads %zu", q->calib,
+                       nw_dataset_sample_size(q->data), wanted);
+    return NW_OK;
+}
+
+static nw_status make(quantize *q, const char *const *paths, nw_error *error)
+{
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    NW_TRY(settle_options(&options, q, error));
+    NW_TRY(nw_float_model_read(&q->model, paths[0], error));
+    bool given;
+    NW_TRY(nw_data_options_settle(&q->model->preprocess, &given, &q->preprocess, q->model, error));
+    q->model->has_preprocess = given;
+    NW_TRY(nw_data_open(&q->data, q->calib, NULL, &q->model->preprocess, given, error));
+    NW_TRY(check_sample(q, paths[0], error));
+    nw_float_set_threads((int32_t)nw_thread_count(q->threads));
+    const double start = nw_seconds();
+    NW_TRY(calibrate(q, error));
+    NW_TRY(nw_quantize(&q->integer, q->model, q->calibration, &options, error));
+    q->seconds = nw_seconds() - start;
+    return nw_model_write(q->integer, paths[1], error);
+}
+
+static nw_status report(const quantize *q, const char *const *paths, nw_error *error)
+{
+    nw_shares floats;
+    nw_shares integers;
+    nw_shares_count(&floats, q->model);
+    nw_shares_count(&integers, q->integer);
+    if (!q->json) {
+        printf("%s: %.1f %% of %llu multiply-accumulates integer, weights %llu bytes (float: %llu), %lld calibration "
+               "samples, %.1f s\n", paths[1], 100.0 * nw_shares_integer(&integers),
+               (unsigned long long)integers.total_macs, (unsigned long long)integers.total_bytes,
+               (unsigned long long)floats.total_bytes, (long long)q->calibration->n_samples, q->seconds);
+        return NW_OK;
+    }
+    cJSON *document = cJSON_CreateObject();
+    cJSON_AddStringToObject(document, "model", paths[1]);
+    cJSON_AddStringToObject(document, "from", paths[0]);
+    cJSON_AddNumberToObject(document, "calibration_samples", (double)q->calibration->n_samples);
+    cJSON_AddNumberToObject(document, "seconds", q->seconds);
+    cJSON_AddNumberToObject(document, "float_weight_bytes", (double)floats.total_bytes);
+    nw_shares_report(document, q->integer, NULL);
+    return nw_report_print(document, error);
+}
+
+nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
+{
+    quantize q = {.weights = 8, .acts = 8, .equalize = true, .limits = true, .seed = 1};
+    const char *paths[2] = {NULL, NULL};
+    bool help;
+    const nw_option options[] = {
+        {"calib", "PATH", NW_OPTION_TEXT, &q.calib, "calibration data: folder, .csv, .npy, .npz (no labels needed)"},
+        {"samples", "N", NW_OPTION_NUMBER, &q.samples, "use N of them, spread evenly (default: all)"},
+        {"weights", "BITS", NW_OPTION_NUMBER, &q.weights, "width of weights, 1 to 8 (default 8)"},
+        {"acts", "BITS", NW_OPTION_NUMBER, &q.acts, "width of activations, 1 to 8 (default 8)"},
+        {"range", "METHOD", NW_OPTION_TEXT, &q.range, "activation ranges: minmax, percentile, mse (default)"},
+        {"weight-range", "METHOD", NW_OPTION_TEXT, &q.weight_range, "weight steps: minmax, mse, output (default)"},
+        {"bias-correction", "METHOD", NW_OPTION_TEXT, &q.bias_correction, "none, analytic, empirical (default)"},
+        {"equalize", NULL, NW_OPTION_FLAG, &q.equalize, "cross-layer equalization (--no-equalize turns it off)"},
+        {"limits", NULL, NW_OPTION_FLAG, &q.limits, "per-channel limits from calibration (--no-limits: off)"},
+        {"seed", "N", NW_OPTION_NUMBER, &q.seed, "stored in the plan (default 1)"},
+        {"threads", "N", NW_OPTION_NUMBER, &q.threads, "default: OMP_NUM_THREADS, or all processors"},
+        NW_DATA_OPTIONS(&q.preprocess),
+        NW_OPTION_JSON(&q.json),
+        NW_OPTIONS_END,
+    };
+    const nw_command_line line = {"quantize", "ONNX OUT", "A float network in, a network of narrow integers out.",
+                                  "narrow quantize net.onnx net.nw --calib photos/ --preprocess net.json", options};
+    NW_TRY(nw_args_parse(&line, argc, argv, paths, 2, 2, &help, error));
+    if (help)
+        return NW_OK;
+    if (!q.calib)
+        return nw_fail(error, NW_ERROR_USAGE, "`narrow quantize` needs --calib PATH");
+    nw_status status = make(&q, paths, error);
+    if (!status)
+        status = report(&q, paths, error);
+    nw_dataset_free(q.data);
+    nw_calibration_free(q.calibration);
+    nw_model_free(q.model);
+    nw_model_free(q.integer);
+    return status;
+}

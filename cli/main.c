@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* narrow COMMAND ...: finds the command, prints its error sentence, ends with its exit code (docs/command-line.md). */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+
+static const struct command {
+    const char *name;
+    nw_command *run;
+    const char *summary;
+} commands[] = {
+    {"quantize", nw_command_quantize, "float ONNX in, network of narrow integers out"},
+    {"eval", nw_command_eval, "accuracy on labelled data, agreement with the float network"},
+    {"run", nw_command_run, "answer for one picture"},
+    {"bench", nw_command_bench, "time per layer, beside float"},
+    {"inspect", nw_command_inspect, "layers, widths, sizes"},
+    {"verify", nw_command_verify, "check a .nw file and print the hash of every intermediate tensor"},
+    {"cpu", nw_command_cpu, "kernel families this machine can run"},
+};
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "narrow COMMAND ...    a float CNN in, a network of narrow integers out\n\n");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        fprintf(to, "    %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(to, "\n`narrow COMMAND --help` lists a command's options. Exit codes: 0 done, 1 goal missed, 2 usage,\n"
+                "3 model not supported, 4 bad data or file, 5 out of memory or internal.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return nw_status_exit_code(NW_ERROR_USAGE);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("narrow %s\n", NARROW_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        nw_error error = {""};
+        nw_status status = commands[i].run(argc - 1, argv + 1, &error);
+        if (error.message[0])
+            fprintf(stderr, "narrow: %s\n", error.message);
+        if (!status && (fflush(stdout) || ferror(stdout))) {
+            fprintf(stderr, "narrow: the report cannot be written to standard output\n");
+            status = NW_ERROR_DATA;
+        }
+        return nw_status_exit_code(status);
+    }
+    fprintf(stderr, "narrow: %s: no such command; see `narrow --help`\n", argv[1]);
+    return nw_status_exit_code(NW_ERROR_USAGE);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See network.h. */
+#define _POSIX_C_SOURCE 200809L
+#include "cli/network.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "onnx/onnx.h"
+#include "passes/passes.h"
+
+bool nw_path_is_onnx(const char *path)
+{
+    const size_t n = strlen(path);
+    return n >= 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error)
+{
+    nw_model *model = NULL;
+    nw_status status = nw_onnx_import(&model, path, error);
+    char *listing = NULL;
+    if (status == NW_ERROR_UNSUPPORTED && !nw_onnx_problems(&listing, path, NULL))
+        fputs(listing, stderr);
+    free(listing);
+    if (!status)
+        status = nw_passes_run(model, error);
+    if (status) {
+        nw_model_free(model);
+        return status;
+    }
+    *out = model;
+    return NW_OK;
+}
+
+size_t nw_thread_count(int64_t n)
+{
+    if (n > 0)
+        return (size_t)n;
+    const char *variable = getenv("OMP_NUM_THREADS");
+    const long wanted = variable ? strtol(variable, NULL, 10) : 0;
+    if (wanted > 0 && wanted <= 1024)
+        return (size_t)wanted;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors > 0 ? (size_t)processors : 1;
+}
+
+static nw_status open_integer(nw_network *network, const char *path, int64_t threads, nw_error *error)
+{
+    NW_TRY(nw_model_read(&network->model, path, error));
+    NW_TRY(nw_engine_create(&network->engine, network->model, NULL, error));
+    network->threads = nw_threads_create(nw_thread_count(threads));
+    return network->threads ? NW_OK : nw_fail_memory(error, "starting threads");
+}
+
+static nw_status open_float(nw_network *network, const char *path, int64_t threads, nw_error *error)
+{
+    NW_TRY(nw_float_model_read(&network->model, path, error));
+    nw_float_set_threads((int32_t)nw_thread_count(threads));
+    return nw_float_create(&network->floats, network->model, network->batch, error);
+}
+
+nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error)
+{
+    *network = (nw_network){.integer = !nw_path_is_onnx(path), .batch = batch};
+    NW_TRY(network->integer ? open_integer(network, path, threads, error) : open_float(network, path, threads, error));
+    if (network->model->n_inputs != 1)
+        return nw_fail(error, NW_ERROR_UNSUPPORTED, "%s: has %d inputs; this command feeds exactly one", path,
+                       network->model->n_inputs);
+    const size_t sample = nw_tensor_elements(&network->model->tensors[network->model->inputs[0]]);
+    network->input = calloc(sample * (size_t)batch, sizeof(float));
+    network->pixels = calloc(sample, 1);
+    return network->input && network->pixels ? NW_OK : nw_fail_memory(error, "opening the network");
+}
+
+void nw_network_close(nw_network *network)
+{
+    nw_float_free(network->floats);
+    nw_engine_free(network->engine);
+    nw_threads_free(network->threads);
+    nw_model_free(network->model);
+    free(network->input);
+    free(network->pixels);
+    *network = (nw_network){0};
+}
+
+size_t nw_network_output_size(const nw_network *network)
+{
+    return nw_tensor_elements(&network->model->tensors[network->model->outputs[0]]);
+}
+
+/** Pixel tables are used where the model has them, so that what is measured is what a device would do. */
+static bool wants_pixels(const nw_network *network, const nw_dataset *data)
+{
+    if (!nw_dataset_has_images(data))
+        return false;
+    for (int32_t n = 0; n < network->model->n_nodes; n++)
+        if (network->model->nodes[n].op == NW_OP_QUANTIZE && !network->model->nodes[n].table)
+            return false;
+    return true;
+}
+
+/** Output pointers: output 0 goes to `first`, the others to memory that is thrown away. */
+static float **output_pointers(const nw_model *model, float *first, size_t batch)
+{
+    float **pointers = calloc((size_t)model->n_outputs, sizeof(*pointers));
+    if (!pointers)
+        return NULL;
+    pointers[0] = first;
+    for (int32_t i = 1; i < model->n_outputs; i++) {
+        pointers[i] = calloc(nw_tensor_elements(&model->tensors[model->outputs[i]]) * batch, sizeof(float));
+        if (!pointers[i]) {
+            while (--i > 0)
+                free(pointers[i]);
+            free(pointers);
+            return NULL;
+        }
+    }
+    return pointers;
+}
+
+static void free_pointers(float **pointers, int32_t n)
+{
+    for (int32_t i = 1; pointers && i < n; i++)
+        free(pointers[i]);
+    free(pointers);
+}
+
+static nw_status run_integer(nw_network *network, const nw_dataset *data, size_t index, float **outputs,
+                             nw_error *error)
+{
+    nw_input input = {0};
+    if (wants_pixels(network, data)) {
+        NW_TRY(nw_dataset_image(data, index, network->pixels, error));
+        input.pixels = network->pixels;
+    } else {
+        NW_TRY(nw_dataset_tensor(data, index, network->input, error));
+        input.values = network->input;
+    }
+    const nw_status status = nw_engine_run(network->engine, &input, outputs, network->threads);
+    return status ? nw_fail(error, status, "the network does not accept this input") : NW_OK;
+}
+
+static nw_status run_float(nw_network *network, const nw_dataset *data, size_t first, size_t n, float **outputs,
+                           nw_error *error)
+{
+    const size_t sample = nw_dataset_sample_size(data);
+    memset(network->input, 0, sample * (size_t)network->batch * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        NW_TRY(nw_dataset_tensor(data, first + i, network->input + i * sample, error));
+    return nw_float_run(network->floats, (const float *const[]){network->input}, outputs, error);
+}
+
+nw_status nw_network_run(nw_network *network, const nw_dataset *data, size_t first, size_t n, float *outputs,
+                         nw_error *error)
+{
+    const nw_model *model = network->model;
+    const size_t wanted = nw_tensor_elements(&model->tensors[model->inputs[0]]);
+    if (nw_dataset_sample_size(data) != wanted)
+        return nw_fail(error, NW_ERROR_DATA, "a sample has %zu values, but the network reads %zu",
+                       nw_dataset_sample_size(data), wanted);
+    const size_t size = nw_network_output_size(network);
+    const size_t batch = network->integer ? 1 : (size_t)network->batch;
+    float *padded = malloc(size * batch * sizeof(float));
+    float **pointers = padded ? output_pointers(model, padded, batch) : NULL;
+    nw_status status = pointers ? NW_OK : nw_fail_memory(error, "running the network");
+    if (!status && !network->integer) {
+        status = run_float(network, data, first, n, pointers, error);
+        if (!status)
+            memcpy(outputs, padded, n * size * sizeof(float));
+    }
+    for (size_t i = 0; !status && network->integer && i < n; i++) {
+        status = run_integer(network, data, first + i, pointers, error);
+        if (!status)
+            memcpy(outputs + i * size, padded, size * sizeof(float));
+    }
+    free_pointers(pointers, model->n_outputs);
+    free(padded);
+    return status;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A network of either kind behind one interface: float ONNX on the float engine, .nw on the integer engine.
+ *
+ *     nw_network network;
+ *     NW_TRY(nw_network_open(&network, "net.nw", 2, 16, error));
+ *     NW_TRY(nw_network_run(&network, data, first, n, outputs, error));
+ *     nw_network_close(&network);
+ */
+#ifndef NARROW_CLI_NETWORK_H
+#define NARROW_CLI_NETWORK_H
+
+#include "data/dataset.h"
+#include "float/engine.h"
+#include "model/model.h"
+#include "narrow/narrow.h"
+
+typedef struct nw_network {
+    nw_model *model;
+    bool integer;
+    int32_t batch;           /* samples of one nw_network_run at most */
+    nw_float_engine *floats; /* float networks */
+    nw_engine *engine;       /* integer networks */
+    nw_threads *threads;
+    float *input;            /* [batch, sample] scratch */
+    uint8_t *pixels;         /* [sample] scratch */
+} nw_network;
+
+/** True if the file is a float network by its name (.onnx). */
+bool nw_path_is_onnx(const char *path);
+
+/** Imports an ONNX file and runs the graph passes; an unsupported one has everything it lacks listed on stderr. */
+nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error);
+
+/** Opens .onnx or .nw. `threads` 0: OMP_NUM_THREADS or all processors. {0} is safe to close after a failure. */
+nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error);
+void nw_network_close(nw_network *network);
+
+/** Floats of output 0 for one sample. */
+size_t nw_network_output_size(const nw_network *network);
+
+/**
+ * Runs samples first .. first+n-1 (n <= batch) of the data.
+ * @param outputs  [n, output size] of output 0
+ */
+nw_status nw_network_run(nw_network *network, const nw_dataset *data, size_t first, size_t n, float *outputs,
+                         nw_error *error);
+
+/** Threads for a request of n: n, or OMP_NUM_THREADS, or one per processor. */
+size_t nw_thread_count(int64_t n);
+
+#endif
