@@ -217,6 +217,26 @@ bool nw_dnn_layout_resize(nw_dnn_layout *out, const nw_dnn_layout *in, int64_t h
     return true;
 }
 
+bool nw_dnn_layout_concat(nw_dnn_layout *out, const nw_dnn_layout *sources, int32_t n_sources)
+{
+    dnnl_dim_t dims[4] = {0};
+    dnnl_format_tag_t common = dnnl_format_tag_undef;
+    for (int32_t i = 0; i < n_sources; i++) {
+        const dnnl_memory_desc_t md = to_md(&sources[i]);
+        const dnnl_format_tag_t tag = md.ndims == 4 ? plane_tag(&md) : dnnl_format_tag_undef;
+        if (tag == dnnl_format_tag_undef || tag == dnnl_nhwc || (i && tag != common) || md.dims[1] != md.padded_dims[1])
+            return false;
+        common = tag;
+        dims[0] = md.dims[0];
+        dims[1] += md.dims[1];
+        dims[2] = md.dims[2];
+        dims[3] = md.dims[3];
+    }
+    const dnnl_memory_desc_t joined = make_md(4, dims, common);
+    from_md(out, &joined);
+    return true;
+}
+
 /* ---- life of an operator ---- */
 
 /* Adds the memory object of argument `id`; it is bound later. */

@@ -66,6 +66,12 @@ bool nw_dnn_layout_planes(const nw_dnn_layout *layout, size_t *outer, size_t *in
 /** The same order of elements for a tensor of another height and width. False where nw_dnn_layout_planes is false. */
 bool nw_dnn_layout_resize(nw_dnn_layout *out, const nw_dnn_layout *in, int64_t height, int64_t width);
 
+/**
+ * The layout of a concatenation along the channels whose memory is, sample by sample, the memory of the sources one
+ * after the other. False if they do not fit together like that: different orders, a source with a padded last block.
+ */
+bool nw_dnn_layout_concat(nw_dnn_layout *out, const nw_dnn_layout *sources, int32_t n_sources);
+
 /* Operators */
 
 enum { NW_DNN_SOURCE = 0, NW_DNN_WEIGHTS = 1, NW_DNN_BIAS = 2, NW_DNN_RESULT = 3 }; /* slots of a linear operator */

@@ -95,6 +95,7 @@ static void plain_pad(const nw_node *node, const nw_plain_view *in, int32_t n_in
     copy_strided(out->data + start, out_strides, in->data, strides, in->dims, in->rank);
 }
 
+/* Along the channels it also joins blocked tensors whose blocks are full: a sample's channels lie together as well. */
 static void plain_concat(const nw_node *node, const nw_plain_view *in, int32_t n_inputs, const nw_plain_view *out)
 {
     int64_t outer = 1, inner = 1, offset = 0;

@@ -475,10 +475,7 @@ static int32_t random_tail(builder *b, int32_t x)
 static int32_t end_model(builder *b, int32_t x)
 {
     int32_t y = x;
-    const int32_t kind = pick(b, 0, 2);
-    if (kind == 0 && b->model->n_nodes > 1)
-        return x; /* codes */
-    if (kind == 1) {
+    if (chance(b, 2)) {
         y = end_in_classes(b, x);
     } else {
         const nw_tensor in = *tensor_at(b, x);

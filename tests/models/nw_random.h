@@ -30,8 +30,8 @@ int32_t nw_rng_range(nw_rng *rng, int32_t lo, int32_t hi);
 float nw_rng_unit(nw_rng *rng);
 
 /**
- * A model of one input picture of at most 12 x 12 pixels and 8 channels: QUANTIZE, `n_nodes` random nodes, then an end
- * in F32 or U8.
+ * A model of one input picture of at most 12 x 12 pixels and 8 channels: QUANTIZE, `n_nodes` random nodes, then a
+ * fully connected layer or DEQUANTIZE, and at times a float operator.
  * @return the model, which the caller frees, or NULL without memory
  */
 nw_model *nw_random_model(uint64_t seed, int32_t n_nodes);
