@@ -78,6 +78,28 @@ static NW_INLINE __m128i clamp_round(const nw_requant *requant, int32_t o, nw_f3
     return _mm_packus_epi16(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));
 }
 
+/** Writes the first n of 16 bytes. */
+static NW_INLINE void store_bytes(uint8_t *y, __m128i codes, int32_t n)
+{
+    if (n == 16) {
+        _mm_storeu_si128((__m128i *)(void *)y, codes);
+        return;
+    }
+    uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(codes);
+    if (n & 8) {
+        memcpy(y, &bytes, 8);
+        bytes = (uint64_t)_mm_extract_epi64(codes, 1);
+        y += 8;
+    }
+    if (n & 4) {
+        memcpy(y, &bytes, 4);
+        bytes >>= 32;
+        y += 4;
+    }
+    for (int32_t i = 0; i < (n & 3); i++, bytes >>= 8)
+        y[i] = (uint8_t)bytes;
+}
+
 /** Writes the first n of 16 outputs, to channel o of pixel c. */
 static NW_INLINE void store_outputs(const nw_requant *requant, int32_t o, int32_t n, nw_f32x16 v, void *c)
 {
@@ -91,12 +113,7 @@ static NW_INLINE void store_outputs(const nw_requant *requant, int32_t o, int32_
         }
         return;
     }
-    uint8_t *y = (uint8_t *)c + o;
-    const __m128i codes = clamp_round(requant, o, v);
-    if (n == 16)
-        _mm_storeu_si128((__m128i *)(void *)y, codes);
-    else
-        memcpy(y, &codes, (size_t)n);
+    store_bytes((uint8_t *)c + o, clamp_round(requant, o, v), n);
 }
 
 #endif
