@@ -17,7 +17,13 @@
 #include "kernels/avx512vnni/depthwise.h"
 #include "kernels/avx512vnni/requant.h"
 
-/* One block of 16 q channels, ready for all pixels of the call. Parameters are in the interleaved order. */
+/* Parameters of the bounded way, in the interleaved order. Loops copy them, so that they may stay in registers. */
+typedef struct epilogue {
+    __m512 bias[4], multiplier[4];
+    __m512i lo, hi, zero16;
+} epilogue;
+
+/* One block of 16 q channels, ready for all pixels of the call. */
 typedef struct block {
     const nw_depthwise_call *call;
     const int32_t *taps;
@@ -25,28 +31,28 @@ typedef struct block {
     int32_t n_groups, column, channel, width; /* column in bytes; width <= 16 q channels */
     size_t shifted;
     bool bounded;
-    __m512i init[4]; /* offsets, or 0 for the general way */
-    __m512 bias[4], multiplier[4];
-    __m512i lo, hi, zero16;
+    __m512i init[4]; /* offsets in the interleaved order, or 0 for the general way */
+    epilogue epilogue;
 } block;
 
 /* Vector j of 16 q parameters in the interleaved order: lane l holds elements 16 (l % q) + 4 j .. + 3. */
-static __m512i interleaved(const void *parameters, int32_t q, int32_t j)
+static NW_INLINE __m512i interleaved(const void *parameters, int32_t q, int32_t j)
 {
-    int32_t lanes[16];
-    for (int32_t l = 0; l < 4; l++)
-        memcpy(lanes + 4 * l, (const int32_t *)parameters + l % q * 16 + 4 * j, 16);
-    return _mm512_loadu_si512(lanes);
+    const __m128i *at = (const __m128i *)parameters + j; /* 4 to a vector of 16 */
+    __m512i lanes = _mm512_castsi128_si512(_mm_loadu_si128(at));
+    lanes = _mm512_inserti32x4(lanes, _mm_loadu_si128(at + 1 % q * 4), 1);
+    lanes = _mm512_inserti32x4(lanes, _mm_loadu_si128(at + 2 % q * 4), 2);
+    return _mm512_inserti32x4(lanes, _mm_loadu_si128(at + 3 % q * 4), 3);
 }
 
 /* Limits of 16 q channels, repeated for each pixel of a vector. */
-static __m512i repeated_codes(const float *limit, int32_t zero_point, int32_t q)
+static NW_INLINE __m512i repeated_codes(const float *limit, int32_t zero_point, int32_t q)
 {
     const __m512i codes = limit_codes(limit, zero_point);
     return q == 4 ? codes : q == 2 ? _mm512_shuffle_i32x4(codes, codes, 0x44) : _mm512_shuffle_i32x4(codes, codes, 0);
 }
 
-static void block_init(block *b, const nw_depthwise_call *call, int32_t channel, const int8_t *weights, int32_t q)
+static NW_INLINE void block_init(block *b, const nw_depthwise_call *call, int32_t channel, const int8_t *weights, int32_t q)
 {
     const depthwise_header *header = call->packed;
     const nw_requant *requant = call->requant;
@@ -59,16 +65,17 @@ static void block_init(block *b, const nw_depthwise_call *call, int32_t channel,
     b->width = nw_min32(header->n_channels - channel, 16 * q);
     b->shifted = (size_t)header->shifted;
     b->bounded = !requant->residual_multiplier && nw_requant_bounded_avx512vnni(requant, channel, b->width);
+#pragma GCC unroll 4
     for (int32_t j = 0; j < 4; j++) {
         b->init[j] = b->bounded ? interleaved(requant->offset + channel, q, j) : _mm512_setzero_si512();
-        b->bias[j] = _mm512_castsi512_ps(interleaved(requant->bias + channel, q, j));
-        b->multiplier[j] = _mm512_castsi512_ps(interleaved(requant->multiplier + channel, q, j));
+        b->epilogue.bias[j] = _mm512_castsi512_ps(interleaved(requant->bias + channel, q, j));
+        b->epilogue.multiplier[j] = _mm512_castsi512_ps(interleaved(requant->multiplier + channel, q, j));
     }
     if (!b->bounded)
         return;
-    b->lo = repeated_codes(requant->lo + channel, requant->zero_point, q);
-    b->hi = repeated_codes(requant->hi + channel, requant->zero_point, q);
-    b->zero16 = _mm512_set1_epi16((int16_t)requant->zero_point);
+    b->epilogue.lo = repeated_codes(requant->lo + channel, requant->zero_point, q);
+    b->epilogue.hi = repeated_codes(requant->hi + channel, requant->zero_point, q);
+    b->epilogue.zero16 = _mm512_set1_epi16((int16_t)requant->zero_point);
 }
 
 /* Four vectors of codes to four vectors of 16 channels with four codes each. */
@@ -91,16 +98,13 @@ static NW_INLINE void multiply_add(__m512i acc[4], const __m512i v[4], const int
         acc[j] = _mm512_dpbusd_epi32(acc[j], v[j], _mm512_loadu_si512(weights + 64 * j));
 }
 
-/* The general way for n pixels, 16 q channels each, whose raw sums are interleaved in acc. */
-static NW_NOINLINE void finish_general(const block *b, int32_t q, const __m512i acc[4], int32_t i, int32_t n)
+/* The general way for n pixels, 16 q channels each, whose raw sums are in four interleaved vectors. */
+static NW_NOINLINE void finish_general(const block *b, int32_t q, const int32_t vectors[64], int32_t i, int32_t n)
 {
     const nw_depthwise_call *call = b->call;
-    int32_t vectors[64];
     int32_t sums[64];
     const uint8_t *residual[4];
     void *c[4];
-    for (int32_t j = 0; j < 4; j++)
-        _mm512_storeu_si512(vectors + 16 * j, acc[j]);
     for (int32_t l = 0; l < 4; l++)
         for (int32_t j = 0; j < 4; j++)
             memcpy(sums + 16 * l + 4 * j, vectors + 16 * j + 4 * l, 16);
@@ -120,20 +124,24 @@ static NW_NOINLINE void finish_general(const block *b, int32_t q, const __m512i 
 }
 
 /* From the sums of pixels i .. i + n - 1, n <= 4 / q, to outputs. */
-static NW_INLINE void finish(const block *b, int q, const __m512i acc[4], int32_t i, int32_t n)
+static NW_INLINE void finish(const block *b, const epilogue *e, int q, const __m512i acc[4], int32_t i, int32_t n)
 {
     if (!b->bounded) {
-        finish_general(b, q, acc, i, n);
+        int32_t vectors[64];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            _mm512_storeu_si512(vectors + 16 * j, acc[j]);
+        finish_general(b, q, vectors, i, n);
         return;
     }
     __m512i r[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
-        const __m512 product = _mm512_mul_ps(b->multiplier[j], _mm512_cvtepi32_ps(acc[j]));
-        r[j] = _mm512_cvtps_epi32(_mm512_add_ps(b->bias[j], product));
+        const __m512 product = _mm512_mul_ps(e->multiplier[j], _mm512_cvtepi32_ps(acc[j]));
+        r[j] = _mm512_cvtps_epi32(_mm512_add_ps(e->bias[j], product));
     }
-    __m512i y = narrow(r[0], r[1], r[2], r[3], b->zero16);
-    y = _mm512_min_epu8(_mm512_max_epu8(y, b->lo), b->hi);
+    __m512i y = narrow(r[0], r[1], r[2], r[3], e->zero16);
+    y = _mm512_min_epu8(_mm512_max_epu8(y, e->lo), e->hi);
     uint8_t *c = (uint8_t *)b->call->c + (ptrdiff_t)i * b->call->c_step + b->channel;
     if (q == 4) {
         store_codes(c, y, b->width);
@@ -163,7 +171,7 @@ static NW_INLINE __m512i load_codes(const uint8_t *x, int q, bool together, cons
 }
 
 /* Pixels i .. i + n - 1, n <= 4 / q, with any taps. Places of a vector past n repeat the last pixel. */
-static NW_INLINE void run_vector(const block *b, int q, bool together, int32_t i, int32_t n)
+static NW_INLINE void run_vector(const block *b, const epilogue *e, int q, bool together, int32_t i, int32_t n)
 {
     const uint8_t *a = b->call->a + (ptrdiff_t)i * b->call->a_step + b->channel;
     ptrdiff_t pixel[4];
@@ -178,11 +186,11 @@ static NW_INLINE void run_vector(const block *b, int q, bool together, int32_t i
                    load_codes(a + tap[2], q, together, pixel), load_codes(a + tap[3], q, together, pixel));
         multiply_add(acc, v, weights);
     }
-    finish(b, q, acc, i, n);
+    finish(b, e, q, acc, i, n);
 }
 
 /* Pixels i and i + 1 of a kernel three wide whose columns are one pixel apart; 64 channels. */
-static NW_INLINE void run_pair(const block *b, int32_t i)
+static NW_INLINE void run_pair(const block *b, const epilogue *e, int32_t i)
 {
     const uint8_t *a = b->call->a + (ptrdiff_t)i * b->call->a_step + b->channel;
     const int32_t *tap = b->taps;
@@ -198,24 +206,26 @@ static NW_INLINE void run_pair(const block *b, int32_t i)
         multiply_add(left, v, weights);
         multiply_add(right, v, weights + b->shifted);
     }
-    finish(b, 4, left, i, 1);
-    finish(b, 4, right, i + 1, 1);
+    finish(b, e, 4, left, i, 1);
+    finish(b, e, 4, right, i + 1, 1);
 }
 
-static void run_pairs(const block *b)
+static NW_NOINLINE void run_pairs(const block *b)
 {
+    const epilogue e = b->epilogue;
     int32_t i = 0;
     for (; i + 2 <= b->call->n; i += 2)
-        run_pair(b, i);
+        run_pair(b, &e, i);
     if (i < b->call->n)
-        run_vector(b, 4, true, i, 1);
+        run_vector(b, &e, 4, true, i, 1);
 }
 
 /* All pixels of a block of 16 q channels; always called with constant q and together. */
 static NW_INLINE void run_block(const block *b, int q, bool together)
 {
+    const epilogue e = b->epilogue;
     for (int32_t i = 0; i < b->call->n; i += 4 / q)
-        run_vector(b, q, together, i, nw_min32(4 / q, b->call->n - i));
+        run_vector(b, &e, q, together, i, nw_min32(4 / q, b->call->n - i));
 }
 
 static NW_NOINLINE void run_64(const block *b)
