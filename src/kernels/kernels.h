@@ -152,7 +152,7 @@ typedef struct nw_pool_call {
        with count_include_pad; y as in nw_requant */
     bool count_include_pad;
     int32_t zero_x;
-    const float *multiplier;          /* [channels] */
+    const float *multiplier;          /* [channels], padded like nw_requant's arrays */
     const nw_requant *requant;        /* bias unused; NULL for max pooling */
     int32_t *scratch;                 /* average: [channels + NW_PARAMETER_PAD] */
 } nw_pool_call;

@@ -11,4 +11,9 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
                               .mr = NW_AVX2_MR,
                               .nr = NW_AVX2_NR,
                               .kr = NW_AVX2_KR};
+    kernels->depthwise = (nw_depthwise){
+        .name = "depthwise_u8w8_32_avx2", .pack = nw_depthwise_pack_avx2, .run = nw_depthwise_run_avx2};
+    kernels->add = nw_add_avx2;
+    kernels->max_pool = nw_max_pool_avx2;
+    kernels->average_pool = nw_average_pool_avx2;
 }
