@@ -6,9 +6,14 @@
 #ifndef NARROW_BASE_ARITH_H
 #define NARROW_BASE_ARITH_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#if FLT_EVAL_METHOD != 0
+#error "binary32 operations must be rounded to binary32, one by one; on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
 
 static inline float nw_minf(float a, float b)
 {

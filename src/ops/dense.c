@@ -13,7 +13,7 @@
 #include "base/arith.h"
 #include "ops/linear.h"
 
-#define MAX_EXTRA_SUMS 8192 /* int32 on the stack: pixels of a tile times extra rows */
+#define MAX_EXTRA_SUMS NW_MAX_EXTRA_ROWS /* int32 on the stack: pixels of a tile times extra rows */
 
 typedef struct grid {
     ptrdiff_t start, row, pixel; /* bytes */
@@ -224,6 +224,29 @@ static void copy_group_extra(nw_requant *requant, const packing *p, nw_arena *ar
     requant->extra_offset = nw_arena_copy(arena, p->extra_offset, n * sizeof(int32_t), 0);
 }
 
+/** [n_rows] -z_x times the sum of the weights that take part, padded as nw_requant asks. */
+static const int32_t *phase_offsets(const nw_gemm_source *source, int32_t first, int32_t n_rows, int32_t zero_point,
+                                    nw_arena *arena)
+{
+    int32_t *offset = nw_arena_take(arena, ((size_t)n_rows + NW_PARAMETER_PAD) * sizeof(*offset));
+    for (int32_t row = 0; offset && row < n_rows + NW_PARAMETER_PAD; row++) {
+        int32_t sum = 0;
+        for (int32_t s = 0; row < n_rows && s < source->n_segments; s++)
+            for (int32_t j = 0; j < source->segments[s].length; j++)
+                sum += source->weights[(size_t)(first + row) * (size_t)source->k + (size_t)(source->segments[s].k + j)];
+        offset[row] = -zero_point * sum;
+    }
+    return offset;
+}
+
+/** A phase sees some of the taps only, and so only their share of the zero-point term. */
+static void restrict_offsets(nw_requant *requant, const nw_gemm_source *source, int32_t zero_point, nw_arena *arena)
+{
+    requant->offset = phase_offsets(source, 0, source->n_channels, zero_point, arena);
+    if (requant->n_extra)
+        requant->extra_offset = phase_offsets(source, source->n_channels, requant->n_extra, zero_point, arena);
+}
+
 /** Output positions of a phase along one axis: the first one, and how many of `size`. */
 static int32_t phase_start(int32_t phase, int32_t pad, int32_t stride)
 {
@@ -295,7 +318,9 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
 {
     packing p;
     const int32_t n_extra = params->n_rows - params->n_channels;
-    if (n_extra > MAX_EXTRA_SUMS || !packing_init(&p, params))
+    if (n_extra > MAX_EXTRA_SUMS)
+        return NW_ERROR_UNSUPPORTED;
+    if (!packing_init(&p, params))
         return NW_ERROR_MEMORY;
     const int32_t phases[2] = {params->transpose ? params->window.stride[0] : 1,
                                params->transpose ? params->window.stride[1] : 1};
@@ -317,6 +342,8 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
             place_unit(&u, params, at, g);
             job->n_tiles = count_tiles(&u, &s, job->n_tiles);
             source.n_segments = make_segments(p.segments, params, at);
+            if (params->transpose && phases[0] * phases[1] > 1 && params->x_codes.zero_point)
+                restrict_offsets(&u.requant, &source, params->x_codes.zero_point, arena);
             void *packed = nw_arena_take(arena, kernels->gemm.pack(NULL, &source));
             if (packed)
                 kernels->gemm.pack(packed, &source);

@@ -62,8 +62,8 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
     const void *packed = pack(params, &kernels->depthwise, arena, &no_memory);
     if (no_memory)
         return NW_ERROR_MEMORY;
-    const int32_t row_work = nw_view_width(y) * params->n_channels * params->k;
-    const int32_t rows = nw_max32(1, NW_TILE_GRAIN / nw_max32(row_work, 1));
+    const int64_t row_work = (int64_t)nw_view_width(y) * params->n_channels * params->k;
+    const int32_t rows = row_work < NW_TILE_GRAIN ? NW_TILE_GRAIN / (int32_t)row_work : 1;
     *job = (nw_job){run, NULL, kernels->depthwise.name, (nw_view_height(y) + rows - 1) / rows};
     depthwise_state *s = nw_arena_take(arena, sizeof(*s));
     if (!s)

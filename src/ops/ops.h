@@ -40,7 +40,12 @@ typedef struct nw_linear_params {
     const int32_t *offset;
 } nw_linear_params;
 
-/** The linear layer; picks depthwise, grouped or dense kernels. NW_ERROR_MEMORY if scratch for packing is missing. */
+#define NW_MAX_EXTRA_ROWS 8192 /* further points of one layer */
+
+/**
+ * The linear layer; picks depthwise, grouped or dense kernels. NW_ERROR_MEMORY if scratch for packing is missing,
+ * NW_ERROR_UNSUPPORTED above NW_MAX_EXTRA_ROWS.
+ */
 nw_status nw_linear_make(nw_job *job, const nw_linear_params *params, const nw_kernels *kernels, nw_arena *arena);
 
 typedef struct nw_add_params {

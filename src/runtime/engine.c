@@ -15,6 +15,7 @@
 
 #include "base/arith.h"
 #include "ops/ops.h"
+#include "runtime/fpenv.h"
 #include "runtime/layout.h"
 #include "runtime/steps.h"
 #include "runtime/threads.h"
@@ -113,7 +114,7 @@ static nw_status lay_out(nw_engine **out, int32_t *n_steps, const nw_model *mode
     return NW_OK;
 }
 
-/** Size of the block and number of steps. */
+/** Size of the block and number of steps. On success the caller frees the layout. */
 static nw_status measure(size_t *size, int32_t *n_steps, nw_layout *layout, nw_isa *isa, const nw_model *model,
                          const char *isa_name, nw_error *error)
 {
@@ -141,8 +142,9 @@ nw_status nw_engine_size(size_t *size, const nw_model *model, const char *isa, n
     return NW_OK;
 }
 
-nw_status nw_engine_init(nw_engine **out, const nw_model *model, const char *isa, void *block, size_t size,
-                         nw_error *error)
+/** nw_engine_init in the floating-point environment of a run: packing computes reals too, such as 1 / scale. */
+static nw_status init(nw_engine **out, const nw_model *model, const char *isa, void *block, size_t size,
+                      nw_error *error)
 {
     nw_layout layout;
     nw_isa chosen;
@@ -157,6 +159,15 @@ nw_status nw_engine_init(nw_engine **out, const nw_model *model, const char *isa
         status = lay_out(out, &n_steps, model, &layout, chosen, &arena, error);
     }
     nw_layout_free(&layout);
+    return status;
+}
+
+nw_status nw_engine_init(nw_engine **out, const nw_model *model, const char *isa, void *block, size_t size,
+                         nw_error *error)
+{
+    const nw_fpenv saved = nw_fpenv_enter();
+    const nw_status status = init(out, model, isa, block, size, error);
+    nw_fpenv_leave(saved);
     return status;
 }
 

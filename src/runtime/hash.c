@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/fpenv.h"
+
 #define FNV_START 0xcbf29ce484222325u
 #define FNV_PRIME 0x100000001b3u
 
@@ -103,12 +105,14 @@ nw_status nw_engine_hash(uint64_t *hash, nw_engine *engine, const nw_model *mode
     uint64_t state = 1;
     nw_status status = buffers_init(&b, model) ? NW_OK : nw_fail_memory(error, "hashing the network");
     const nw_run_options options = {.threads = threads, .observer = observe, .context = &result};
+    const nw_fpenv saved = nw_fpenv_enter(); /* of fill() */
     for (int32_t run = 0; !status && run < n_runs; run++) {
         for (int32_t i = 0; i < model->n_inputs; i++)
             fill(b.values[i], nw_tensor_elements(&model->tensors[model->inputs[i]]),
                  quant_of_input(model, model->inputs[i]), &state);
         status = nw_engine_run_with(engine, b.inputs, b.outputs, &options);
     }
+    nw_fpenv_leave(saved);
     buffers_free(&b, model);
     if (!status)
         *hash = result;

@@ -54,6 +54,9 @@ static void choose_roots(nw_layout *layout, const nw_model *model)
 {
     for (int32_t t = 0; t < model->n_tensors; t++)
         layout->places[t] = (nw_place){.root = t, .first = INT32_MAX, .last = -1};
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        if (model->tensors[t].data)
+            layout->places[t].root = NW_NONE;
     for (int32_t i = 0; i < model->n_inputs; i++)
         layout->places[model->inputs[i]].root = NW_NONE;
     for (int32_t n = 0; n < model->n_nodes; n++)
@@ -233,11 +236,11 @@ nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t t
     for (int32_t i = 0; i < t->rank; i++)
         view.dims[i] = t->dims[i];
     const int32_t root = layout->places[tensor].root;
+    row_major(&view);
     if (root == NW_NONE)
         return view;
     const nw_place *p = &layout->places[root];
     const nw_tensor *host = &model->tensors[root];
-    row_major(&view);
     ptrdiff_t start = (ptrdiff_t)layout->places[tensor].channel_offset * view.element_size;
     if (t->rank == 2 || t->rank == 4) {
         const ptrdiff_t pixel = (ptrdiff_t)nw_tensor_channels(host) * view.element_size;

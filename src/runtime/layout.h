@@ -24,7 +24,7 @@
 
 /** Place of one tensor. Fields after `channel_offset` count only for roots. */
 typedef struct nw_place {
-    int32_t root;           /* tensor whose buffer holds this one (itself, mostly); NW_NONE: not in the arena */
+    int32_t root;           /* tensor whose buffer holds this one (itself, mostly); NW_NONE: none (network input, constant) */
     int32_t channel_offset; /* first channel inside the root */
     int32_t halo[4];        /* top, left, bottom, right, in pixels */
     int32_t first, last;    /* nodes between which the buffer is alive, both included */
@@ -40,7 +40,10 @@ typedef struct nw_layout {
 nw_status nw_layout_make(nw_layout *layout, const nw_model *model, nw_error *error);
 void nw_layout_free(nw_layout *layout);
 
-/** The tensor's view; with base NULL its data is NULL and only the geometry counts. */
+/**
+ * The tensor's view; with base NULL its data is NULL and only the geometry counts. Inputs of the network and constants
+ * have no place: data NULL, row-major strides.
+ */
 nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t tensor, uint8_t *base);
 
 #endif

@@ -20,9 +20,14 @@ static const nw_tensor *tensor_of(const nw_builder *b, int32_t t)
     return &b->model->tensors[t];
 }
 
+/** Where a tensor lies. A constant gets a copy in the arena for every node that reads it: they are few and small. */
 static nw_view view_of(const nw_builder *b, int32_t t)
 {
-    return nw_layout_view(b->layout, b->model, t, b->activations);
+    const nw_tensor *tensor = tensor_of(b, t);
+    nw_view view = nw_layout_view(b->layout, b->model, t, b->activations);
+    if (tensor->data)
+        view.data = nw_arena_copy(b->arena, tensor->data, nw_tensor_elements(tensor) * sizeof(float), 0);
+    return view;
 }
 
 static nw_codes codes_of(const nw_builder *b, int32_t t)
@@ -95,7 +100,11 @@ static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
         params.residual_zero_point = tensor_of(b, residual)->quant.zero_point;
     }
     nw_job job;
-    if (nw_linear_make(&job, &params, b->kernels, b->arena))
+    const nw_status status = nw_linear_make(&job, &params, b->kernels, b->arena);
+    if (status == NW_ERROR_UNSUPPORTED)
+        return nw_fail(error, status, "node \"%s\": the engine does not run more than %d further points in one layer",
+                       node->name, NW_MAX_EXTRA_ROWS);
+    if (status)
         return nw_fail_memory(error, "packing weights");
     append(b, n, &job);
     return NW_OK;
@@ -162,12 +171,16 @@ static nw_job pool_job(nw_builder *b, const nw_node *node)
 static void build_concat(nw_builder *b, int32_t n)
 {
     const nw_node *node = &b->model->nodes[n];
+    const nw_place *whole = &b->layout->places[node->output];
     nw_view part = view_of(b, node->output);
+    int32_t channel = whole->channel_offset;
     for (int32_t i = 0; i < node->n_inputs; i++) {
         const nw_view x = view_of(b, node->inputs[i]);
         part.dims[node->axis] = x.dims[node->axis];
         const nw_place *p = &b->layout->places[node->inputs[i]];
-        const bool inside = p->root == b->layout->places[node->output].root;
+        /* in the same buffer, but elsewhere in it: joined twice, or a part of a concat inside this one */
+        const bool inside = node->axis == 1 && p->root == whole->root && p->channel_offset == channel;
+        channel += x.dims[node->axis];
         if (!inside) {
             const nw_job job = nw_copy_make(&part, &x, b->arena);
             append(b, n, &job);
