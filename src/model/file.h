@@ -39,6 +39,6 @@ nw_status nw_model_write(const nw_model *model, const char *path, nw_error *erro
 nw_status nw_model_parse(nw_model **out, const uint8_t *data, size_t size, const char *name, nw_error *error);
 
 /** nw_model_parse of the file `path`, which is read whole and let go afterwards. */
-nw_status nw_model_read(nw_model **out, const char *path, nw_error *error);
+NW_API nw_status nw_model_read(nw_model **out, const char *path, nw_error *error);
 
 #endif

@@ -4,7 +4,6 @@
  * graph and tensors belong together, validate*.c that the network makes sense. Memory is taken only after the file has
  * shown that it holds the bytes to fill it with.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,10 +12,10 @@
 #include "model/file_graph.h"
 #include "model/json.h"
 #include "model/safetensors.h"
+#include "model/validate.h"
 
 #define GRAPH_DEPTH 4 /* graph { tensors [ { dims [ */
 #define PLAN_DEPTH 32
-#define MAX_ITEMS (1 << 20) /* tensors, nodes, inputs of a node */
 
 typedef struct reader {
     nw_safetensors file;
@@ -229,8 +228,8 @@ static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const 
     if (!weights || weights->type != NW_ARRAY_U8 || weights->rank != 2 || weights->dims[1] != row_size ||
         weights->dims[0] < (size_t)channels || weights->dims[0] > NW_MAX_POINTS * (size_t)channels ||
         weights->dims[0] > INT32_MAX)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" is missing, or is not U8 [rows, %zu] with %d to %d "
-                       "rows per output channel", r->name, name, row_size, 1, NW_MAX_POINTS);
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" is missing, or is not U8 [rows, %zu] with 1 to %d "
+                       "rows per output channel", r->name, name, row_size, NW_MAX_POINTS);
     r->n_taken++;
     const bool residual = has_part(r, 'n', index, "residual_multiplier");
     node->linear = nw_linear_create(channels, (int32_t)weights->dims[0], k, residual);
@@ -334,7 +333,7 @@ static nw_status read_node(reader *r, const cJSON *object)
     if (op == NW_OP_COUNT)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: unknown operator \"%.40s\"", r->name, (int)index,
                        cJSON_IsString(op_name) ? op_name->valuestring : "");
-    const int32_t n_inputs = nw_json_length(items[KEY_INPUTS], MAX_ITEMS);
+    const int32_t n_inputs = nw_json_length(items[KEY_INPUTS], NW_MAX_ITEMS);
     int32_t output;
     if (!cJSON_IsString(items[KEY_NAME]) || n_inputs < 1 ||
         !nw_json_int(&output, items[KEY_OUTPUT], 0, r->model->n_tensors - 1))
@@ -353,7 +352,7 @@ static nw_status read_node(reader *r, const cJSON *object)
 
 static nw_status read_indices(reader *r, int32_t **out, int32_t *n_out, const cJSON *item, const char *key)
 {
-    const int32_t n = nw_json_length(item, MAX_ITEMS);
+    const int32_t n = nw_json_length(item, NW_MAX_ITEMS);
     if (n < 1)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: \"%s\" must be a list of tensors", r->name, key);
     int32_t *indices = malloc((size_t)n * sizeof(*indices));
@@ -373,9 +372,9 @@ static nw_status read_graph_tree(reader *r, const cJSON *graph)
     static const char *const keys[] = {"inputs", "outputs", "tensors", "nodes"};
     const cJSON *items[NW_COUNT(keys)];
     NW_TRY(nw_json_match(items, graph, keys, NW_COUNT(keys), "graph", r->error));
-    if (nw_json_length(items[2], MAX_ITEMS) < 1 || nw_json_length(items[3], MAX_ITEMS) < 1)
+    if (nw_json_length(items[2], NW_MAX_ITEMS) < 1 || nw_json_length(items[3], NW_MAX_ITEMS) < 1)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: has no tensors, no nodes, or more than %d", r->name,
-                       MAX_ITEMS);
+                       NW_MAX_ITEMS);
     for (const cJSON *item = items[2]->child; item; item = item->next)
         NW_TRY(read_tensor(r, item));
     NW_TRY(read_scales(r));

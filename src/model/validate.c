@@ -2,7 +2,6 @@
 /* nw_model_validate: the walk over the graph. See validate.h for the other parts. */
 #include "model/validate.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -85,8 +84,8 @@ static nw_status check_types(const nw_check *check)
     const nw_type x = check->x->type, y = check->y->type;
     bool good = true;
     switch ((role)rules[node->op].role) {
-    case ROLE_NONE:
-        return nw_check_fail(check, "is no operator of an integer model");
+    case ROLE_NONE: /* refused by check_links */
+        break;
     case ROLE_LINEAR:
         good = x == NW_TYPE_U8;
         break;
@@ -115,14 +114,19 @@ static nw_status check_types(const nw_check *check)
     return is_linear(node->op) ? check_linear_inputs(check) : NW_OK;
 }
 
-/** Indices of one node. `state` of a tensor: 0 nothing yet, 1 has its value. `used` counts consumers. */
+/** What stands in a tensor when the walk reaches a node. */
+enum { NOTHING = 0, VALUE, INPUT /* of the network */ };
+
+/** Indices of one node: its inputs have values, its output gets one. Inputs of the network go into QUANTIZE only. */
 static nw_status check_links(const nw_check *check, uint8_t *ready, uint8_t *used)
 {
     const nw_node *node = check->node;
     const int32_t n = check->model->n_tensors;
-    if (node->n_inputs < rules[node->op].least || (rules[node->op].most && node->n_inputs > rules[node->op].most))
-        return nw_check_fail(check, rules[node->op].role ? "has %d inputs" : "is no operator of an integer model (%d inputs)",
-                             (int)node->n_inputs);
+    const int32_t most = rules[node->op].most ? rules[node->op].most : NW_MAX_ITEMS;
+    if (!rules[node->op].role)
+        return nw_check_fail(check, "is no operator of an integer model");
+    if (node->n_inputs < rules[node->op].least || node->n_inputs > most)
+        return nw_check_fail(check, "has %d inputs", (int)node->n_inputs);
     for (int32_t i = 0; i < node->n_inputs; i++) {
         const int32_t input = node->inputs[i];
         if (input == NW_NONE && i > 0 && is_linear(node->op))
@@ -131,13 +135,15 @@ static nw_status check_links(const nw_check *check, uint8_t *ready, uint8_t *use
             return nw_check_fail(check, "input %d is absent or no tensor", (int)i);
         if (!ready[input])
             return nw_check_fail(check, "input \"%.80s\" is not computed before it", check->model->tensors[input].name);
+        if ((ready[input] == INPUT) != (node->op == NW_OP_QUANTIZE))
+            return nw_check_fail(check, "inputs of the network must be quantized, and nothing else can be");
         used[input] = 1;
     }
     if (node->output < 0 || node->output >= n)
         return nw_check_fail(check, "has no output");
     if (ready[node->output])
         return nw_check_fail(check, "output \"%.80s\" already has a value", check->model->tensors[node->output].name);
-    ready[node->output] = 1;
+    ready[node->output] = VALUE;
     return NW_OK;
 }
 
@@ -153,8 +159,8 @@ static nw_status check_quant(const nw_tensor *tensor, nw_error *error)
         return fail_tensor(tensor, error, "u8 needs 2 or 4 axes and no data");
     if (quant->bits < 1 || quant->bits > 8 || quant->zero_point >= 1 << quant->bits)
         return fail_tensor(tensor, error, "bits must be 1 to 8 and the zero point a code of that width");
-    if (!(quant->scale >= FLT_MIN && quant->scale <= FLT_MAX))
-        return fail_tensor(tensor, error, "the scale must be positive, finite and normal");
+    if (!(quant->scale >= 0x1p-100f && quant->scale <= 0x1p100f))
+        return fail_tensor(tensor, error, "the scale must be 2^-100 to 2^100");
     if (!quant->lo || !quant->hi || !quant->shift)
         return fail_tensor(tensor, error, "has no limits");
     for (int32_t c = 0; c < nw_tensor_channels(tensor); c++) {
@@ -179,8 +185,8 @@ static nw_status check_tensor(const nw_tensor *tensor, nw_error *error)
     if (tensor->rank > NW_MAX_RANK || (tensor->rank == 0 && !tensor->data))
         return fail_tensor(tensor, error, "has too many axes or none");
     for (int32_t i = 0; i < tensor->rank; i++) {
-        if (tensor->dims[i] < 1 || (n *= tensor->dims[i]) > INT32_MAX)
-            return fail_tensor(tensor, error, "dims must be above 0 and their product below 2^31");
+        if (tensor->dims[i] < 1 || (n *= tensor->dims[i]) > NW_MAX_ELEMENTS)
+            return fail_tensor(tensor, error, "dims must be above 0 and their product at most 2^30");
     }
     if (tensor->type == NW_TYPE_U8)
         NW_TRY(check_quant(tensor, error));
@@ -239,7 +245,7 @@ static nw_status check_node(const nw_model *model, int32_t index, uint8_t *ready
 static nw_status check_inputs(const nw_model *model, uint8_t *ready, nw_error *error)
 {
     for (int32_t i = 0; i < model->n_tensors; i++)
-        ready[i] = model->tensors[i].data != NULL;
+        ready[i] = model->tensors[i].data ? VALUE : NOTHING;
     for (int32_t i = 0; i < model->n_inputs; i++) {
         const int32_t input = model->inputs[i];
         if (input < 0 || input >= model->n_tensors || model->tensors[input].type != NW_TYPE_F32)
@@ -247,7 +253,7 @@ static nw_status check_inputs(const nw_model *model, uint8_t *ready, nw_error *e
         if (ready[input])
             return nw_fail(error, NW_ERROR_DATA, "input \"%.80s\" of the model is there twice or a constant",
                            model->tensors[input].name);
-        ready[input] = 1;
+        ready[input] = INPUT;
     }
     return NW_OK;
 }
@@ -256,11 +262,9 @@ static nw_status check_outputs(const nw_model *model, const uint8_t *ready, uint
 {
     for (int32_t i = 0; i < model->n_outputs; i++) {
         const int32_t output = model->outputs[i];
-        if (output < 0 || output >= model->n_tensors || !ready[output] || model->tensors[output].data)
-            return nw_fail(error, NW_ERROR_DATA, "output %d of the model is no tensor that a node computes", (int)i);
-        for (int32_t j = 0; j < model->n_inputs; j++)
-            if (model->inputs[j] == output)
-                return nw_fail(error, NW_ERROR_DATA, "output %d of the model is one of its inputs", (int)i);
+        if (output < 0 || output >= model->n_tensors || ready[output] != VALUE || model->tensors[output].data ||
+            model->tensors[output].type != NW_TYPE_F32)
+            return nw_fail(error, NW_ERROR_DATA, "output %d of the model is no f32 tensor that a node computes", (int)i);
         if (used[output] & 2)
             return nw_fail(error, NW_ERROR_DATA, "output \"%.80s\" of the model is there twice",
                            model->tensors[output].name);
@@ -276,6 +280,8 @@ nw_status nw_model_validate(const nw_model *model, nw_error *error)
 {
     if (model->n_tensors < 1 || model->n_nodes < 1 || model->n_inputs < 1 || model->n_outputs < 1)
         return nw_fail(error, NW_ERROR_DATA, "the model needs tensors, nodes, inputs and outputs");
+    if (model->n_tensors > NW_MAX_ITEMS || model->n_nodes > NW_MAX_ITEMS)
+        return nw_fail(error, NW_ERROR_DATA, "the model has more than %d tensors or nodes", NW_MAX_ITEMS);
     if (model->has_preprocess) {
         nw_preprocess preprocess = model->preprocess;
         NW_TRY(nw_preprocess_validate(&preprocess, error));

@@ -10,8 +10,14 @@
 
 /** Largest kernel, stride, dilation and pad of a window: keeps every position in int32. */
 #define NW_MAX_WINDOW (1 << 20)
-/** Most codes of a picture with the pads of a consumer around it: keeps every offset in int32. */
-#define NW_MAX_PADDED ((int64_t)1 << 30)
+/** Most elements of a tensor, and of a picture with the pads of a consumer around it: keeps every offset in int32. */
+#define NW_MAX_ELEMENTS ((int64_t)1 << 30)
+/** Most tensors, nodes and inputs of a node. */
+#define NW_MAX_ITEMS (1 << 16)
+/** Most weights of one row: keeps products with the pixels of a tile in int32. */
+#define NW_MAX_K (1 << 23)
+/** Most groups times strides of a transposed convolution, each of which is a matrix product of its own. */
+#define NW_MAX_PHASES (1 << 20)
 
 /** What most checks look at: a node with its first input and its output. */
 typedef struct nw_check {

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* .nw files: bit packing, round trips of random models, damaged bytes, damaged headers, files on disk. */
+#define _XOPEN_SOURCE 700 /* mkdtemp, strdup */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/bits.h"
+#include "model/file.h"
+#include "model/safetensors.h"
+#include "models/nw_random.h"
+
+#define N_MODELS 400
+
+static nw_model *make_model(uint64_t seed)
+{
+    nw_model *model = nw_random_model(seed, (int32_t)(seed % 7));
+    assert_non_null(model);
+    if (seed % 3 == 0)
+        model->plan = strdup("{\"layers\": [{\"name\": \"a\\\"\\u00e9\", \"bits\": 8}]}");
+    if (seed % 2 == 0) {
+        nw_error error;
+        model->has_preprocess = true;
+        assert_int_equal(nw_preprocess_parse(&model->preprocess,
+                                             "{\"size\": [8, 8], \"mean\": [0.1, 127.5, 3], \"std\": 58.395}", "test",
+                                             &error),
+                         NW_OK);
+    }
+    return model;
+}
+
+static nw_bytes bytes_of(const nw_model *model)
+{
+    nw_bytes bytes = {0};
+    nw_error error = {{0}};
+    if (nw_model_serialize(&bytes, model, &error))
+        fail_msg("%s", error.message);
+    return bytes;
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    nw_rng rng = {7};
+    for (int bits = 1; bits <= 8; bits++)
+        for (size_t n = 1; n <= 40; n++) {
+            int8_t values[40], back[40];
+            uint8_t row[41];
+            const size_t size = nw_bits_row_size(n, bits);
+            const int32_t largest = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
+            assert_int_equal(size, (n * (size_t)bits + 7) / 8);
+            for (size_t i = 0; i < n; i++)
+                values[i] = (int8_t)(bits == 1 ? 1 - 2 * nw_rng_range(&rng, 0, 1) : nw_rng_range(&rng, -largest, largest));
+            row[size] = 0xa5;
+            nw_bits_pack(row, values, n, bits);
+            assert_int_equal(row[size], 0xa5);
+            assert_true(nw_bits_unpack(back, row, n, bits));
+            assert_memory_equal(values, back, n);
+            if (n * (size_t)bits % 8) { /* a bit behind the end */
+                row[size - 1] |= 0x80;
+                assert_false(nw_bits_unpack(back, row, n, bits));
+            }
+        }
+    uint8_t lowest[3] = {0x34, 0x00, 0x00}; /* 4, 6 of 3 bits: 4 is -2^(3-1) */
+    int8_t values[2];
+    assert_false(nw_bits_unpack(values, lowest, 2, 3));
+    const int8_t known[3] = {1, -1, 3};
+    nw_bits_pack(lowest, known, 3, 3);
+    assert_int_equal(lowest[0], 0xf9); /* 1 | 7 << 3 | (3 & 3) << 6 */
+    assert_int_equal(lowest[1], 0x00);
+}
+
+static void test_round_trips(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < N_MODELS; seed++) {
+        nw_model *model = make_model(seed), *back = NULL;
+        const nw_bytes first = bytes_of(model), same = bytes_of(model);
+        assert_int_equal(first.size, same.size);
+        assert_memory_equal(first.data, same.data, first.size);
+        nw_error error;
+        assert_int_equal(nw_model_parse(&back, first.data, first.size, "a.nw", &error), NW_OK);
+        const nw_bytes second = bytes_of(back);
+        assert_int_equal(first.size, second.size);
+        assert_memory_equal(first.data, second.data, first.size);
+        for (int32_t i = 0; i < model->n_nodes; i++) { /* not only the writer's view of it */
+            const nw_linear *a = model->nodes[i].linear, *b = back->nodes[i].linear;
+            assert_int_equal(model->nodes[i].op, back->nodes[i].op);
+            assert_int_equal(a == NULL, b == NULL);
+            if (!a)
+                continue;
+            assert_memory_equal(a->weights, b->weights, (size_t)a->n_rows * (size_t)a->k);
+            assert_memory_equal(a->multiplier, b->multiplier, (size_t)a->n_rows * sizeof(float));
+            assert_memory_equal(a->row_channel, b->row_channel, (size_t)a->n_rows * sizeof(int32_t));
+            assert_memory_equal(&model->nodes[i].window, &back->nodes[i].window, sizeof(nw_window));
+        }
+        assert_int_equal(model->has_preprocess, back->has_preprocess);
+        assert_int_equal(model->plan == NULL, back->plan == NULL);
+        if (model->plan)
+            assert_string_equal(model->plan, back->plan);
+        nw_model_free(model);
+        nw_model_free(back);
+        free(first.data);
+        free(same.data);
+        free(second.data);
+    }
+}
+
+/** Parsing either gives a model that can be written, or one sentence that starts with the file. True for a model. */
+static bool parses(const uint8_t *data, size_t size)
+{
+    uint8_t *exact = malloc(size ? size : 1); /* so that the address sanitizer sees every byte too many */
+    nw_error error = {{0}};
+    nw_model *model = NULL;
+    memcpy(exact, data, size);
+    const nw_status status = nw_model_parse(&model, exact, size, "small.nw", &error);
+    free(exact);
+    if (status) {
+        assert_true(status == NW_ERROR_DATA || status == NW_ERROR_UNSUPPORTED);
+        assert_null(model);
+        assert_int_equal(strncmp(error.message, "small.nw: ", 10), 0);
+        assert_true(strlen(error.message) > 20);
+        return false;
+    }
+    const nw_bytes bytes = bytes_of(model);
+    free(bytes.data);
+    nw_model_free(model);
+    return true;
+}
+
+static void test_truncation(void **state)
+{
+    (void)state;
+    nw_model *model = make_model(6);
+    const nw_bytes bytes = bytes_of(model);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_false(parses(bytes.data, size));
+    assert_true(parses(bytes.data, bytes.size));
+    nw_model_free(model);
+    free(bytes.data);
+}
+
+static void test_bit_flips(void **state)
+{
+    (void)state;
+    int good = 0, bad = 0;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        nw_model *model = make_model(seed);
+        const nw_bytes bytes = bytes_of(model);
+        for (size_t i = 0; i < bytes.size; i += 1 + bytes.size / 1500)
+            for (int bit = 0; bit < 8; bit++) {
+                bytes.data[i] ^= (uint8_t)(1 << bit);
+                const bool parsed = parses(bytes.data, bytes.size);
+                bytes.data[i] ^= (uint8_t)(1 << bit);
+                good += parsed;
+                bad += !parsed;
+            }
+        nw_model_free(model);
+        free(bytes.data);
+    }
+    assert_true(good > 100 && bad > 5000); /* weights and names may change, most of the rest may not */
+}
+
+/** A container from a header; `data` bytes of zeros behind it. The sentence must hold `part`. */
+static void refuse(nw_status wanted, const char *part, const char *header, size_t data)
+{
+    const size_t length = strlen(header);
+    uint8_t *bytes = calloc(8 + length + data, 1);
+    nw_error error = {{0}};
+    nw_model *model = NULL;
+    nw_store_le64(bytes, length);
+    memcpy(bytes + 8, header, length);
+    const nw_status status = nw_model_parse(&model, bytes, 8 + length + data, "bad.nw", &error);
+    if (status != wanted || !strstr(error.message, part))
+        fail_msg("status %d, \"%s\", wanted %d, \"%s\"", status, error.message, wanted, part);
+    free(bytes);
+}
+
+#define ARRAY(name, shape, begin, end) \
+    "\"" name "\":{\"dtype\":\"U8\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
+#define METADATA(graph) "{\"__metadata__\":{\"narrow.version\":\"1\",\"narrow.graph\":\"" graph "\"}}"
+
+static void test_containers(void **state)
+{
+    (void)state;
+    refuse(NW_ERROR_DATA, "no .nw file", "", 0);
+    refuse(NW_ERROR_DATA, "no .nw file", "[]", 0);
+    refuse(NW_ERROR_DATA, "not JSON", "{", 0);
+    refuse(NW_ERROR_DATA, "behind the end", "{} x", 0);
+    refuse(NW_ERROR_DATA, "behind its last", "{}", 1);
+    refuse(NW_ERROR_DATA, "nested too deeply", "{\"a\":{\"b\":{\"c\":{}}}}", 0);
+    refuse(NW_ERROR_DATA, "NUL character", "{\"a\\u0000\":{}}", 0);
+    refuse(NW_ERROR_DATA, "not UTF-8", "{\"a\xff\":{}}", 0);
+    refuse(NW_ERROR_DATA, "hole", "{" ARRAY("a", "[2]", 1, 3) "}", 3);
+    refuse(NW_ERROR_DATA, "overlaps", "{" ARRAY("a", "[2]", 0, 2) "," ARRAY("b", "[2]", 1, 3) "}", 3);
+    refuse(NW_ERROR_DATA, "there twice", "{" ARRAY("a", "[2]", 0, 2) "," ARRAY("a", "[2]", 2, 4) "}", 4);
+    refuse(NW_ERROR_DATA, "its shape needs", "{" ARRAY("a", "[3]", 0, 2) "}", 2);
+    refuse(NW_ERROR_DATA, "out of range", "{" ARRAY("a", "[0]", 0, 0) "}", 0);
+    refuse(NW_ERROR_DATA, "out of range", "{" ARRAY("a", "[9007199254740992,9007199254740992]", 0, 2) "}", 2);
+    refuse(NW_ERROR_DATA, "outside the", "{" ARRAY("a", "[2]", 1, 9) "}", 2);
+    refuse(NW_ERROR_DATA, "outside the", "{" ARRAY("a", "[2]", 2, 0) "}", 2);
+    refuse(NW_ERROR_DATA, "unknown key", "{\"a\":{\"dtype\":\"U8\",\"size\":1}}", 0);
+    refuse(NW_ERROR_DATA, "dtype", "{\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 2);
+    refuse(NW_ERROR_DATA, "without \"narrow.version\"", "{}", 0);
+    refuse(NW_ERROR_DATA, "is no string", "{\"__metadata__\":{\"narrow.version\":1}}", 0);
+    refuse(NW_ERROR_UNSUPPORTED, "version 2", "{\"__metadata__\":{\"narrow.version\":\"2\"}}", 0);
+    refuse(NW_ERROR_DATA, "no \"narrow.graph\"", "{\"__metadata__\":{\"narrow.version\":\"1\"}}", 0);
+    refuse(NW_ERROR_DATA, "unknown key \"narrow.x\"",
+           "{\"__metadata__\":{\"narrow.version\":\"1\",\"narrow.x\":\"\"}}", 0);
+    refuse(NW_ERROR_DATA, "twice", "{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", 0);
+    refuse(NW_ERROR_DATA, "graph", METADATA("{}"), 0);
+    refuse(NW_ERROR_DATA, "\"tensors\" is there twice", METADATA("{\\\"tensors\\\":[],\\\"tensors\\\":[]}"), 0);
+    refuse(NW_ERROR_DATA, "\"t0.lo\" is missing",
+           METADATA("{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"u8\\\",\\\"dims\\\":[1,2147483647],"
+                    "\\\"bits\\\":8,\\\"zero_point\\\":0}],\\\"nodes\\\":[0]}"), 0);
+    refuse(NW_ERROR_DATA, "\"t0.data\" is missing",
+           METADATA("{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"f32\\\",\\\"dims\\\":[1,2147483647],"
+                    "\\\"constant\\\":true}],\\\"nodes\\\":[0]}"), 0);
+}
+
+/** One more tensor than the graph asks for. */
+static void test_unused_tensor(void **state)
+{
+    (void)state;
+    nw_model *model = make_model(1), *back = NULL;
+    const nw_bytes bytes = bytes_of(model);
+    nw_safetensors file = {0}, more = {0};
+    nw_bytes changed = {0};
+    nw_error error;
+    assert_int_equal(nw_safetensors_parse(&file, bytes.data, bytes.size, "a", &error), NW_OK);
+    for (size_t i = 0; i < file.n_texts; i++)
+        assert_true(nw_safetensors_add_text(&more, file.texts[i].key, file.texts[i].value));
+    assert_true(nw_safetensors_add_text(&more, "author", "somebody else's keys are fine"));
+    for (size_t i = 0; i < file.n_arrays; i++) {
+        const nw_array *array = &file.arrays[i];
+        memcpy(nw_safetensors_add(&more, array->name, array->type, array->rank, array->dims), array->data, array->size);
+    }
+    assert_int_equal(nw_safetensors_serialize(&changed, &more, &error), NW_OK);
+    assert_int_equal(nw_model_parse(&back, changed.data, changed.size, "b", &error), NW_OK);
+    nw_model_free(back);
+    nw_bytes_free(&changed);
+    assert_non_null(nw_safetensors_add(&more, "n0.unused", NW_ARRAY_U8, 1, (size_t[]){3}));
+    assert_int_equal(nw_safetensors_serialize(&changed, &more, &error), NW_OK);
+    assert_int_equal(nw_model_parse(&back, changed.data, changed.size, "b", &error), NW_ERROR_DATA);
+    assert_non_null(strstr(error.message, "does not use"));
+    nw_bytes_free(&changed);
+    nw_safetensors_free(&file);
+    nw_safetensors_free(&more);
+    nw_model_free(model);
+    free(bytes.data);
+}
+
+static void test_layout(void **state)
+{
+    (void)state;
+    nw_model *model = make_model(5);
+    const nw_bytes bytes = bytes_of(model);
+    nw_safetensors file = {0};
+    nw_error error;
+    assert_int_equal((8 + nw_load_le64(bytes.data)) % 64, 0);
+    assert_int_equal(nw_safetensors_parse(&file, bytes.data, bytes.size, "a", &error), NW_OK);
+    for (size_t i = 0; i < file.n_arrays; i++)
+        assert_int_equal((size_t)(file.arrays[i].data - bytes.data) % nw_array_element_size(file.arrays[i].type), 0);
+    nw_safetensors_free(&file);
+    nw_model_free(model);
+    free(bytes.data);
+}
+
+static void test_disk(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    const char *temporary = getenv("TMPDIR");
+    nw_model *model = make_model(2), *back = NULL;
+    nw_error error = {{0}};
+    snprintf(folder, sizeof(folder), "%s/test_nw_XXXXXX", temporary ? temporary : "/tmp");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/net.nw", folder);
+    assert_int_equal(nw_model_read(&back, path, &error), NW_ERROR_DATA);
+    assert_int_equal(nw_model_read(&back, folder, &error), NW_ERROR_DATA);
+    assert_int_equal(nw_model_write(model, path, &error), NW_OK);
+    assert_int_equal(nw_model_read(&back, path, &error), NW_OK);
+    nw_model_free(back);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(nw_model_write(model, "/nowhere/at/all.nw", &error), NW_ERROR_DATA);
+    free(model->plan);
+    model->plan = strdup("[1]");
+    assert_int_equal(nw_model_write(model, path, &error), NW_ERROR_DATA);
+    assert_int_equal(rmdir(folder), 0); /* nothing half-written is left */
+    nw_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bits),          cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_bit_flips),     cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
+        cmocka_unit_test(test_layout),        cmocka_unit_test(test_disk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
