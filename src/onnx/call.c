@@ -166,7 +166,7 @@ nw_status nw_emit(nw_node **node, nw_call *call, nw_op op, int32_t n_inputs, con
         return nw_damaged(call, "its result has impossible dimensions");
     if (n == 0 || shape->rank == 0)
         return nw_damaged(call, n ? "its result is a scalar" : "its result is empty");
-    const char *name = output >= 0 ? call->node->output[output] : NULL;
+    const char *name = output >= 0 && output < call->n_outputs ? call->node->output[output] : NULL;
     int32_t tensor = NW_NONE;
     NW_TRY(add_tensor(&tensor, call, name && name[0] ? name : NULL, nw_op_name(op), shape));
     nw_node *added = nw_model_add_node(call->im->model, op, call->name, n_inputs);
@@ -184,6 +184,9 @@ nw_status nw_emit_constant(int32_t *tensor, float **data, nw_call *call, const c
     int64_t n = 0;
     if (!nw_shape_count(shape, &n) || n == 0)
         return nw_damaged(call, "%s has impossible dimensions", suffix);
+    if (n > call->im->emit_limit - call->im->emitted)
+        return nw_damaged(call, "too many nodes share large weights");
+    call->im->emitted += n;
     float *block = calloc((size_t)n, sizeof(*block));
     if (!block)
         return nw_fail_memory(call->im->error, "importing a network");

@@ -204,6 +204,8 @@ static nw_status take_node(nw_importer *im, size_t index)
     const char *type = node->op_type ? node->op_type : "", *domain = node->domain ? node->domain : "";
     snprintf(op, sizeof(op), domain[0] && strcmp(domain, "ai.onnx") ? "%.50s::%.60s" : "%.0s%.60s", domain, type);
     snprintf(made_up, sizeof(made_up), "%.60s_%zu", type, index);
+    if (node->n_output == 0)
+        return nw_fail(im->error, NW_ERROR_DATA, "%s: node %zu has no output", im->file, index);
     if (node->n_input > (size_t)1 << 20 || node->n_output > (size_t)1 << 20)
         return nw_fail(im->error, NW_ERROR_DATA, "%s: node %zu has too many inputs or outputs", im->file, index);
     nw_call call = {.im = im, .node = node, .op = op, .n_inputs = (int32_t)node->n_input,
@@ -331,11 +333,14 @@ static nw_status fail_unsupported(const nw_importer *im)
     return nw_fail(im->error, NW_ERROR_UNSUPPORTED, "%.60s: %s", im->file, text);
 }
 
-/** Imports an unpacked message. With `listing` problems are its result, otherwise they are a failure. */
-static nw_status import_proto(nw_model **out, char **listing, const Onnx__ModelProto *proto, const char *name,
-                              nw_error *error)
+/**
+ * Imports the message unpacked from `size` bytes. With `listing` problems are its result, otherwise they are a failure.
+ */
+static nw_status import_proto(nw_model **out, char **listing, const Onnx__ModelProto *proto, size_t size,
+                              const char *name, nw_error *error)
 {
     nw_importer im = {.file = name, .error = error, .graph = proto->graph, .model = nw_model_create()};
+    im.emit_limit = NW_FOLD_LIMIT + (int64_t)size; /* four times the weights that fit the file */
     nw_status status = NW_OK;
     if (!im.model) {
         status = nw_fail_memory(error, "importing a network");
@@ -386,7 +391,7 @@ static nw_status parse(nw_model **out, char **listing, const uint8_t *data, size
 {
     Onnx__ModelProto *proto = NULL;
     NW_TRY(unpack(&proto, data, size, name, error));
-    const nw_status status = import_proto(out, listing, proto, name, error);
+    const nw_status status = import_proto(out, listing, proto, size, name, error);
     onnx__model_proto__free_unpacked(proto, NULL);
     return status;
 }
@@ -397,10 +402,11 @@ static nw_status import_file(nw_model **out, char **listing, const char *path, n
     Onnx__ModelProto *proto = NULL;
     NW_TRY(nw_bytes_read(&file, path, NW_BYTES_LIMIT, error));
     nw_status status = unpack(&proto, file.data, file.size, path, error);
+    const size_t size = file.size;
     nw_bytes_free(&file); /* before the import, which needs the memory for the weights */
     if (status)
         return status;
-    status = import_proto(out, listing, proto, path, error);
+    status = import_proto(out, listing, proto, size, path, error);
     onnx__model_proto__free_unpacked(proto, NULL);
     return status;
 }

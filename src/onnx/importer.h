@@ -87,6 +87,7 @@ typedef struct nw_importer {
     size_t n_entries, entry_capacity;
     nw_constant *constants; /* all, linked */
     int64_t folded;         /* elements of folded constants so far */
+    int64_t emitted, emit_limit; /* elements of rearranged weights so far; many nodes may share one initializer */
     char **problems;
     int32_t n_problems, problem_capacity;
     bool truncated; /* more problems than NW_MAX_PROBLEMS */

@@ -6,6 +6,9 @@
 #include "onnx/importer.h"
 #include "onnx/window.h"
 
+/** Each BATCH_NORM may become a layer with weights of its own; this bounds what a small file can make of them. */
+#define MAX_NORM_CHANNELS 65536
+
 /** Weights and bias of a convolution as model tensors. `channels`: how many the bias must have. */
 static nw_status attach_weights(int32_t tensors[2], nw_call *call, int64_t channels)
 {
@@ -210,6 +213,8 @@ nw_status nw_node_batch_norm(nw_call *call)
     const nw_shape in = nw_input_shape(call, 0);
     if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || (in.rank != 4 && in.rank != 2))
         return nw_refuse(call, "only N x C x H x W and N x C inputs are supported");
+    if (in.dims[1] > MAX_NORM_CHANNELS)
+        return nw_refuse(call, "%lld channels are not supported", (long long)in.dims[1]);
     if (nw_attribute_int(call, "training_mode", 0) != 0 || nw_attribute_int(call, "spatial", 1) != 1)
         return nw_refuse(call, "only the inference form is supported; export the model in evaluation mode");
     int32_t tensors[4];

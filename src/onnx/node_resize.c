@@ -10,6 +10,9 @@
 
 #include "onnx/importer.h"
 
+/** Bounds the time that a hostile file can make the check of nearest take. */
+#define MAX_SIDE 65536
+
 typedef struct resize {
     nw_shape in, out;
     double scale[NW_MAX_RANK]; /* as the file states it, out / in when it states sizes */
@@ -159,6 +162,8 @@ nw_status nw_node_resize(nw_call *call)
         return nw_damaged(call, "its result has impossible dimensions");
     if (r.out.dims[0] != r.in.dims[0] || r.out.dims[1] != r.in.dims[1])
         return nw_refuse(call, "only H and W can be resized");
+    if (r.out.dims[2] > MAX_SIDE || r.out.dims[3] > MAX_SIDE)
+        return nw_refuse(call, "results larger than %d x %d are not supported", MAX_SIDE, MAX_SIDE);
     for (int32_t axis = 2; axis < 4; axis++)
         if (r.linear ? !is_plain_scale(&r, axis) : !is_plain_nearest(&r, axis))
             return nw_refuse(call, r.linear ? "a scale that is not the ratio of the sizes is not supported"

@@ -12,12 +12,8 @@
 static bool windows_touch(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t out)
 {
     for (int64_t o = 0; o < out && o * stride < pad; o++) {
-        bool touches = false;
-        for (int64_t k = 0; k < kernel && !touches; k++) {
-            const int64_t at = o * stride - pad + k * dilation;
-            touches = at >= 0 && at < in;
-        }
-        if (!touches)
+        const int64_t missing = pad - o * stride, k = (missing + dilation - 1) / dilation; /* first tap past the pad */
+        if (k >= kernel || k * dilation - missing >= in)
             return false;
     }
     return (out - 1) * stride - pad < in;

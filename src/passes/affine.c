@@ -12,6 +12,9 @@
 
 #include "passes/graph.h"
 
+/** Bounds the memory that many such nodes over one wide tensor can take; wider ones stay as they are. */
+#define MAX_DEPTHWISE_CHANNELS 65536
+
 typedef struct affine {
     int32_t channels;
     double *scale, *shift; /* [channels] */
@@ -170,7 +173,7 @@ static nw_status visit(affine *a, nw_graph *graph, nw_node *node)
         nw_graph_take_output(graph, linear, node);
         return NW_OK;
     }
-    if (rank == 2 || rank == 4)
+    if ((rank == 2 || rank == 4) && a->channels <= MAX_DEPTHWISE_CHANNELS)
         return to_depthwise(a, graph, node, x);
     return NW_OK;
 }

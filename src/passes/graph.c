@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** A constant that several layers share is copied for each that changes it; a hostile file shares one a million times. */
+#define COPY_LIMIT_BASE ((size_t)1 << 20)
+#define COPY_LIMIT_FACTOR 16
+
 nw_status nw_graph_init(nw_graph *graph, nw_model *model, nw_error *error)
 {
     const size_t n = (size_t)model->n_tensors + 1;
@@ -14,8 +18,12 @@ nw_status nw_graph_init(nw_graph *graph, nw_model *model, nw_error *error)
     graph->n_uses = calloc(n, sizeof(int32_t));
     if (!graph->producer || !graph->n_uses)
         return nw_fail_memory(error, "simplifying a network");
-    for (int32_t t = 0; t < model->n_tensors; t++)
+    graph->copy_limit = COPY_LIMIT_BASE;
+    for (int32_t t = 0; t < model->n_tensors; t++) {
         graph->producer[t] = NW_NONE;
+        if (model->tensors[t].data)
+            graph->copy_limit += COPY_LIMIT_FACTOR * nw_tensor_elements(&model->tensors[t]);
+    }
     for (int32_t k = 0; k < model->n_nodes; k++) {
         const nw_node *node = &model->nodes[k];
         graph->producer[node->output] = k;
@@ -168,7 +176,11 @@ nw_status nw_graph_own_constant(nw_graph *graph, nw_node *node, int32_t i, int32
     }
     char name[300];
     made_up_name(name, graph, tensor->name, "copy");
-    const size_t size = nw_tensor_elements(tensor) * sizeof(float);
+    const size_t n = nw_tensor_elements(tensor), size = n * sizeof(float);
+    if (n > graph->copy_limit)
+        return nw_fail(graph->error, NW_ERROR_UNSUPPORTED, "node \"%s\": too many layers share the constant \"%s\"",
+                       node->name, tensor->name);
+    graph->copy_limit -= n;
     float *data = malloc(size);
     if (data)
         memcpy(data, tensor->data, size);

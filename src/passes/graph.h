@@ -14,6 +14,7 @@ typedef struct nw_graph {
     nw_model *model;
     int32_t *producer; /* [n_tensors] node index or NW_NONE */
     int32_t *n_uses;   /* [n_tensors] node inputs and graph outputs */
+    size_t copy_limit; /* elements of shared constants that may still be copied */
     nw_error *error;
 } nw_graph;
 

@@ -73,7 +73,8 @@ static void bypass(nw_graph *graph, nw_node *node)
     }
     if (nw_is_graph_output(graph, output))
         return;
-    for (int32_t k = 0; k < graph->model->n_nodes && graph->n_uses[output] > 0; k++) {
+    const int32_t position = (int32_t)(node - graph->model->nodes); /* users come later */
+    for (int32_t k = position + 1; k < graph->model->n_nodes && graph->n_uses[output] > 0; k++) {
         nw_node *user = &graph->model->nodes[k];
         for (int32_t i = 0; i < user->n_inputs; i++)
             if (user->inputs[i] == output)
