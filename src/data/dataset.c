@@ -172,28 +172,38 @@ static nw_status open_array(nw_dataset *data, const char *path, nw_error *error)
 
 /* ---- lists and single pictures ---- */
 
-/* True if folder/name is a file. */
-static bool is_file_in(const char *folder, const char *name)
+/* Whether folder/name is a file. */
+static nw_status look_in(bool *is_file, const char *folder, const char *name, nw_error *error)
 {
     char *path = nw_path_join(folder, name);
-    const bool is_file = path && nw_path_look(path) == NW_PATH_FILE;
+    if (!path)
+        return nw_fail_memory(error, "opening a list");
+    *is_file = nw_path_look(path) == NW_PATH_FILE;
     free(path);
-    return is_file;
+    return NW_OK;
 }
 
 /* The folder the files of a list lie in, taken over by data->root; or a list of an array's rows, *array_path. */
 static nw_status find_root(nw_dataset *data, char **array_path, const char *path, const nw_csv *csv, nw_error *error)
 {
     nw_status status = NW_OK;
+    bool is_beside = false, is_below = false;
     const char *first = nw_names_at(&csv->files, 0);
     char *beside = nw_path_folder(path), *below = nw_path_with_extension(path, "");
     char *array = nw_path_with_extension(path, ".npy");
     if (!beside || !below || !array) {
         status = nw_fail_memory(error, "opening a list");
-    } else if (is_file_in(beside, first)) {
+        goto cleanup;
+    }
+    status = look_in(&is_beside, beside, first, error);
+    if (!status)
+        status = look_in(&is_below, below, first, error);
+    if (status)
+        goto cleanup;
+    if (is_beside) {
         data->root = beside;
         beside = NULL;
-    } else if (is_file_in(below, first)) {
+    } else if (is_below) {
         data->root = below;
         below = NULL;
     } else if (nw_path_look(array) == NW_PATH_FILE) {
@@ -203,6 +213,8 @@ static nw_status find_root(nw_dataset *data, char **array_path, const char *path
         status = nw_fail(error, NW_ERROR_DATA, "%s: its first file %s is neither beside it nor in the folder %s", path,
                          first, below);
     }
+
+cleanup:
     free(beside);
     free(below);
     free(array);
@@ -221,10 +233,13 @@ static nw_status open_list(nw_dataset *data, const char *path, nw_error *error)
         status = open_array(data, array_path, error);
         goto cleanup;
     }
-    for (size_t i = 0; !status && i < csv.files.n; i++)
-        if (!is_file_in(data->root, nw_names_at(&csv.files, i)))
+    for (size_t i = 0; !status && i < csv.files.n; i++) {
+        bool is_file;
+        status = look_in(&is_file, data->root, nw_names_at(&csv.files, i), error);
+        if (!status && !is_file)
             status = nw_fail(error, NW_ERROR_DATA, "%s: there is no file %s in %s", path, nw_names_at(&csv.files, i),
                              *data->root ? data->root : ".");
+    }
     if (status)
         goto cleanup;
     data->is_list = true;
