@@ -165,7 +165,8 @@ static nw_status translate(nw_call *call)
     NW_TRY(resolve_inputs(call, &refused, &constant));
     if (!operator || refused)
         return NW_OK;
-    for (int32_t i = 0; i < operator->min_inputs; i++)
+    const int32_t n_required = operator->max_inputs == NW_VARIADIC ? call->n_inputs : operator->min_inputs;
+    for (int32_t i = 0; i < n_required || i < operator->min_inputs; i++)
         if (nw_input(call, i)->kind == NW_VALUE_ABSENT)
             return nw_damaged(call, "its input %d is missing", i);
     nw_translate *run = constant ? operator->fold : operator->translate;
@@ -206,7 +207,7 @@ static nw_status take_node(nw_importer *im, size_t index)
     snprintf(made_up, sizeof(made_up), "%.60s_%zu", type, index);
     if (node->n_output == 0)
         return nw_fail(im->error, NW_ERROR_DATA, "%s: node %zu has no output", im->file, index);
-    if (node->n_input > (size_t)1 << 20 || node->n_output > (size_t)1 << 20)
+    if (node->n_input > NW_VARIADIC || node->n_output > NW_VARIADIC)
         return nw_fail(im->error, NW_ERROR_DATA, "%s: node %zu has too many inputs or outputs", im->file, index);
     nw_call call = {.im = im, .node = node, .op = op, .n_inputs = (int32_t)node->n_input,
                     .n_outputs = (int32_t)node->n_output};

@@ -106,6 +106,9 @@ typedef struct nw_call {
 
 typedef nw_status nw_translate(nw_call *call);
 
+/** max_inputs of an operator with any number of inputs, all of them required. */
+#define NW_VARIADIC (1 << 20)
+
 /** What import.c knows about an operator. */
 typedef struct nw_operator {
     const char *name;

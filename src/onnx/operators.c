@@ -16,7 +16,7 @@ static const nw_operator operators[] = {
     {"Cast", "to saturate ", 1, 1, NULL, nw_fold_cast},
     {"Ceil", "", 1, 1, NULL, nw_fold_unary},
     {"Clip", "min max ", 1, 3, nw_node_clip, NULL},
-    {"Concat", "axis ", 1, 1 << 20, nw_node_concat, nw_fold_concat},
+    {"Concat", "axis ", 1, NW_VARIADIC, nw_node_concat, nw_fold_concat},
     {"Constant", "value value_float value_floats value_int value_ints ", 0, 0, NULL, nw_fold_constant},
     {"ConstantOfShape", "value ", 1, 1, NULL, nw_fold_constant_of_shape},
     {"Conv", WINDOW "group ", 2, 3, nw_node_conv, NULL},

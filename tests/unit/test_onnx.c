@@ -310,6 +310,12 @@ static void test_damage(void **state)
     onnx_assert_fails(file, NW_ERROR_DATA, "defined twice");
 
     file = begin_picture(13);
+    onnx_longs(file, "one", 1, (int64_t[]){1});
+    onnx_node(file, "Concat", "one - one", "y");
+    onnx_int(file, "axis", 0);
+    onnx_assert_fails(file, NW_ERROR_DATA, "its input 1 is missing");
+
+    file = begin_picture(13);
     onnx_node(file, "Relu", "x", "");
     onnx_assert_fails(file, NW_ERROR_DATA, "node 0 has no output");
 
