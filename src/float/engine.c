@@ -42,8 +42,8 @@ static nw_status prepare_tensors(nw_float_engine *engine, nw_error *error)
         engine->canonical[i] = NW_NONE;
         engine->remaining[i] = nw_model_uses(model, i);
         if (tensor->type != NW_TYPE_F32)
-            return nw_fail(error, NW_ERROR_UNSUPPORTED, "tensor \"%s\" is not float: the float engine runs float networks",
-                           tensor->name);
+            return nw_fail(error, NW_ERROR_UNSUPPORTED,
+                           "tensor \"%s\" is not float: the float engine runs float networks", tensor->name);
         /* a quarter of the address space leaves room for padding and alignment */
         if (!nw_size_mul(&size, nw_tensor_elements(tensor), (size_t)engine->batch) || size > SIZE_MAX / 64)
             return nw_fail(error, NW_ERROR_MEMORY, "tensor \"%s\" is too large for a batch of %d", tensor->name,
@@ -322,6 +322,23 @@ static nw_status load_override(nw_float_engine *engine, const nw_float_override 
     return NW_OK;
 }
 
+/* Those that are read; the memory of any other may belong to somebody else by now. */
+static nw_status load_overrides(nw_float_engine *engine, int32_t first, int32_t end, const nw_float_override *overrides,
+                                int32_t n, float *const *outputs, nw_error *error)
+{
+    const nw_model *model = engine->model;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t tensor = overrides[i].tensor;
+        bool read = nw_float_needs(engine, first, end, tensor);
+        for (int32_t j = 0; outputs && j < model->n_outputs; j++)
+            read = read || (outputs[j] && model->outputs[j] == tensor && !computed_in(model, first, end, tensor));
+        const nw_status status = read ? load_override(engine, &overrides[i], engine->first_step[first]) : NW_OK;
+        if (status)
+            return nw_fail(error, status, "tensor \"%s\" cannot be replaced", model->tensors[tensor].name);
+    }
+    return NW_OK;
+}
+
 nw_status nw_float_run_from(nw_float_engine *engine, int32_t first_node, int32_t end_node,
                             const nw_float_override *overrides, int32_t n_overrides, float *const *outputs,
                             nw_error *error)
@@ -332,13 +349,7 @@ nw_status nw_float_run_from(nw_float_engine *engine, int32_t first_node, int32_t
     NW_TRY(check_overrides(engine, first_node, end_node, overrides, n_overrides, outputs, error));
     const int32_t threads = nw_dnn_threads();
     nw_dnn_set_threads(engine->threads);
-    nw_status status = NW_OK;
-    for (int32_t i = 0; i < n_overrides && !status; i++)
-        if (!computed_in(model, first_node, end_node, overrides[i].tensor)) {
-            status = load_override(engine, &overrides[i], engine->first_step[first_node]);
-            if (status)
-                nw_fail(error, status, "tensor \"%s\" cannot be replaced", model->tensors[overrides[i].tensor].name);
-        }
+    nw_status status = load_overrides(engine, first_node, end_node, overrides, n_overrides, outputs, error);
     if (!status)
         status = run_nodes(engine, first_node, end_node, error);
     for (int32_t i = 0; outputs && i < model->n_outputs && !status; i++)
@@ -454,7 +465,8 @@ size_t nw_float_memory(const nw_float_engine *engine)
 const char *nw_float_implementation(const nw_float_engine *engine, int32_t node)
 {
     const int32_t last = engine->first_step[node + 1] - 1;
-    if (last < engine->first_step[node] || engine->steps[last].output != engine->canonical[engine->model->nodes[node].output])
+    const int32_t result = engine->canonical[engine->model->nodes[node].output];
+    if (last < engine->first_step[node] || engine->steps[last].output != result)
         return "alias";
     return engine->steps[last].op ? nw_dnn_op_implementation(engine->steps[last].op) : "plain";
 }

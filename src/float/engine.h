@@ -9,14 +9,17 @@
  *     nw_float_run(engine, inputs, outputs, error);
  *     nw_float_free(engine);
  *
- * Data at this interface is dense NCHW [batch, ...]; inside, tensors lie as oneDNN likes them best. All memory is
- * allocated by nw_float_create, nw_float_observe, nw_float_edit and the first nw_float_run_from at a node; a run allocates
- * nothing of its own. An engine is used by one thread at a time; results are the same for the same number of threads on the
- * same machine, and may differ in the last bits elsewhere.
+ * Data at this interface is dense NCHW [batch, ...]; inside, tensors lie as oneDNN likes them best. Tensors, scratch
+ * memory and reordered weights are allocated by nw_float_create, copies for observers by nw_float_observe and
+ * nw_float_edit; small reorder objects are made when a tensor is first copied in or out. An engine is used by one
+ * thread at a time; results are the same for the same number of threads on the same machine, and may differ in the last
+ * bits elsewhere.
  *
- * Threads: oneDNN runs on OpenMP. nw_float_set_threads before nw_float_create says how many; call
- * nw_float_release_threads before timing anything that brings threads of its own, because an idle OpenMP team spins for
- * some milliseconds. (The environment variable that forbids spinning is read before main and cannot be set from inside.)
+ * Threads: oneDNN runs on OpenMP. nw_float_set_threads before nw_float_create says how many. An idle OpenMP team spins
+ * for some milliseconds, so call nw_float_release_threads before timing anything that brings threads of its own. With
+ * more than one thread on a busy machine the team's own barriers spin too, and one run can take a hundred times longer;
+ * GOMP_SPINCOUNT=0 ends that, but libgomp reads it before main: a program has to be started with it (a command that
+ * finds it unset can set it and exec itself).
  */
 #ifndef NARROW_FLOAT_ENGINE_H
 #define NARROW_FLOAT_ENGINE_H
@@ -90,7 +93,7 @@ nw_status nw_float_observe(nw_float_engine *engine, nw_float_observer *observer,
 
 /**
  * Calls `editor` for one tensor (graph input or node output) when it has been computed and before anything reads it:
- * simulated quantization, injected noise. NULL ends it. The output of a Reshape shares its memory with the Reshape's
+ * simulated quantization, injected noise. NULL ends it. The output of a Reshape may share its memory with the Reshape's
  * input, so that other readers of that input see the edit too if they run later.
  */
 nw_status nw_float_edit(nw_float_engine *engine, int32_t tensor, nw_float_editor *editor, void *context,

@@ -143,8 +143,10 @@ static nw_status linear_result(nw_float_engine *engine, int32_t index, const nw_
     NW_TRY(nw_plan_canonical(engine, residual, &from));
     const nw_float_buffer *r = &engine->buffers[from];
     if (r->storage != engine->buffers[source].storage && nw_dnn_layout_equal(&r->layout, layout) &&
-        nw_plan_may_overwrite(engine, from))
+        nw_plan_may_overwrite(engine, from)) {
+        nw_plan_reads(engine, from);
         return nw_plan_buffer(engine, node->output, layout, r->storage, out);
+    }
     nw_dnn_op *op;
     NW_TRY(nw_plan_buffer(engine, node->output, layout, NW_NONE, out));
     NW_TRY(nw_dnn_reorder(engine->dnn, &engine->buffers[from].layout, layout, &op));
@@ -432,6 +434,7 @@ static nw_status lower_reshape(nw_float_engine *engine, int32_t index)
         NW_TRY(nw_plan_want_dense(engine, index, node->inputs[0], &source));
         nw_dnn_layout_plain(&layout, dims);
     }
+    nw_plan_reads(engine, source);
     NW_TRY(nw_plan_buffer(engine, node->output, &layout, engine->buffers[source].storage, &result));
     nw_plan_produce(engine, result);
     return NW_OK;

@@ -13,8 +13,10 @@
 
 #include "float/onednn.h"
 
-/* From the OpenMP runtime that oneDNN itself runs on. Declared here because omp.h comes with the compiler, and the header
- * of another compiler's runtime would do no better. */
+/*
+ * From the OpenMP runtime that oneDNN itself runs on. Declared here because omp.h comes with the compiler, and not
+ * every compiler brings one.
+ */
 extern void omp_set_num_threads(int threads);
 extern int omp_get_max_threads(void);
 extern int omp_pause_resource_all(int kind);
@@ -200,7 +202,9 @@ bool nw_dnn_layout_planes(const nw_dnn_layout *layout, size_t *outer, size_t *in
     const dnnl_format_tag_t tag = md.ndims == 4 ? plane_tag(&md) : dnnl_format_tag_undef;
     if (tag == dnnl_format_tag_undef)
         return false;
-    *inner = tag == dnnl_nchw ? 1 : tag == dnnl_nhwc ? (size_t)md.dims[1] : (size_t)md.format_desc.blocking.inner_blks[0];
+    *inner = tag == dnnl_nchw   ? 1
+             : tag == dnnl_nhwc ? (size_t)md.dims[1]
+                                : (size_t)md.format_desc.blocking.inner_blks[0];
     *outer = (size_t)md.padded_dims[0] * ((size_t)md.padded_dims[1] / *inner);
     return true;
 }

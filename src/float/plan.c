@@ -84,6 +84,11 @@ static void touch(nw_float_engine *engine, int32_t buffer, int32_t step)
     s->last = step > s->last ? step : s->last;
 }
 
+void nw_plan_reads(nw_float_engine *engine, int32_t buffer)
+{
+    touch(engine, buffer, engine->n_steps);
+}
+
 void nw_plan_produce(nw_float_engine *engine, int32_t buffer)
 {
     const int32_t tensor = engine->buffers[buffer].tensor;

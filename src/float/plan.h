@@ -66,7 +66,7 @@ struct nw_float_engine {
 
     int32_t *canonical;        /* [n_tensors] buffer, or NW_NONE */
     int32_t *remaining;        /* [n_tensors] readers that are still to be planned */
-    bool *batched;             /* [n_tensors] dims[0] counts the batch: false for constants and what follows from them */
+    bool *batched;             /* [n_tensors] dims[0] counts the batch; not for constants and what follows from them */
     int32_t *first_step;       /* [n_nodes + 1] */
     nw_float_weights *weights; /* [n_nodes] */
 
@@ -91,6 +91,9 @@ size_t nw_plan_elements(const nw_float_engine *engine, int32_t tensor);
 /** A new buffer. `storage` NW_NONE asks for memory of its own. */
 nw_status nw_plan_buffer(nw_float_engine *engine, int32_t tensor, const nw_dnn_layout *layout, int32_t storage,
                          int32_t *out);
+
+/** Notes that the step about to be added reads `buffer` other than as one of its inputs. */
+void nw_plan_reads(nw_float_engine *engine, int32_t buffer);
 
 /** Makes `buffer` the canonical one of its tensor: what consumers start from, what is observed. */
 void nw_plan_produce(nw_float_engine *engine, int32_t buffer);

@@ -811,6 +811,77 @@ static void test_run_from(void **state)
     free(other);
 }
 
+/*
+ * x -> 1x1 -> a -> 3x3 -> b -> 3x3 (+ a, written over it) -> c -> 1x1 stride 2 -> d -> reshape -> gemm -> y, and a side
+ * branch that keeps b alive: c2 = concat(c, b). Every range of nodes from any start to the end, on inputs taken from a
+ * whole run, after a run on other data.
+ */
+static nw_model *residual_network(void)
+{
+    nw_model *model = nw_model_create();
+    const int32_t x = add_tensor(model, "x", 4, DIMS(1, 5, 6, 6));
+    const int32_t w1 = add_constant(model, "w1", 4, DIMS(16, 5, 1, 1));
+    const int32_t w2 = add_constant(model, "w2", 4, DIMS(16, 16, 3, 3));
+    const int32_t w4 = add_constant(model, "w4", 4, DIMS(9, 32, 1, 1)), w5 = add_constant(model, "w5", 2, DIMS(7, 81));
+    const int32_t a = add_tensor(model, "a", 4, DIMS(1, 16, 6, 6)), b = add_tensor(model, "b", 4, DIMS(1, 16, 6, 6));
+    const int32_t c = add_tensor(model, "c", 4, DIMS(1, 16, 6, 6)), c2 = add_tensor(model, "c2", 4, DIMS(1, 32, 6, 6));
+    const int32_t d = add_tensor(model, "d", 4, DIMS(1, 9, 3, 3)), e = add_tensor(model, "e", 2, DIMS(1, 81));
+    const int32_t y = add_tensor(model, "y", 2, DIMS(1, 7));
+    const nw_window one = WINDOW(1, 1, 1, 1, 1, 1, {0}), three = WINDOW(3, 3, 1, 1, 1, 1, {1, 1, 1, 1});
+    add_node(model, NW_OP_CONV, "conv1", 2, DIMS(x, w1), a)->window = one;
+    add_node(model, NW_OP_CONV, "conv2", 2, DIMS(a, w2), b)->window = three;
+    add_node(model, NW_OP_CONV, "conv3", 4, DIMS(b, w2, NW_NONE, a), c)->window = three;
+    add_node(model, NW_OP_CONCAT, "concat", 2, DIMS(c, b), c2)->axis = 1;
+    add_node(model, NW_OP_CONV, "conv4", 2, DIMS(c2, w4), d)->window = (nw_window)WINDOW(1, 1, 2, 2, 1, 1, {0});
+    add_node(model, NW_OP_RESHAPE, "flatten", 1, DIMS(d), e);
+    add_node(model, NW_OP_GEMM, "gemm", 2, DIMS(e, w5), y);
+    set_ends(model, x, y);
+    return model;
+}
+
+typedef struct recorded {
+    float *copies[16];
+} recorded;
+
+static void record(void *context, int32_t tensor, const float *data, size_t n)
+{
+    recorded *r = context;
+    free(r->copies[tensor]);
+    r->copies[tensor] = malloc(n * sizeof(float));
+    memcpy(r->copies[tensor], data, n * sizeof(float));
+}
+
+static void test_run_from_residual(void **state)
+{
+    (void)state;
+    nw_model *model = residual_network();
+    nw_float_engine *engine;
+    recorded r = {{0}};
+    float *input = random_data(2 * 180), *other = random_data(2 * 180), output[14], tail[14];
+    assert_int_equal(nw_float_create(&engine, model, 2, NULL), NW_OK);
+    assert_int_equal(nw_float_observe(engine, record, &r, NULL), NW_OK);
+    assert_int_equal(nw_float_run(engine, (const float *const[]){input}, (float *const[]){output}, NULL), NW_OK);
+    assert_int_equal(nw_float_observe(engine, NULL, NULL, NULL), NW_OK);
+    for (int32_t first = 0; first < model->n_nodes; first++) {
+        nw_float_override overrides[16];
+        int32_t n = 0;
+        for (int32_t t = 0; t < model->n_tensors; t++)
+            if (nw_float_needs(engine, first, model->n_nodes, t))
+                overrides[n++] = (nw_float_override){t, r.copies[t]};
+        assert_int_equal(nw_float_run(engine, (const float *const[]){other}, (float *const[]){tail}, NULL), NW_OK);
+        assert_memory_not_equal(tail, output, sizeof(output));
+        assert_int_equal(
+            nw_float_run_from(engine, first, model->n_nodes, overrides, n, (float *const[]){tail}, NULL), NW_OK);
+        assert_memory_equal(tail, output, sizeof(output));
+    }
+    nw_float_free(engine);
+    nw_model_free(model);
+    for (int i = 0; i < 16; i++)
+        free(r.copies[i]);
+    free(input);
+    free(other);
+}
+
 /* 40 convolutions in a row need the memory of a few, not of 40. */
 static void test_memory_is_shared(void **state)
 {
@@ -833,6 +904,32 @@ static void test_memory_is_shared(void **state)
     assert_true(nw_float_memory(engine) < 4 * 4 * 16 * 1024 * sizeof(float));
     nw_float_free(engine);
     nw_model_free(model);
+}
+
+/* Two threads, released between runs: the same bytes every time, and one thread's values within rounding. */
+static void test_threads(void **state)
+{
+    (void)state;
+    nw_model *model = small_network();
+    float *input = random_data(2 * 108), one[20], two[20], again[20];
+    const float *const inputs[] = {input};
+    nw_float_engine *engines[2];
+    for (int i = 0; i < 2; i++) {
+        nw_float_set_threads(i + 1);
+        assert_int_equal(nw_float_create(&engines[i], model, 2, NULL), NW_OK);
+    }
+    assert_int_equal(nw_float_run(engines[0], inputs, (float *const[]){one}, NULL), NW_OK);
+    assert_int_equal(nw_float_run(engines[1], inputs, (float *const[]){two}, NULL), NW_OK);
+    nw_float_release_threads();
+    assert_int_equal(nw_float_run(engines[1], inputs, (float *const[]){again}, NULL), NW_OK);
+    assert_memory_equal(two, again, sizeof(two));
+    for (int i = 0; i < 20; i++)
+        assert_close(two[i], one[i], "threads");
+    nw_float_free(engines[0]);
+    nw_float_free(engines[1]);
+    nw_model_free(model);
+    free(input);
+    nw_float_set_threads(1);
 }
 
 static void test_refusals(void **state)
@@ -862,8 +959,9 @@ int main(void)
         cmocka_unit_test(test_softmax),            cmocka_unit_test(test_concat),
         cmocka_unit_test(test_movement),           cmocka_unit_test(test_linear_resize),
         cmocka_unit_test(test_observer),           cmocka_unit_test(test_editor_and_weights),
-        cmocka_unit_test(test_run_from),           cmocka_unit_test(test_memory_is_shared),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_run_from),           cmocka_unit_test(test_run_from_residual),
+        cmocka_unit_test(test_memory_is_shared),
+        cmocka_unit_test(test_threads),            cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
