@@ -234,7 +234,7 @@ static nw_status open_list(nw_dataset *data, const char *path, nw_error *error)
         goto cleanup;
     }
     for (size_t i = 0; !status && i < csv.files.n; i++) {
-        bool is_file;
+        bool is_file = false;
         status = look_in(&is_file, data->root, nw_names_at(&csv.files, i), error);
         if (!status && !is_file)
             status = nw_fail(error, NW_ERROR_DATA, "%s: there is no file %s in %s", path, nw_names_at(&csv.files, i),
