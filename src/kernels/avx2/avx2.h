@@ -46,10 +46,9 @@ typedef struct nw_avx2_gemm {
 
 /** How gemm_pack.c may arrange the steps: a choice of speed, never of results. */
 typedef enum nw_avx2_form {
-    NW_AVX2_AUTO,  /* per panel whatever costs least */
+    NW_AVX2_WIDEN, /* steps that fail the pair test wide, the others in runs: what nw_gemm_pack_avx2 does */
     NW_AVX2_WIDE,  /* every step wide: exact for any weights, the yardstick of the others */
-    NW_AVX2_WIDEN, /* steps that fail the pair test wide, the others in runs */
-    NW_AVX2_SPLIT, /* steps that fail the pair test halved into two */
+    NW_AVX2_SPLIT, /* steps that fail the pair test halved into two, all in runs */
 } nw_avx2_form;
 
 typedef struct nw_avx2_mode {

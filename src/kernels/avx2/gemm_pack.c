@@ -9,20 +9,24 @@
  *     high = sum_j (w_j > 0 ? w_j * hi_j : w_j * lo_j)        low = sum_j (w_j > 0 ? w_j * lo_j : w_j * hi_j)
  *
  * 1. pair test: vpmaddubsw forms the exact sum of two products and saturates it: exact iff high <= 32767 and
- *    low >= -32768. Steps that fail in any lane are widened (32-bit products) or split into two with w = w1 + w2.
+ *    low >= -32768. Steps that fail in any lane are widened (32-bit products): 1.35 times the cost of a step with int32
+ *    sums, where splitting it into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, costs 2 such steps, or
+ *    two places in long runs, which is no less.
  * 2. run test: vpaddw adds modulo 2^16. The sum of a run is exact iff the *total* over its steps satisfies the same two
  *    bounds; what happens at its prefixes cannot be seen. The totals are bounded by the sums of `high` and of `low`.
  *
  * All lanes of a panel end their runs together, so a run is a set of steps under 64 linear bounds. In the order of k and
  * with lo = 0 (high >= 0 >= low) the greedy choice, always the longest run, gives the fewest: any part of a run that fits
  * also fits, so if some partition's i-th run ends at step e, greedy's i-th run ends at e or later (induction over i).
- * Steps are independent, so runs may also pick among the next `window` steps (first fit): on real weights that makes
- * runs longer than any partition in order can.
+ * Steps are independent, so runs may also pick among the next `window` steps (first fit), which makes them longer than
+ * any partition in order can: 3.1 steps become 4.5 on real 7-bit weights with 8-bit codes, 8.3 become 10.5 with 7-bit
+ * codes; 64 steps of window are where it levels off.
  *
  * pack() needs no memory of its own: a first pass counts the runs of each length, a second one, with the same choices,
  * writes each run to its place.
  */
 #include <assert.h>
+#include <immintrin.h>
 #include <string.h>
 
 #include "base/arith.h"
@@ -32,10 +36,15 @@
 #define N_LANES (NW_AVX2_NR * 2)
 #define STEP_SIZE (NW_AVX2_NR * NW_AVX2_KR)
 
+/* Ranges of the lanes of a step or a run, [low, high]; lane 2 c + pair. Vector v holds lanes 8 v .. 8 v + 7. */
+typedef struct ranges {
+    __m256i high[N_LANES / 8], low[N_LANES / 8];
+} ranges;
+
 typedef struct step {
     int32_t offset;
     int8_t weights[NW_AVX2_NR][NW_AVX2_KR];
-    int32_t high[N_LANES], low[N_LANES]; /* range of each lane's pair; within 17 bits */
+    ranges range;
 } step;
 
 /* The steps of a panel, one after the other. */
@@ -64,50 +73,62 @@ static bool gather(const reader *r, step *s)
 {
     const nw_gemm_source *source = r->source;
     const nw_segment *segment = &source->segments[r->segment];
-    const int32_t n = nw_min32(segment->length - r->at, NW_AVX2_KR);
+    const size_t n = (size_t)nw_min32(segment->length - r->at, NW_AVX2_KR);
     const int8_t *w = source->weights + (size_t)r->row * (size_t)source->k + (size_t)(segment->k + r->at);
-    uint8_t any = 0;
     s->offset = segment->offset + r->at;
     memset(s->weights, 0, sizeof(s->weights));
-    for (int32_t c = 0; c < r->n_rows; c++, w += source->k)
-        for (int32_t j = 0; j < n; j++) {
-            s->weights[c][j] = w[j];
-            any |= (uint8_t)w[j];
-        }
-    return any != 0;
+    for (int32_t c = 0; c < r->n_rows; c++, w += source->k) {
+        if (n == NW_AVX2_KR)
+            memcpy(s->weights[c], w, NW_AVX2_KR);
+        else
+            memcpy(s->weights[c], w, n);
+    }
+    static const int8_t zero[STEP_SIZE];
+    return memcmp(s->weights, zero, STEP_SIZE) != 0;
+}
+
+/* Four codes as words, four times over: the factors of a vector of weights. */
+static __m256i repeat_codes(const uint8_t *codes, size_t n)
+{
+    uint16_t words[NW_AVX2_KR] = {0};
+    int64_t all;
+    for (size_t j = 0; j < n; j++)
+        words[j] = codes[j];
+    memcpy(&all, words, sizeof(all));
+    return _mm256_set1_epi64x(all);
 }
 
 /* The range of every lane. */
 static void bound(const reader *r, step *s)
 {
-    const nw_gemm_source *source = r->source;
-    const nw_segment *segment = &source->segments[r->segment];
-    int32_t lo[NW_AVX2_KR] = {0};
-    int32_t hi[NW_AVX2_KR] = {0};
-    for (int32_t j = 0; j < nw_min32(segment->length - r->at, NW_AVX2_KR); j++) {
-        lo[j] = source->x_lo[segment->k + r->at + j];
-        hi[j] = source->x_hi[segment->k + r->at + j];
-    }
-    for (int32_t lane = 0; lane < N_LANES; lane++) {
-        const int8_t *w = &s->weights[lane / 2][lane % 2 * 2];
-        const int32_t *l = lo + lane % 2 * 2;
-        const int32_t *h = hi + lane % 2 * 2;
-        s->high[lane] = w[0] * (w[0] > 0 ? h[0] : l[0]) + w[1] * (w[1] > 0 ? h[1] : l[1]);
-        s->low[lane] = w[0] * (w[0] > 0 ? l[0] : h[0]) + w[1] * (w[1] > 0 ? l[1] : h[1]);
+    const nw_segment *segment = &r->source->segments[r->segment];
+    const size_t n = (size_t)nw_min32(segment->length - r->at, NW_AVX2_KR);
+    const __m256i lo = repeat_codes(r->source->x_lo + segment->k + r->at, n);
+    const __m256i hi = repeat_codes(r->source->x_hi + segment->k + r->at, n);
+    const __m256i zero = _mm256_setzero_si256();
+    for (int32_t v = 0; v < N_LANES / 8; v++) {
+        const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)s->weights[4 * v]));
+        const __m256i positive = _mm256_max_epi16(w, zero);
+        const __m256i negative = _mm256_min_epi16(w, zero);
+        s->range.high[v] = _mm256_add_epi32(_mm256_madd_epi16(positive, hi), _mm256_madd_epi16(negative, lo));
+        s->range.low[v] = _mm256_add_epi32(_mm256_madd_epi16(positive, lo), _mm256_madd_epi16(negative, hi));
     }
 }
 
-static bool lane_fits(int32_t high, int32_t low)
+/* Lanes of vector v that 16 bits cannot hold: all ones there. */
+static __m256i overflow(const ranges *range, int32_t v)
 {
-    return high <= INT16_MAX && low >= INT16_MIN;
+    const __m256i above = _mm256_cmpgt_epi32(range->high[v], _mm256_set1_epi32(INT16_MAX));
+    const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(INT16_MIN), range->low[v]);
+    return _mm256_or_si256(above, below);
 }
 
-static bool pairs_fit(const step *s)
+static bool fits16(const ranges *range)
 {
-    bool fit = true;
-    for (int32_t lane = 0; lane < N_LANES; lane++)
-        fit &= lane_fits(s->high[lane], s->low[lane]);
-    return fit;
+    __m256i any = overflow(range, 0);
+    for (int32_t v = 1; v < N_LANES / 8; v++)
+        any = _mm256_or_si256(any, overflow(range, v));
+    return _mm256_testz_si256(any, any);
 }
 
 /* s = s + second, halves of the lanes that fail: |w| <= 64 there, and 2 * 64 * 255 = 32640 fits. */
@@ -115,13 +136,13 @@ static void halve(step *s, step *second)
 {
     second->offset = s->offset;
     memset(second->weights, 0, sizeof(second->weights));
-    for (int32_t lane = 0; lane < N_LANES; lane++) {
-        if (lane_fits(s->high[lane], s->low[lane]))
-            continue;
-        for (int32_t j = lane % 2 * 2; j < lane % 2 * 2 + 2; j++) {
-            const int8_t w = s->weights[lane / 2][j];
-            second->weights[lane / 2][j] = (int8_t)(w / 2);
-            s->weights[lane / 2][j] = (int8_t)(w - w / 2);
+    for (int32_t v = 0; v < N_LANES / 8; v++) {
+        const int32_t failed = _mm256_movemask_ps(_mm256_castsi256_ps(overflow(&s->range, v)));
+        for (int32_t i = 0; i < 16; i++) {
+            int8_t *w = &s->weights[4 * v][0] + i;
+            const int8_t half = (int8_t)(failed >> (i / 2) & 1 ? *w / 2 : 0);
+            (&second->weights[4 * v][0])[i] = half;
+            *w = (int8_t)(*w - half);
         }
     }
 }
@@ -148,7 +169,7 @@ static bool reader_next(reader *r, step *s, bool *fits)
         if (!gather(r, s))
             continue;
         bound(r, s);
-        *fits = pairs_fit(s);
+        *fits = fits16(&s->range);
         if (!*fits && r->split) {
             halve(s, &r->second);
             bound(r, s);
@@ -172,11 +193,6 @@ typedef struct writer {
     int32_t wide_at;
 } writer;
 
-static void write_step(writer *w, int32_t index, const step *s)
-{
-    w->offsets[index] = s->offset;
-    memcpy(w->weights + (size_t)index * STEP_SIZE, s->weights, STEP_SIZE);
-}
 
 static void write_wide(writer *w, const step *s)
 {
@@ -188,6 +204,12 @@ static void write_wide(writer *w, const step *s)
     memcpy(w->weights + (size_t)w->n_steps * STEP_SIZE + (size_t)w->wide_at * sizeof(wide), wide, sizeof(wide));
     w->wide_at++;
 }
+
+/* What is left of a step once it has found its run. */
+typedef struct placed_step {
+    int32_t offset;
+    int8_t weights[STEP_SIZE];
+} placed_step;
 
 /* Steps that wait for a run, in the order of k. */
 typedef struct waiting {
@@ -228,32 +250,31 @@ static void refill(waiting *q, reader *r, writer *w, bool writing, const nw_avx2
     }
 }
 
-static bool joins(int32_t high[N_LANES], int32_t low[N_LANES], const step *s)
+/* Adds a step to a run's totals if they stay within 16 bits. */
+static bool joins(ranges *total, const step *s)
 {
-    bool fit = true;
-    for (int32_t lane = 0; lane < N_LANES; lane++)
-        fit &= lane_fits(high[lane] + s->high[lane], low[lane] + s->low[lane]);
-    if (!fit)
-        return false;
-    for (int32_t lane = 0; lane < N_LANES; lane++) {
-        high[lane] += s->high[lane];
-        low[lane] += s->low[lane];
+    ranges sum;
+    for (int32_t v = 0; v < N_LANES / 8; v++) {
+        sum.high[v] = _mm256_add_epi32(total->high[v], s->range.high[v]);
+        sum.low[v] = _mm256_add_epi32(total->low[v], s->range.low[v]);
     }
+    if (!fits16(&sum))
+        return false;
+    *total = sum;
     return true;
 }
 
 /* Takes the steps of one run out of the queue; their indices into q->steps stay valid until the next refill. */
-static int32_t choose_run(waiting *q, const nw_avx2_mode *mode, int32_t high[N_LANES], int32_t low[N_LANES],
-                          int32_t room, int32_t *chosen)
+static int32_t choose_run(waiting *q, ranges *total, int32_t room, int32_t *chosen)
 {
     int32_t n = 0;
     for (int32_t place = 0; place < q->n && n < room;) {
         const int32_t index = q->order[place];
-        if (joins(high, low, &q->steps[index])) {
+        if (joins(total, &q->steps[index])) {
             chosen[n++] = index;
             waiting_remove(q, place);
-        } else if (++place >= mode->window) {
-            break;
+        } else {
+            place++;
         }
     }
     return n;
@@ -263,26 +284,29 @@ static int32_t choose_run(waiting *q, const nw_avx2_mode *mode, int32_t high[N_L
 static void form_runs(reader *r, writer *w, bool writing, const nw_avx2_mode *mode)
 {
     waiting q;
-    step run[NW_AVX2_MAX_RUN];
+    placed_step run[NW_AVX2_MAX_RUN];
     int32_t chosen[NW_AVX2_WINDOW];
     waiting_init(&q);
     for (;;) {
-        int32_t high[N_LANES] = {0};
-        int32_t low[N_LANES] = {0};
+        ranges total = {0};
         int32_t length = 0;
         int32_t n;
         do {
             refill(&q, r, w, writing, mode);
-            n = choose_run(&q, mode, high, low, mode->max_run - length, chosen);
-            for (int32_t i = 0; writing && i < n; i++)
-                run[length + i] = q.steps[chosen[i]];
+            n = choose_run(&q, &total, mode->max_run - length, chosen);
+            for (int32_t i = 0; writing && i < n; i++) {
+                run[length + i].offset = q.steps[chosen[i]].offset;
+                memcpy(run[length + i].weights, q.steps[chosen[i]].weights, STEP_SIZE);
+            }
             length += n;
         } while (n > 0 && length < mode->max_run);
         if (length == 0)
             return;
         w->n_runs[length]++;
-        for (int32_t i = 0; writing && i < length; i++)
-            write_step(w, w->at[length] + i, &run[i]);
+        for (int32_t i = 0; writing && i < length; i++) {
+            w->offsets[w->at[length] + i] = run[i].offset;
+            memcpy(w->weights + (size_t)(w->at[length] + i) * STEP_SIZE, run[i].weights, STEP_SIZE);
+        }
         w->at[length] += length;
     }
 }
@@ -308,44 +332,12 @@ static int32_t count_groups(const writer *w)
     return n;
 }
 
-/*
- * Time of one tile of 4 pixels by the measured cost, in tenths of a cycle on a core with two multipliers (tests/kernels,
- * --bench): a run of one step 87, a longer run 46 and 56 per step, a wide step 118.
- */
-static int64_t cost(const writer *w)
-{
-    int64_t sum = (int64_t)w->n_wide * 118 + (int64_t)w->n_runs[1] * 87;
-    for (int32_t length = 2; length <= NW_AVX2_MAX_RUN; length++)
-        sum += (int64_t)w->n_runs[length] * (46 + 56 * length);
-    return sum;
-}
-
-/* Counts the panel in the best arrangement that `wanted` allows, and says which. */
-static nw_avx2_mode arrange(writer *w, const nw_gemm_source *source, int32_t row, int32_t end_row,
-                            const nw_avx2_mode *wanted)
-{
-    nw_avx2_mode mode = *wanted;
-    if (wanted->form == NW_AVX2_AUTO)
-        mode.form = NW_AVX2_WIDEN;
-    count_panel(w, source, row, end_row, &mode);
-    if (wanted->form != NW_AVX2_AUTO || w->n_wide == 0)
-        return mode;
-    nw_avx2_mode split_mode = mode;
-    split_mode.form = NW_AVX2_SPLIT;
-    writer split;
-    count_panel(&split, source, row, end_row, &split_mode);
-    if (cost(&split) >= cost(w))
-        return mode;
-    *w = split;
-    return split_mode;
-}
-
 /* Lays out one panel at byte `size` of the packed matrix, writes it if there is memory, returns the byte behind it. */
 static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx2_gemm *totals,
-                         const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *wanted)
+                         const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode)
 {
     writer w;
-    const nw_avx2_mode mode = arrange(&w, source, row, end_row, wanted);
+    count_panel(&w, source, row, end_row, mode);
     nw_avx2_group *groups = packed ? (nw_avx2_group *)(void *)((uint8_t *)packed + size) : NULL;
     panel->groups = (int64_t)size;
     panel->n_groups = count_groups(&w);
@@ -366,8 +358,8 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
         reader r;
         w.offsets = (int32_t *)(void *)((uint8_t *)packed + panel->offsets);
         w.weights = (int8_t *)packed + panel->weights;
-        reader_init(&r, source, row, end_row, mode.form == NW_AVX2_SPLIT);
-        form_runs(&r, &w, true, &mode);
+        reader_init(&r, source, row, end_row, mode->form == NW_AVX2_SPLIT);
+        form_runs(&r, &w, true, mode);
     }
     return size;
 }
@@ -397,6 +389,6 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
 {
-    const nw_avx2_mode mode = {.form = NW_AVX2_AUTO, .max_run = NW_AVX2_MAX_RUN, .window = NW_AVX2_WINDOW};
+    const nw_avx2_mode mode = {.form = NW_AVX2_WIDEN, .max_run = NW_AVX2_MAX_RUN, .window = NW_AVX2_WINDOW};
     return nw_gemm_pack_avx2_mode(packed, source, &mode);
 }
