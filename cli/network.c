@@ -170,12 +170,14 @@ nw_status nw_network_run(nw_network *network, const nw_dataset *data, size_t fir
         status = run_float(network, data, first, n, pointers, error);
         if (!status)
             memcpy(outputs, padded, n * size * sizeof(float));
+        nw_float_release_threads(); /* a spinning team would slow the other network of a comparison down */
     }
     for (size_t i = 0; !status && network->integer && i < n; i++) {
         status = run_integer(network, data, first + i, pointers, error);
         if (!status)
             memcpy(outputs + i * size, padded, size * sizeof(float));
     }
+    nw_threads_rest(network->threads);
     free_pointers(pointers, model->n_outputs);
     free(padded);
     return status;

@@ -26,6 +26,9 @@
 extern "C" {
 #endif
 
+/** Version of the library, e.g. "0.1.0". */
+NW_API const char *nw_version(void);
+
 /** A network; read-only once loaded, may be shared by engines. */
 typedef struct nw_model nw_model;
 /** A network made ready for this CPU: packed weights and one arena for its activations. One run at a time. */
@@ -43,6 +46,8 @@ NW_API void nw_model_free(nw_model *model);
 NW_API nw_threads *nw_threads_create(size_t n);
 NW_API void nw_threads_free(nw_threads *threads);
 NW_API size_t nw_threads_count(const nw_threads *threads);
+/** Puts idle threads to sleep at once; they spin for some milliseconds after a run otherwise. NULL is fine. */
+NW_API void nw_threads_rest(nw_threads *threads);
 
 /**
  * Bytes of the block an engine lives in.

@@ -37,6 +37,19 @@ size_t nw_threads_count(const nw_threads *threads)
     return threads ? pthreadpool_get_threads_count(threads->pool) : 1;
 }
 
+static void do_nothing(void *context, size_t i)
+{
+    (void)context;
+    (void)i;
+}
+
+void nw_threads_rest(nw_threads *threads)
+{
+    const size_t n = nw_threads_count(threads);
+    if (n > 1)
+        pthreadpool_parallelize_1d(threads->pool, do_nothing, NULL, n, PTHREADPOOL_FLAG_YIELD_WORKERS);
+}
+
 static void run_range(void *context, size_t begin, size_t n)
 {
     const nw_job *job = context;
