@@ -62,8 +62,8 @@ float check_float(check *c, float lo, float hi);
 bool check_one_in(check *c, int32_t n);
 
 /**
- * `size` bytes that end at an unreadable page (up to `align` - 1 spare bytes), so a read past the end is a crash; filled
- * with random bytes. Slots keep their memory until the next call for the same slot; ownership stays here.
+ * `size` bytes that end at an unreadable page (up to `align` - 1 spare bytes), so a read past the end is a crash;
+ * filled with random bytes. Slots keep their memory until the next call for the same slot; ownership stays here.
  */
 #define CHECK_SLOTS 40
 void *check_alloc(check *c, int32_t slot, size_t size, size_t align);

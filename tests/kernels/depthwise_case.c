@@ -23,7 +23,8 @@ static void draw_shape(check *c, depthwise_case *t)
 {
     static const int32_t kernels[][2] = {{3, 3}, {5, 5}, {1, 1}, {1, 3}, {2, 2}, {7, 7}, {3, 1}, {9, 1}};
     static const int32_t weight_max[] = {127, 127, 63, 31, 7, 1};
-    const int32_t *kernel = kernels[check_one_in(c, 2) ? check_range(c, 0, 1) : check_range(c, 0, NW_COUNT(kernels) - 1)];
+    const int32_t last = check_one_in(c, 2) ? 1 : (int32_t)NW_COUNT(kernels) - 1;
+    const int32_t *kernel = kernels[check_range(c, 0, last)];
     const int32_t dilation = check_one_in(c, 4) ? 2 : 1;
     t->kernel_w = kernel[1];
     t->n_taps = kernel[0] * kernel[1];
@@ -62,6 +63,20 @@ static void draw_values(check *c, depthwise_case *t)
         }
 }
 
+/* One pixel gets its worst input: in every channel each code at the limit that its weight's sign asks for. */
+static void attack(check *c, depthwise_case *t)
+{
+    const int32_t i = check_range(c, 0, t->n - 1);
+    for (int32_t j = 0; j < t->channels; j++) {
+        const bool up = check_one_in(c, 2);
+        for (int32_t tap = 0; tap < t->n_taps; tap++) {
+            const int8_t w = t->weights[j * t->n_taps + tap];
+            t->picture[(ptrdiff_t)i * t->stride * t->pixel_stride + t->taps[tap] + j] =
+                (w > 0) == up ? t->x_hi[j] : t->x_lo[j];
+        }
+    }
+}
+
 static void *pack(check *c, const depthwise_case *t, const nw_depthwise *depthwise, int32_t slot)
 {
     const nw_depthwise_source source = {.weights = t->weights,
@@ -82,14 +97,16 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
     check_case(c);
     draw_shape(c, &t);
     draw_values(c, &t);
+    if (check_one_in(c, 2))
+        attack(c, &t);
     t.kind = (check_requant_kind){.shift = check_one_in(c, 3),
                                   .residual = check_one_in(c, 3),
                                   .wrap16 = check_one_in(c, 6),
                                   .float_output = check_one_in(c, 5),
                                   .magnitude = 3000.0f * (float)t.n_taps};
     check_requant(c, &t.requant, 12, channels, &t.kind);
-    check_describe(c, "n=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d", n,
-                   channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual, t.kind.wrap16,
+    check_describe(c, "n=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d",
+                   n, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual, t.kind.wrap16,
                    t.kind.float_output);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);

@@ -169,7 +169,9 @@ static void draw_case(check *c, gemm_case *t, int32_t m, int32_t n, int32_t size
                                    .n_extra = t->n_extra,
                                    .magnitude = 2000.0f * (float)(t->k < 16 ? 4 : t->k) / 16.0f};
     check_requant(c, &t->requant, 12, n, &t->kind);
-    check_describe(c, "m=%d n=%d extra=%d k=%d segments=%d stride=%d weights=%d/%d codes=%d shift=%d residual=%d wrap=%d float=%d",
+    check_describe(c,
+                   "m=%d n=%d extra=%d k=%d segments=%d stride=%d weights=%d/%d codes=%d shift=%d residual=%d wrap=%d "
+                   "float=%d",
                    m, n, t->n_extra, t->k, t->n_segments, t->pixel_stride, t->weight_kind, t->weight_max, t->x_kind,
                    t->kind.shift, t->kind.residual, t->kind.wrap16, t->kind.float_output);
 }

@@ -11,7 +11,7 @@
 
 static void draw_window(check *c, nw_pool_call *call, int32_t channels)
 {
-    static const int32_t kernels[][2] = {{2, 2}, {3, 3}, {1, 1}, {5, 5}, {1, 4}, {8, 8}, {7, 7}, {13, 13}};
+    static const int32_t kernels[][2] = {{2, 2}, {3, 3}, {1, 1}, {5, 5}, {1, 4}, {8, 8}, {7, 7}, {13, 13}, {18, 17}};
     const int32_t *kernel = kernels[check_range(c, 0, NW_COUNT(kernels) - 1)];
     call->channels = channels;
     call->kernel_h = kernel[0];
@@ -20,8 +20,8 @@ static void draw_window(check *c, nw_pool_call *call, int32_t channels)
     call->dilation_h = check_one_in(c, 5) ? 2 : 1;
     call->dilation_w = check_one_in(c, 5) ? 2 : 1;
     call->n = check_range(c, 1, 9);
-    call->height = check_range(c, 1, 16);
-    call->width = check_range(c, 1, 16);
+    call->height = check_range(c, 1, 20);
+    call->width = check_range(c, 1, 20);
     /* the window's first tap inside or before the picture, and the last pixel's window not wholly behind it */
     const int32_t reach_h = (call->kernel_h - 1) * call->dilation_h;
     const int32_t reach_w = (call->kernel_w - 1) * call->dilation_w;
