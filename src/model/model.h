@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/geometry.h"
 #include "model/preprocess.h"
+#include "narrow/narrow.h"
 
 #define NW_NONE (-1)  /* absent tensor */
 #define NW_MAX_POINTS 4 /* weight vectors per output channel */
@@ -159,7 +160,7 @@ typedef struct nw_node {
     float *multipliers[2];    /* owned [C]; ADD: of a and b; AVERAGE_POOL: [0] for a window of one element */
 } nw_node;
 
-typedef struct nw_model {
+struct nw_model {
     nw_tensor *tensors; /* owned */
     int32_t n_tensors, tensor_capacity;
     nw_node *nodes; /* owned, topologically sorted */
@@ -169,13 +170,10 @@ typedef struct nw_model {
     nw_preprocess preprocess; /* valid if has_preprocess */
     bool has_preprocess;
     char *plan; /* owned JSON text for people and tools, or NULL */
-} nw_model;
+};
 
 /** An empty model, or NULL without memory. */
 nw_model *nw_model_create(void);
-
-/** Frees the model and everything it owns. NULL is fine. */
-void nw_model_free(nw_model *model);
 
 /** A deep copy, or NULL without memory. */
 nw_model *nw_model_copy(const nw_model *model);
