@@ -80,7 +80,7 @@ int64_t nw_attribute_ints(nw_call *call, const char *name, const int64_t **value
 
 /* ---- inputs ---- */
 
-const nw_value *nw_input(const nw_call *call, int32_t i)
+const nw_value *nw_call_input(const nw_call *call, int32_t i)
 {
     static const nw_value absent = {.kind = NW_VALUE_ABSENT, .tensor = NW_NONE};
     return i < call->n_inputs ? &call->inputs[i] : &absent;
@@ -88,7 +88,7 @@ const nw_value *nw_input(const nw_call *call, int32_t i)
 
 const nw_constant *nw_input_ints(const nw_call *call, int32_t i)
 {
-    const nw_value *value = nw_input(call, i);
+    const nw_value *value = nw_call_input(call, i);
     if (value->kind != NW_VALUE_CONSTANT || value->constant->element == NW_ELEMENT_FLOAT)
         return NULL;
     return value->constant;
@@ -96,7 +96,7 @@ const nw_constant *nw_input_ints(const nw_call *call, int32_t i)
 
 nw_constant *nw_input_floats(const nw_call *call, int32_t i)
 {
-    const nw_value *value = nw_input(call, i);
+    const nw_value *value = nw_call_input(call, i);
     if (value->kind != NW_VALUE_CONSTANT || value->constant->element != NW_ELEMENT_FLOAT)
         return NULL;
     return value->constant;
@@ -107,7 +107,7 @@ int64_t nw_list(nw_call *call, const char *attribute, int32_t input, const int64
     const int64_t n = attribute ? nw_attribute_ints(call, attribute, values) : -1;
     if (n >= 0)
         return n;
-    if (nw_input(call, input)->kind == NW_VALUE_ABSENT)
+    if (nw_call_input(call, input)->kind == NW_VALUE_ABSENT)
         return -1;
     const nw_constant *constant = nw_input_ints(call, input);
     if (!constant)
@@ -118,7 +118,7 @@ int64_t nw_list(nw_call *call, const char *attribute, int32_t input, const int64
 
 nw_shape nw_input_shape(const nw_call *call, int32_t i)
 {
-    const nw_value *value = nw_input(call, i);
+    const nw_value *value = nw_call_input(call, i);
     if (value->kind == NW_VALUE_CONSTANT)
         return value->constant->shape;
     return nw_tensor_shape(call->im->model, value->tensor);

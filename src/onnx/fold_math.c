@@ -8,11 +8,6 @@
 
 #include "onnx/importer.h"
 
-static nw_status scalar_of(nw_call *call, nw_element element, const nw_shape *shape, nw_constant **out)
-{
-    return nw_constant_create(out, call->im, element, shape, true);
-}
-
 /** A list attribute of Constant as a tensor of rank 1, a single value as one of rank 0. */
 static nw_status constant_of_values(nw_call *call, const Onnx__AttributeProto *attribute)
 {
@@ -23,7 +18,7 @@ static nw_status constant_of_values(nw_call *call, const Onnx__AttributeProto *a
         return nw_damaged(call, "%s has %zu entries", name, n);
     const nw_shape shape = {.rank = is_list, .dims = {(int64_t)n}};
     nw_constant *constant = NULL;
-    NW_TRY(scalar_of(call, is_float ? NW_ELEMENT_FLOAT : NW_ELEMENT_INT, &shape, &constant));
+    NW_TRY(nw_constant_create(&constant, call->im, is_float ? NW_ELEMENT_FLOAT : NW_ELEMENT_INT, &shape, true));
     for (size_t i = 0; i < n; i++)
         if (is_float)
             constant->floats[i] = is_list ? attribute->floats[i] : attribute->f;

@@ -167,7 +167,7 @@ static nw_status translate(nw_call *call)
         return NW_OK;
     const int32_t n_required = operator->max_inputs == NW_VARIADIC ? call->n_inputs : operator->min_inputs;
     for (int32_t i = 0; i < n_required || i < operator->min_inputs; i++)
-        if (nw_input(call, i)->kind == NW_VALUE_ABSENT)
+        if (nw_call_input(call, i)->kind == NW_VALUE_ABSENT)
             return nw_damaged(call, "its input %d is missing", i);
     nw_translate *run = constant ? operator->fold : operator->translate;
     if (!run)

@@ -99,7 +99,7 @@ typedef struct nw_call {
     const Onnx__NodeProto *node;
     const char *op;    /* operator, with its domain if it is not the default one */
     const char *name;  /* of the node, or made up from operator and position */
-    nw_value *inputs;  /* copies, constants decoded; absent beyond n_inputs is asked through nw_input */
+    nw_value *inputs;  /* copies, constants decoded; absent beyond n_inputs is asked through nw_call_input */
     int32_t n_inputs, n_outputs;
     const char *bad_attribute; /* set by the attribute readers: wrong type */
 } nw_call;
@@ -179,7 +179,7 @@ const char *nw_attribute_text(nw_call *call, const char *name, const char *missi
 /** Number of integers of a list attribute, values into *values (borrowed); -1 when it is missing. */
 int64_t nw_attribute_ints(nw_call *call, const char *name, const int64_t **values);
 /** Input i, absent when the node has fewer. */
-const nw_value *nw_input(const nw_call *call, int32_t i);
+const nw_value *nw_call_input(const nw_call *call, int32_t i);
 /** Input i if it is a constant of integers (any rank), else NULL. */
 const nw_constant *nw_input_ints(const nw_call *call, int32_t i);
 /** Input i if it is a float constant, else NULL. */

@@ -11,7 +11,7 @@ nw_status nw_node_identity(nw_call *call)
     if (call->n_outputs > 1 && call->node->output[1][0]) /* Dropout's mask */
         NW_TRY(nw_define(call->im, call->node->output[1],
                          &(nw_value){.kind = NW_VALUE_REFUSED, .tensor = NW_NONE, .unsupported_output = true}));
-    if (nw_input(call, 2)->kind != NW_VALUE_ABSENT) {
+    if (nw_call_input(call, 2)->kind != NW_VALUE_ABSENT) {
         const nw_constant *training = nw_input_ints(call, 2);
         if (!training || training->n != 1 || training->ints[0])
             return nw_refuse(call, "training mode is not supported; export the model in evaluation mode");
@@ -57,7 +57,7 @@ nw_status nw_node_unary(nw_call *call)
 static nw_status read_bound(float *bound, bool *ok, nw_call *call, int32_t i, const char *name, float missing)
 {
     *bound = nw_attribute_float(call, name, missing);
-    if (nw_input(call, i)->kind != NW_VALUE_ABSENT) {
+    if (nw_call_input(call, i)->kind != NW_VALUE_ABSENT) {
         const nw_constant *constant = nw_input_floats(call, i);
         if (!constant || constant->n != 1) {
             *ok = false;
@@ -74,7 +74,7 @@ nw_status nw_node_clip(nw_call *call)
 {
     float lo = 0, hi = 0;
     bool ok = true;
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION)
         return nw_refuse(call, "a constant cannot be clipped by computed bounds");
     NW_TRY(read_bound(&lo, &ok, call, 1, "min", -INFINITY));
     NW_TRY(read_bound(&hi, &ok, call, 2, "max", INFINITY));

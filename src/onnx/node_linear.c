@@ -14,7 +14,7 @@ static nw_status attach_weights(int32_t tensors[2], nw_call *call, int64_t chann
 {
     tensors[1] = NW_NONE;
     NW_TRY(nw_constant_tensor(&tensors[0], call, nw_input_floats(call, 1), call->node->input[1]));
-    if (nw_input(call, 2)->kind == NW_VALUE_ABSENT)
+    if (nw_call_input(call, 2)->kind == NW_VALUE_ABSENT)
         return NW_OK;
     nw_constant *bias = nw_input_floats(call, 2);
     if (bias->shape.rank != 1 || bias->n != channels)
@@ -27,9 +27,9 @@ static nw_status read_conv(nw_window *window, int64_t *groups, bool *ok, nw_call
 {
     const nw_constant *weights = nw_input_floats(call, 1);
     *ok = false;
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || !weights)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION || !weights)
         return nw_refuse(call, "weights that are computed while the network runs are not supported");
-    if (nw_input(call, 2)->kind != NW_VALUE_ABSENT && !nw_input_floats(call, 2))
+    if (nw_call_input(call, 2)->kind != NW_VALUE_ABSENT && !nw_input_floats(call, 2))
         return nw_refuse(call, "a bias that is computed while the network runs is not supported");
     const nw_shape in = nw_input_shape(call, 0), *w = &weights->shape;
     if (in.rank != 4)
@@ -168,8 +168,8 @@ static nw_status gemm_bias(int32_t *tensor, nw_call *call, const nw_constant *c,
 static nw_status emit_gemm(nw_call *call, bool transposed, double alpha, double beta)
 {
     const nw_constant *b = nw_input_floats(call, 1);
-    const nw_value *c = nw_input(call, 2);
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || !b)
+    const nw_value *c = nw_call_input(call, 2);
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION || !b)
         return nw_refuse(call, "a product of two computed matrices is not supported");
     const nw_shape a = nw_input_shape(call, 0);
     if (a.rank != 2 || b->shape.rank != 2)
@@ -211,7 +211,7 @@ nw_status nw_node_matmul(nw_call *call)
 nw_status nw_node_batch_norm(nw_call *call)
 {
     const nw_shape in = nw_input_shape(call, 0);
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || (in.rank != 4 && in.rank != 2))
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION || (in.rank != 4 && in.rank != 2))
         return nw_refuse(call, "only N x C x H x W and N x C inputs are supported");
     if (in.dims[1] > MAX_NORM_CHANNELS)
         return nw_refuse(call, "%lld channels are not supported", (long long)in.dims[1]);

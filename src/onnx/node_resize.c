@@ -55,7 +55,7 @@ static nw_status read_target(resize *r, bool *ok, nw_call *call)
     if (attribute)
         return use_scales(r, ok, call, attribute->floats, (int64_t)attribute->n_floats);
     const bool old = call->im->opset < 11 || strcmp(call->op, "Upsample") == 0;
-    if (!old && nw_input(call, 3)->kind != NW_VALUE_ABSENT)
+    if (!old && nw_call_input(call, 3)->kind != NW_VALUE_ABSENT)
         return read_sizes(r, ok, call, nw_input_ints(call, 3));
     const nw_constant *scales = nw_input_floats(call, old ? 1 : 2);
     if (!scales)
@@ -147,7 +147,7 @@ nw_status nw_node_resize(nw_call *call)
 {
     resize r = {.in = nw_input_shape(call, 0)};
     bool ok = false;
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || r.in.rank != 4)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION || r.in.rank != 4)
         return nw_refuse(call, "only N x C x H x W inputs are supported");
     r.out = r.in;
     NW_TRY(read_mode(&r, &ok, call));

@@ -19,7 +19,7 @@ static nw_status emit_reshape(nw_call *call, int32_t input, const nw_shape *shap
 
 nw_status nw_node_reshape(nw_call *call)
 {
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION)
         return nw_refuse(call, "a shape that is computed while the network runs is not supported");
     const nw_shape in = nw_input_shape(call, 0);
     nw_shape out;
@@ -95,7 +95,7 @@ static nw_status emit_slice(int32_t *result, nw_call *call, const nw_range range
 
 nw_status nw_node_slice(nw_call *call)
 {
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION)
         return nw_refuse(call, "bounds that are computed while the network runs are not supported");
     const nw_shape in = nw_input_shape(call, 0);
     nw_range ranges[NW_MAX_RANK];
@@ -116,7 +116,7 @@ nw_status nw_node_split(nw_call *call)
     const int64_t *sizes = NULL;
     const int64_t n = nw_list(call, "split", 1, &sizes);
     int64_t axis = nw_attribute_int(call, "axis", 0), at = 0;
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || n == -2)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION || n == -2)
         return nw_refuse(call, "sizes that are computed while the network runs are not supported");
     if (!nw_axis(&axis, in.rank) || call->n_outputs < 1 || (n >= 0 && n != call->n_outputs))
         return nw_damaged(call, "its axis or its sizes are wrong");
@@ -140,7 +140,7 @@ nw_status nw_node_split(nw_call *call)
 nw_status nw_node_gather(nw_call *call)
 {
     const nw_constant *indices = nw_input_ints(call, 1);
-    if (nw_input(call, 0)->kind != NW_VALUE_ACTIVATION || !indices || indices->n != 1 || indices->shape.rank > 1)
+    if (nw_call_input(call, 0)->kind != NW_VALUE_ACTIVATION || !indices || indices->n != 1 || indices->shape.rank > 1)
         return nw_refuse(call, "only one constant index is supported");
     const nw_shape in = nw_input_shape(call, 0);
     int64_t axis = nw_attribute_int(call, "axis", 0), index = indices->ints[0];

@@ -153,7 +153,7 @@ static nw_status read_pad_value(float *value, bool *ok, nw_call *call)
     if (strcmp(mode, "constant") != 0)
         return nw_refuse(call, "mode=%s is not supported, only constant", mode);
     *value = nw_attribute_float(call, "value", 0.0f);
-    if (nw_input(call, 2)->kind != NW_VALUE_ABSENT) {
+    if (nw_call_input(call, 2)->kind != NW_VALUE_ABSENT) {
         const nw_constant *constant = nw_input_floats(call, 2);
         if (!constant || constant->n != 1)
             return nw_refuse(call, "its value is not a constant float");
