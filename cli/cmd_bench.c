@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/args.h"
 #include "cli/commands.h"
@@ -21,7 +22,7 @@ typedef struct bench {
     nw_network network, floats;
     float *input, **outputs, **float_outputs;
     double *times, *float_times;  /* [runs] seconds */
-    uint64_t *nanoseconds;        /* [n_nodes] summed over all runs */
+    double *node_times;           /* [n_nodes, runs] seconds, then medians in [node, 0] */
 } bench;
 
 static int compare_doubles(const void *a, const void *b)
@@ -70,8 +71,8 @@ static nw_status open_all(bench *b, nw_error *error)
     b->float_outputs = b->float_path ? outputs_of(b->floats.model) : NULL;
     b->times = malloc((size_t)b->runs * sizeof(double));
     b->float_times = malloc((size_t)b->runs * sizeof(double));
-    b->nanoseconds = calloc((size_t)model->n_nodes, sizeof(uint64_t));
-    if (!b->input || !b->outputs || !b->times || !b->float_times || !b->nanoseconds ||
+    b->node_times = calloc((size_t)model->n_nodes * (size_t)b->runs, sizeof(double));
+    if (!b->input || !b->outputs || !b->times || !b->float_times || !b->node_times ||
         (b->float_path && !b->float_outputs))
         return nw_fail_memory(error, "timing");
     for (size_t i = 0; i < n_input; i++)
@@ -89,6 +90,32 @@ static nw_status run_integer(bench *b, uint64_t *nanoseconds)
 static nw_status run_float(bench *b, nw_error *error)
 {
     return nw_float_run(b->floats.floats, (const float *const[]){b->input}, b->float_outputs, error);
+}
+
+/** Median time of every node, into [node, 0] of node_times. */
+static nw_status measure_nodes(bench *b, nw_error *error)
+{
+    const size_t n_nodes = (size_t)b->network.model->n_nodes;
+    const size_t runs = (size_t)b->runs;
+    uint64_t *nanoseconds = malloc(n_nodes * sizeof(*nanoseconds));
+    if (!nanoseconds)
+        return nw_fail_memory(error, "timing the nodes");
+    nw_status status = NW_OK;
+    for (size_t run = 0; !status && run < runs; run++) {
+        memset(nanoseconds, 0, n_nodes * sizeof(*nanoseconds));
+        status = run_integer(b, nanoseconds);
+        for (size_t i = 0; i < n_nodes; i++)
+            b->node_times[i * runs + run] = 1e-9 * (double)nanoseconds[i];
+    }
+    free(nanoseconds);
+    for (size_t i = 0; i < n_nodes; i++)
+        b->node_times[i * runs] = median(b->node_times + i * runs, runs);
+    return status;
+}
+
+static double node_seconds(const bench *b, int32_t node)
+{
+    return b->node_times[(size_t)node * (size_t)b->runs];
 }
 
 /** Interleaves both networks, then times the nodes in runs of their own (reading the clock costs tiny networks much). */
@@ -112,9 +139,7 @@ static nw_status measure(bench *b, nw_error *error)
         nw_progress_show(&progress, i, b->runs);
     }
     nw_progress_show(&progress, b->runs, b->runs);
-    for (int64_t i = 0; i < b->runs; i++)
-        NW_TRY(run_integer(b, b->nanoseconds));
-    return NW_OK;
+    return measure_nodes(b, error);
 }
 
 static nw_status print_json(bench *b, double seconds, double float_seconds, nw_error *error)
@@ -140,7 +165,7 @@ static nw_status print_json(bench *b, double seconds, double float_seconds, nw_e
         cJSON_AddStringToObject(row, "op", nw_op_name(model->nodes[i].op));
         cJSON_AddStringToObject(row, "kernel", nw_engine_kernel(b->network.engine, i));
         cJSON_AddNumberToObject(row, "macs", (double)nw_node_macs(model, &model->nodes[i]));
-        cJSON_AddNumberToObject(row, "milliseconds", 1e-6 * (double)b->nanoseconds[i] / (double)b->runs);
+        cJSON_AddNumberToObject(row, "milliseconds", 1e3 * node_seconds(b, i));
         cJSON_AddItemToArray(nodes, row);
     }
     return nw_report_print(report, error);
@@ -149,17 +174,17 @@ static nw_status print_json(bench *b, double seconds, double float_seconds, nw_e
 static void print_layers(const bench *b)
 {
     const nw_model *model = b->network.model;
-    uint64_t total = 1;
+    double total = 1e-12;
     for (int32_t i = 0; i < model->n_nodes; i++)
-        total += b->nanoseconds[i];
+        total += node_seconds(b, i);
     printf("%-28s %-14s %10s %7s %9s  %s\n", "node", "operator", "us", "share", "GMAC/s", "kernel");
     for (int32_t i = 0; i < model->n_nodes; i++) {
-        const double ns = (double)b->nanoseconds[i] / (double)b->runs;
+        const double seconds = node_seconds(b, i);
         const uint64_t macs = nw_node_macs(model, &model->nodes[i]);
-        printf("%-28.28s %-14s %10.1f %6.1f%% ", model->nodes[i].name, nw_op_name(model->nodes[i].op), 1e-3 * ns,
-               100.0 * (double)b->nanoseconds[i] / (double)total);
-        if (macs && ns > 0.0)
-            printf("%9.1f", (double)macs / ns);
+        printf("%-28.28s %-14s %10.1f %6.1f%% ", model->nodes[i].name, nw_op_name(model->nodes[i].op), 1e6 * seconds,
+               100.0 * seconds / total);
+        if (macs && seconds > 0.0)
+            printf("%9.1f", 1e-9 * (double)macs / seconds);
         else
             printf("%9s", "");
         printf("  %s\n", nw_engine_kernel(b->network.engine, i));
@@ -217,7 +242,7 @@ nw_status nw_command_bench(int argc, char **argv, nw_error *error)
     free(b.input);
     free(b.times);
     free(b.float_times);
-    free(b.nanoseconds);
+    free(b.node_times);
     nw_network_close(&b.network);
     nw_network_close(&b.floats);
     return status;
