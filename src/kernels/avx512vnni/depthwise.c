@@ -45,14 +45,8 @@ static NW_INLINE __m512i interleaved(const void *parameters, int32_t q, int32_t 
     return _mm512_inserti32x4(lanes, _mm_loadu_si128(at + 3 % q * 4), 3);
 }
 
-/* Limits of 16 q channels, repeated for each pixel of a vector. */
-static NW_INLINE __m512i repeated_codes(const float *limit, int32_t zero_point, int32_t q)
-{
-    const __m512i codes = limit_codes(limit, zero_point);
-    return q == 4 ? codes : q == 2 ? _mm512_shuffle_i32x4(codes, codes, 0x44) : _mm512_shuffle_i32x4(codes, codes, 0);
-}
-
-static NW_INLINE void block_init(block *b, const nw_depthwise_call *call, int32_t channel, const int8_t *weights, int32_t q)
+static NW_INLINE void block_init(block *b, const nw_depthwise_call *call, int32_t channel, const int8_t *weights,
+                                 int32_t q)
 {
     const depthwise_header *header = call->packed;
     const nw_requant *requant = call->requant;
@@ -147,13 +141,11 @@ static NW_INLINE void finish(const block *b, const epilogue *e, int q, const __m
         store_codes(c, y, b->width);
         return;
     }
-    uint8_t codes[128];
-    _mm512_storeu_si512(codes, y);
-    for (int32_t p = 0; p < n; p++, c += b->call->c_step)
-        if (b->width == 16 * q)
-            memcpy(c, codes + 16 * q * p, (size_t)(16 * q));
-        else
-            store_codes(c, _mm512_loadu_si512(codes + 16 * q * p), b->width);
+    uint8_t *pixels[4];
+#pragma GCC unroll 4
+    for (int p = 0; p < 4; p++)
+        pixels[p] = c + (ptrdiff_t)p * b->call->c_step;
+    store_pixels(pixels, y, q, n, b->width);
 }
 
 /* 16 q codes each of 4 / q pixels, which lie `pixel` bytes from x; together: they fill 64 bytes. */

@@ -16,7 +16,7 @@ typedef struct walk {
 
 typedef struct step {
     int32_t offset;
-    int32_t k[4]; /* column of each byte, -1 for none */
+    int32_t k[8]; /* column of each byte, -1 for none; the first `size` count */
 } step;
 
 static bool current(const walk *w, int32_t *offset, int32_t *k)
@@ -44,16 +44,16 @@ static walk walk_begin(const nw_gemm_source *source)
     return w;
 }
 
-/* Takes the next byte and those after it that lie within the same four, in rising order; segments may share steps. */
-static bool next_step(walk *w, step *s)
+/* Takes the next byte and those after it that lie within the same `size`, in rising order; segments may share steps. */
+static bool next_step(walk *w, int32_t size, step *s)
 {
     int32_t offset;
     int32_t k;
     if (!current(w, &offset, &k))
         return false;
-    *s = (step){offset, {-1, -1, -1, -1}};
+    *s = (step){offset, {-1, -1, -1, -1, -1, -1, -1, -1}};
     int32_t last = -1;
-    while (current(w, &offset, &k) && offset > s->offset + last && offset - s->offset < 4) {
+    while (current(w, &offset, &k) && offset > s->offset + last && offset - s->offset < size) {
         last = offset - s->offset;
         s->k[last] = k;
         w->j++;
@@ -62,12 +62,12 @@ static bool next_step(walk *w, step *s)
     return true;
 }
 
-static int32_t count_steps(const nw_gemm_source *source)
+static int32_t count_steps(const nw_gemm_source *source, int32_t size)
 {
     walk w = walk_begin(source);
     step s;
     int32_t n = 0;
-    while (next_step(&w, &s))
+    while (next_step(&w, size, &s))
         n++;
     return n;
 }
@@ -77,24 +77,50 @@ static int8_t weight(const nw_gemm_source *source, int32_t row, int32_t k)
     return source->weights[(size_t)row * (size_t)source->k + (size_t)k];
 }
 
-/* Rows [first, first + n) as one panel of `width` rows (a multiple of 16); returns the end of the panel. */
-static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n, int32_t width)
+static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n)
 {
     walk w = walk_begin(source);
     step s;
-    while (next_step(&w, &s))
-        for (int32_t r = 0; r < width; r++)
+    while (next_step(&w, 4, &s))
+        for (int32_t r = 0; r < nw_round_up(n, 16); r++)
             for (int32_t t = 0; t < 4; t++)
                 *to++ = r < n && s.k[t] >= 0 ? weight(source, first + r, s.k[t]) : 0;
     return to;
+}
+
+static int8_t *pack_narrow_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n)
+{
+    walk w = walk_begin(source);
+    step s;
+    while (next_step(&w, 8, &s))
+        for (int32_t i = 0; i < 16; i++) {
+            const int32_t r = i % 8 / 2 * 4 + i / 8 * 2 + i % 2;
+            for (int32_t t = 0; t < 8; t++)
+                *to++ = r < n && s.k[t] >= 0 ? weight(source, first + r, s.k[t]) : 0;
+        }
+    return to;
+}
+
+static size_t rows_size(const gemm_header *header, int32_t n)
+{
+    const size_t full = (size_t)(n / GEMM_NR) * gemm_panel_size(header, GEMM_NR);
+    return n % GEMM_NR ? full + gemm_panel_size(header, n % GEMM_NR) : full;
 }
 
 static void pack_rows(int8_t *to, const nw_gemm_source *source, int32_t begin, int32_t end)
 {
     for (int32_t r = begin; r < end; r += GEMM_NR) {
         const int32_t n = nw_min32(GEMM_NR, end - r);
-        to = pack_panel(to, source, r, n, nw_round_up(n, 16));
+        to = n > 16 ? pack_panel(to, source, r, n) : pack_narrow_panel(to, source, r, n);
     }
+}
+
+static void pack_steps(int32_t *to, const nw_gemm_source *source, int32_t size)
+{
+    walk w = walk_begin(source);
+    step s;
+    while (next_step(&w, size, &s))
+        *to++ = s.offset;
 }
 
 size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source)
@@ -102,22 +128,20 @@ size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source)
     assert(source->n_channels >= 1 && source->n_rows >= source->n_channels);
     gemm_header header = {.n_channels = source->n_channels,
                           .n_extra = source->n_rows - source->n_channels,
-                          .n_steps = count_steps(source)};
-    const size_t n_steps = (size_t)header.n_steps;
+                          .n_steps = count_steps(source, 4),
+                          .n_wide = count_steps(source, 8)};
     header.steps = sizeof(header);
-    header.outputs = nw_align(header.steps + n_steps * sizeof(int32_t), 64);
-    header.extras = header.outputs + n_steps * 4 * (size_t)nw_round_up(header.n_channels, 16);
-    const size_t size = header.extras + n_steps * 4 * (size_t)nw_round_up(header.n_extra, 16);
+    header.wide = nw_align(header.steps + (size_t)header.n_steps * sizeof(int32_t), 64);
+    header.outputs = nw_align(header.wide + (size_t)header.n_wide * sizeof(int32_t), 64);
+    header.extras = header.outputs + rows_size(&header, header.n_channels);
+    const size_t size = header.extras + rows_size(&header, header.n_extra);
     if (!packed)
         return size;
     uint8_t *base = packed;
     memset(base, 0, header.outputs);
     memcpy(base, &header, sizeof(header));
-    int32_t *offsets = (int32_t *)(void *)(base + header.steps);
-    walk w = walk_begin(source);
-    step s;
-    while (next_step(&w, &s))
-        *offsets++ = s.offset;
+    pack_steps((int32_t *)(void *)(base + header.steps), source, 4);
+    pack_steps((int32_t *)(void *)(base + header.wide), source, 8);
     pack_rows((int8_t *)(base + header.outputs), source, 0, source->n_channels);
     pack_rows((int8_t *)(base + header.extras), source, source->n_channels, source->n_rows);
     return size;

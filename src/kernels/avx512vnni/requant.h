@@ -67,6 +67,15 @@ static NW_INLINE __m512i load_shift(const nw_requant *requant, int32_t o)
     return requant->shift ? _mm512_loadu_si512(requant->shift + o) : _mm512_setzero_si512();
 }
 
+/** z + limit of 16 q channels as bytes, repeated 4 / q times. */
+static NW_INLINE __m512i repeated_codes(const float *limit, int32_t zero_point, int q)
+{
+    const __m512i codes = limit_codes(limit, zero_point);
+    return q >= 3   ? codes
+           : q == 2 ? _mm512_shuffle_i32x4(codes, codes, 0x44)
+                    : _mm512_shuffle_i32x4(codes, codes, 0);
+}
+
 /** Writes the lowest `width` bytes of y; all 64 in the common case, without a mask. */
 static NW_INLINE void store_codes(uint8_t *c, __m512i y, int32_t width)
 {
@@ -74,6 +83,29 @@ static NW_INLINE void store_codes(uint8_t *c, __m512i y, int32_t width)
         _mm512_storeu_si512(c, y);
     else
         _mm512_mask_storeu_epi8(c, low_bits(width), y);
+}
+
+/** Writes 16 q codes each of n <= 4 / q pixels, of which the lowest `width` count; q is 1 or 2. */
+static NW_INLINE void store_pixels(uint8_t *const c[4], __m512i y, int q, int32_t n, int32_t width)
+{
+    if (width < 16 * q) {
+        uint8_t codes[128];
+        _mm512_storeu_si512(codes, y);
+        for (int32_t p = 0; p < n; p++)
+            store_codes(c[p], _mm512_loadu_si512(codes + 16 * q * p), width);
+    } else if (q == 2) {
+        _mm256_storeu_si256((__m256i *)(void *)c[0], _mm512_castsi512_si256(y));
+        if (n > 1)
+            _mm256_storeu_si256((__m256i *)(void *)c[1], _mm512_extracti64x4_epi64(y, 1));
+    } else {
+        _mm_storeu_si128((__m128i *)(void *)c[0], _mm512_castsi512_si128(y));
+        if (n > 1)
+            _mm_storeu_si128((__m128i *)(void *)c[1], _mm512_extracti32x4_epi32(y, 1));
+        if (n > 2)
+            _mm_storeu_si128((__m128i *)(void *)c[2], _mm512_extracti32x4_epi32(y, 2));
+        if (n > 3)
+            _mm_storeu_si128((__m128i *)(void *)c[3], _mm512_extracti32x4_epi32(y, 3));
+    }
 }
 
 /**
