@@ -27,6 +27,12 @@ static void draw_window(check *c, nw_pool_call *call, int32_t channels)
     const int32_t reach_w = (call->kernel_w - 1) * call->dilation_w;
     call->iy = check_range(c, -(reach_h < 3 ? reach_h : 3), call->height - 1);
     call->ix = -check_range(c, 0, reach_w < 3 ? reach_w : 3);
+    if (check_one_in(c, 3)) { /* the first window wholly inside */
+        call->height = reach_h + check_range(c, 1, 4);
+        call->width = reach_w + check_range(c, 1, 4);
+        call->iy = check_range(c, 0, call->height - 1 - reach_h);
+        call->ix = 0;
+    }
     while (call->n > 1 && call->ix + (call->n - 1) * call->stride_w >= call->width)
         call->n--;
     call->x_pixel_stride = channels + (check_one_in(c, 3) ? check_range(c, 1, 5) : 0);
