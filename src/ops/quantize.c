@@ -10,6 +10,8 @@
 #include "base/arith.h"
 #include "ops/ops.h"
 
+#define LINE 256 /* reals quantized at a time */
+
 typedef struct quantize_state {
     const nw_input_slot *slot;
     nw_view y;
@@ -29,22 +31,30 @@ static void quantize_pixels(const quantize_state *s, int32_t row)
     }
 }
 
-/** A NaN input compares false with everything and so becomes lo, on every CPU. */
-static uint8_t quantize_value(const nw_requant *r, int32_t c, float x)
+/** Codes of n consecutive reals of one channel. A NaN compares false with everything and so becomes lo everywhere. */
+static void quantize_line(const nw_requant *r, int32_t c, const float *x, uint8_t *codes, int32_t n)
 {
-    return nw_clamp_round(x * r->multiplier[c], r->lo[c], r->hi[c], r->shift ? r->shift[c] : 0, r->zero_point);
+    const int32_t shift = r->shift ? r->shift[c] : 0;
+    for (int32_t i = 0; i < n; i++)
+        codes[i] = nw_clamp_round(x[i] * r->multiplier[c], r->lo[c], r->hi[c], shift, r->zero_point);
 }
 
 static void quantize_values(const quantize_state *s, int32_t row)
 {
     const int32_t channels = nw_view_channels(&s->y);
     const int32_t width = nw_view_width(&s->y);
+    const ptrdiff_t step = nw_view_pixel_stride(&s->y);
     const size_t plane = (size_t)width * (size_t)nw_view_height(&s->y);
+    uint8_t codes[LINE];
     for (int32_t c = 0; c < channels; c++) {
         const float *x = s->slot->values + (size_t)c * plane + (size_t)row * (size_t)width;
         uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + c;
-        for (int32_t i = 0; i < width; i++)
-            y[i * nw_view_pixel_stride(&s->y)] = quantize_value(&s->requant, c, x[i]);
+        for (int32_t i = 0; i < width; i += LINE) {
+            const int32_t n = nw_min32(LINE, width - i);
+            quantize_line(&s->requant, c, x + i, codes, n);
+            for (int32_t j = 0; j < n; j++)
+                y[(i + j) * step] = codes[j];
+        }
     }
 }
 
