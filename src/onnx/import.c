@@ -42,7 +42,8 @@ static nw_status read_input_shape(nw_shape *shape, bool *ok, nw_importer *im, co
     *shape = (nw_shape){.rank = (int32_t)dims->n_dim};
     for (int32_t i = 0; i < shape->rank; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = dims->dim[i];
-        const bool known = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && dim->dim_value > 0;
+        const bool stated = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        const bool known = stated && dim->dim_value > 0;
         const bool named = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && dim->dim_param;
         shape->dims[i] = known ? dim->dim_value : 1;
         if (i == 0 && known && dim->dim_value != 1)

@@ -79,7 +79,7 @@ nw_status nw_node_conv(nw_call *call)
 
 /**
  * Output size of a transposed convolution: (in - 1) stride + span - pads + output_padding. The nw_window has no
- * output_padding, but a smaller end pad yields the same elements; only an end pad that would become negative is refused.
+ * output_padding, but a smaller end pad yields the same elements; only one that would become negative is refused.
  */
 static nw_status transposed_size(int64_t *out, bool *ok, nw_call *call, nw_window *window, int axis, int64_t in)
 {

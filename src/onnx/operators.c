@@ -50,8 +50,8 @@ static const nw_operator operators[] = {
     {"Relu", "", 1, 1, nw_node_unary, NULL},
     {"Reshape", "allowzero ", 2, 2, nw_node_reshape, nw_fold_reshape},
     {"Resize",
-     "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside extrapolation_value antialias axes "
-     "keep_aspect_ratio_policy scales ",
+     "mode coordinate_transformation_mode nearest_mode cubic_coeff_a exclude_outside extrapolation_value antialias "
+     "axes keep_aspect_ratio_policy scales ",
      1, 4, nw_node_resize, NULL},
     {"Shape", "start end ", 1, 1, nw_fold_shape, nw_fold_shape},
     {"Sigmoid", "", 1, 1, nw_node_unary, NULL},

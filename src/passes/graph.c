@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** A constant that several layers share is copied for each that changes it; a hostile file shares one a million times. */
+/** A constant that layers share is copied for each that changes it; a hostile file shares one a million times. */
 #define COPY_LIMIT_BASE ((size_t)1 << 20)
 #define COPY_LIMIT_FACTOR 16
 

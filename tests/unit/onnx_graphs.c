@@ -127,7 +127,8 @@ static Onnx__TensorProto *tensor(const char *name, int32_t type, size_t rank, co
     return proto;
 }
 
-Onnx__TensorProto *onnx_floats(onnx_file *file, const char *name, size_t rank, const int64_t *dims, const float *values)
+Onnx__TensorProto *onnx_floats(onnx_file *file, const char *name, size_t rank, const int64_t *dims,
+                               const float *values)
 {
     Onnx__TensorProto *proto = tensor(name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, rank, dims);
     size_t n = 1;

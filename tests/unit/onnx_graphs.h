@@ -27,7 +27,8 @@ void onnx_free(onnx_file *file);
 void onnx_input(onnx_file *file, const char *name, size_t rank, const int64_t *dims);
 void onnx_output(onnx_file *file, const char *name);
 /** Initializers; float values in raw_data, integers in int64_data. Returns the message for tests that damage it. */
-Onnx__TensorProto *onnx_floats(onnx_file *file, const char *name, size_t rank, const int64_t *dims, const float *values);
+Onnx__TensorProto *onnx_floats(onnx_file *file, const char *name, size_t rank, const int64_t *dims,
+                               const float *values);
 Onnx__TensorProto *onnx_longs(onnx_file *file, const char *name, size_t n, const int64_t *values);
 /** A node named after its operator and position; inputs and outputs separated by spaces, "-" for an absent one. */
 void onnx_node(onnx_file *file, const char *op, const char *inputs, const char *outputs);
