@@ -11,11 +11,14 @@
 #include <string.h>
 
 #include "model/file.h"
+#include "model/safetensors.h"
 #include "narrow/narrow.h"
 
 #define MAX_ELEMENTS 200000 /* of all activations and sums together, so that one input takes milliseconds */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
 static void demand(int good, const char *what, const nw_error *error)
 {
@@ -39,8 +42,7 @@ static uint64_t work_of(const nw_model *model)
         if (node->op == NW_OP_CONV_TRANSPOSE) /* each packed on its own */
             work += phases * (uint64_t)node->groups * ((uint64_t)w->kernel[0] * (uint64_t)w->kernel[1] + 64);
         if (node->op == NW_OP_MAX_POOL || node->op == NW_OP_AVERAGE_POOL)
-            work += (uint64_t)w->kernel[0] * (uint64_t)w->kernel[1] *
-                    nw_tensor_elements(&model->tensors[node->output]);
+            work += (uint64_t)w->kernel[0] * (uint64_t)w->kernel[1] * nw_tensor_elements(&model->tensors[node->output]);
     }
     return work;
 }
@@ -112,4 +114,77 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nw_model_free(model);
     nw_model_free(again);
     return 0;
+}
+
+static bool begins_number(const char *at)
+{
+    return *at >= '0' && *at <= '9' && strchr("[,:-", at[-1]);
+}
+
+/** Replaces one of the numbers of the graph's text by another, mostly small one; false if there is no room. */
+static bool change_number(char *text, size_t room, uint64_t random)
+{
+    static const char *const odd[] = {"-1", "255", "256", "65536", "1048576", "2147483647", "1e9", "0.5"};
+    size_t n_numbers = 0, chosen = 0;
+    for (size_t i = 1; text[i]; i++)
+        n_numbers += begins_number(text + i);
+    if (!n_numbers)
+        return false;
+    for (size_t i = 1, left = random % n_numbers + 1; left; i++)
+        if (begins_number(text + i) && !--left)
+            chosen = i;
+    char digits[16];
+    const unsigned kind = (unsigned)(random >> 40 & 15);
+    snprintf(digits, sizeof(digits), "%u", (unsigned)(random >> 32 & 7) + (kind == 9));
+    const char *number = kind < 8 ? digits : kind == 8 ? odd[random >> 48 & 7] : digits;
+    const size_t old = strspn(text + chosen, "0123456789.e"), length = strlen(number),
+                 tail = strlen(text + chosen + old);
+    if (chosen + length + tail + 1 > room)
+        return false;
+    memmove(text + chosen + length, text + chosen + old, tail + 1);
+    memcpy(text + chosen, number, length);
+    return true;
+}
+
+/** The file with one number of its graph or one array changed, laid out anew; false where that is not possible. */
+static bool mutate_inside(nw_bytes *out, const nw_safetensors *file, uint64_t random)
+{
+    nw_safetensors changed = {0};
+    bool done = true;
+    for (size_t i = 0; done && i < file->n_texts; i++) {
+        const size_t room = strlen(file->texts[i].value) + 16;
+        char *value = malloc(room);
+        strcpy(value, file->texts[i].value);
+        if (random % 3 && !strcmp(file->texts[i].key, "narrow.graph"))
+            done = change_number(value, room, random / 3);
+        done = done && nw_safetensors_add_text(&changed, file->texts[i].key, value);
+        free(value);
+    }
+    for (size_t i = 0; done && i < file->n_arrays; i++) {
+        const nw_array *array = &file->arrays[i];
+        uint8_t *to = nw_safetensors_add(&changed, array->name, array->type, array->rank, array->dims);
+        memcpy(to, array->data, array->size);
+        if (random % 3 != 1 && i == random / 3 % file->n_arrays)
+            LLVMFuzzerMutate(to, array->size, array->size);
+    }
+    done = done && nw_safetensors_serialize(out, &changed, NULL) == NW_OK;
+    nw_safetensors_free(&changed);
+    return done;
+}
+
+/** Half of the time bytes are changed blindly, half of the time inside a container that stays whole. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    const uint64_t random = (seed + 1u) * 0x9e3779b97f4a7c15u ^ (uint64_t)seed << 29;
+    nw_safetensors file = {0};
+    nw_bytes changed = {0};
+    bool done = false;
+    if (random >> 63 && nw_safetensors_parse(&file, data, size, "fuzzed.nw", NULL) == NW_OK)
+        done = mutate_inside(&changed, &file, random & INT64_MAX) && changed.size <= max_size;
+    if (done)
+        memcpy(data, changed.data, changed.size);
+    const size_t new_size = done ? changed.size : LLVMFuzzerMutate(data, size, max_size);
+    nw_safetensors_free(&file);
+    nw_bytes_free(&changed);
+    return new_size;
 }

@@ -156,8 +156,8 @@ static nw_status read_tensor(reader *r, const cJSON *object)
     if (rank < 0 || !nw_json_ints(dims, items[2], rank, 1, INT32_MAX))
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: dims must be at most %d integers above 0",
                        r->name, (int)r->model->n_tensors, NW_MAX_RANK);
-    const int32_t index = nw_model_add_tensor(r->model, items[0]->valuestring, quantized ? NW_TYPE_U8 : NW_TYPE_F32,
-                                              rank, dims);
+    const int32_t index =
+        nw_model_add_tensor(r->model, items[0]->valuestring, quantized ? NW_TYPE_U8 : NW_TYPE_F32, rank, dims);
     if (index == NW_NONE)
         return out_of_memory(r);
     if (quantized)
@@ -214,7 +214,8 @@ static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const 
     nw_node *node = &r->model->nodes[index];
     int32_t weight_bits, k;
     int wanted = 0;
-    while (wanted < 3 && !(cJSON_IsString(accumulator) && !strcmp(accumulator->valuestring, nw_file_accumulators[wanted])))
+    while (wanted < 3 &&
+           !(cJSON_IsString(accumulator) && !strcmp(accumulator->valuestring, nw_file_accumulators[wanted])))
         wanted++;
     if (!nw_json_int(&weight_bits, bits, 1, 8) || !nw_json_int(&k, k_item, 1, INT32_MAX) || wanted == 3)
         return nw_fail(r->error, NW_ERROR_DATA,
@@ -228,8 +229,10 @@ static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const 
     if (!weights || weights->type != NW_ARRAY_U8 || weights->rank != 2 || weights->dims[1] != row_size ||
         weights->dims[0] < (size_t)channels || weights->dims[0] > NW_MAX_POINTS * (size_t)channels ||
         weights->dims[0] > INT32_MAX)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" is missing, or is not U8 [rows, %zu] with 1 to %d "
-                       "rows per output channel", r->name, name, row_size, NW_MAX_POINTS);
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: tensor \"%s\" is missing, or is not U8 [rows, %zu] with 1 to %d "
+                       "rows per output channel",
+                       r->name, name, row_size, NW_MAX_POINTS);
     r->n_taken++;
     const bool residual = has_part(r, 'n', index, "residual_multiplier");
     node->linear = nw_linear_create(channels, (int32_t)weights->dims[0], k, residual);
@@ -290,10 +293,10 @@ static nw_status read_attributes(reader *r, int32_t index, const cJSON *const *i
         const nw_attribute *attribute = &nw_file_attributes[a];
         int32_t *values = (int32_t *)(void *)((char *)node + attribute->offset);
         const bool wanted = nw_attribute_applies(attribute, node->op);
-        const bool good = !wanted ? !items[a]
-                          : attribute->length
-                              ? nw_json_ints(values, items[a], nw_attribute_count(attribute, rank), attribute->lo, attribute->hi)
-                              : nw_json_int(values, items[a], attribute->lo, attribute->hi);
+        const bool good = !wanted             ? !items[a]
+                          : attribute->length ? nw_json_ints(values, items[a], nw_attribute_count(attribute, rank),
+                                                             attribute->lo, attribute->hi)
+                                              : nw_json_int(values, items[a], attribute->lo, attribute->hi);
         if (!good)
             return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: \"%s\" is missing, wrong or out of place",
                            r->name, (int)index, attribute->key);
@@ -322,8 +325,8 @@ static nw_status read_specific(reader *r, int32_t index, const cJSON *const *ite
 static nw_status read_node(reader *r, const cJSON *object)
 {
     const int32_t index = r->model->n_nodes;
-    const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {
-        "op", "name", "inputs", "output", "count_include_pad", "weight_bits", "k", "accumulator"};
+    const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {"op",          "name", "inputs",     "output", "count_include_pad",
+                                                  "weight_bits", "k",    "accumulator"};
     const cJSON *items[N_KEYS + NW_N_ATTRIBUTES];
     for (int a = 0; a < NW_N_ATTRIBUTES; a++)
         keys[N_KEYS + a] = nw_file_attributes[a].key;
@@ -446,8 +449,8 @@ static nw_status check_texts(reader *r)
                                         NW_FILE_KEY_PREPROCESS};
     const char *version = nw_safetensors_text(&r->file, NW_FILE_KEY_VERSION);
     if (!version)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: is a safetensors file without \"" NW_FILE_KEY_VERSION
-                       "\": no .nw file", r->name);
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: is a safetensors file without \"" NW_FILE_KEY_VERSION "\": no .nw file", r->name);
     if (strcmp(version, "1"))
         return nw_fail(r->error, NW_ERROR_UNSUPPORTED, "%s: has format version %.20s, this program reads version %d",
                        r->name, version, NW_FILE_VERSION);

@@ -92,17 +92,23 @@ void nw_safetensors_free(nw_safetensors *file)
     *file = (nw_safetensors){0};
 }
 
+/** Appends a number; false without memory (cJSON would lose the item if the array is missing). */
+static bool append_size(cJSON *array, size_t size)
+{
+    cJSON *item = array ? cJSON_CreateNumber((double)size) : NULL;
+    return item && cJSON_AddItemToArray(array, item);
+}
+
 static cJSON *describe(const nw_array *array, size_t begin)
 {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "dtype", nw_array_type_name(array->type));
-    cJSON *shape = cJSON_AddArrayToObject(object, "shape");
-    for (int32_t i = 0; i < array->rank; i++)
-        cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)array->dims[i]));
-    cJSON *offsets = cJSON_AddArrayToObject(object, "data_offsets");
-    cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)begin));
-    cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)(begin + array->size)));
-    if (shape && cJSON_GetArraySize(shape) == array->rank && offsets && cJSON_GetArraySize(offsets) == 2)
+    bool done = cJSON_AddStringToObject(object, "dtype", nw_array_type_name(array->type)) != NULL;
+    cJSON *shape = done ? cJSON_AddArrayToObject(object, "shape") : NULL;
+    done = shape != NULL;
+    for (int32_t i = 0; done && i < array->rank; i++)
+        done = append_size(shape, array->dims[i]);
+    cJSON *offsets = done ? cJSON_AddArrayToObject(object, "data_offsets") : NULL;
+    if (append_size(offsets, begin) && append_size(offsets, begin + array->size))
         return object;
     cJSON_Delete(object);
     return NULL;
@@ -119,7 +125,10 @@ static char *format_header(const nw_safetensors *file, const nw_array *const *or
     size_t at = 0;
     for (size_t i = 0; done && i < file->n_arrays; i++) {
         cJSON *object = describe(order[i], at);
-        done = object && cJSON_AddItemToObject(header, order[i]->name, object) && nw_size_add(&at, at, order[i]->size);
+        done = object && cJSON_AddItemToObject(header, order[i]->name, object);
+        if (!done)
+            cJSON_Delete(object);
+        done = done && nw_size_add(&at, at, order[i]->size);
     }
     char *text = done ? cJSON_PrintUnformatted(header) : NULL;
     cJSON_Delete(header);

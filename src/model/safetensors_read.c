@@ -132,7 +132,8 @@ static nw_status check_places(reader *r)
     for (size_t i = 0; i < file->n_arrays; i++) {
         if (file->arrays[i].data != at)
             return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%.80s\": %s before its data", r->name,
-                           file->arrays[i].name, file->arrays[i].data > at ? "there is a hole" : "another one overlaps");
+                           file->arrays[i].name,
+                           file->arrays[i].data > at ? "there is a hole" : "another one overlaps");
         at += file->arrays[i].size;
     }
     if (at != r->data + r->size)
@@ -174,8 +175,7 @@ static nw_status read_header(reader *r, const cJSON *header)
     return check_names(r);
 }
 
-nw_status nw_safetensors_parse(nw_safetensors *out, const uint8_t *data, size_t size, const char *name,
-                               nw_error *error)
+nw_status nw_safetensors_parse(nw_safetensors *out, const uint8_t *data, size_t size, const char *name, nw_error *error)
 {
     if (size < 8)
         return nw_fail(error, NW_ERROR_DATA, "%s: is too short for a .nw file: %zu bytes", name, size);
@@ -187,8 +187,7 @@ nw_status nw_safetensors_parse(nw_safetensors *out, const uint8_t *data, size_t 
     char what[160];
     snprintf(what, sizeof(what), "%.120s: header", name);
     NW_TRY(nw_json_parse(&header, (const char *)data + 8, (size_t)header_size, HEADER_DEPTH, what, error));
-    reader r = {
-        .data = data + 8 + header_size, .size = size - 8 - (size_t)header_size, .name = name, .error = error};
+    reader r = {.data = data + 8 + header_size, .size = size - 8 - (size_t)header_size, .name = name, .error = error};
     const nw_status status = read_header(&r, header);
     cJSON_Delete(header);
     if (status)

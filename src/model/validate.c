@@ -17,42 +17,33 @@ nw_status nw_check_fail(const nw_check *check, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    return nw_fail(check->error, NW_ERROR_DATA, "node \"%.80s\" (%s): %s", check->node->name, nw_op_name(check->node->op),
-                   what);
+    return nw_fail(check->error, NW_ERROR_DATA, "node \"%.80s\" (%s): %s", check->node->name,
+                   nw_op_name(check->node->op), what);
 }
 
 /** Types that an operator takes and gives. */
 typedef enum role {
-    ROLE_NONE = 0,     /* not an operator of an integer model */
-    ROLE_LINEAR,       /* U8 -> U8 or F32 */
-    ROLE_QUANTIZE,     /* F32 -> U8 */
-    ROLE_DEQUANTIZE,   /* U8 -> F32 */
-    ROLE_CODES,        /* U8 -> U8 */
-    ROLE_REALS,        /* F32 -> F32 */
-    ROLE_EITHER        /* all U8 or all F32 */
+    ROLE_NONE = 0,   /* not an operator of an integer model */
+    ROLE_LINEAR,     /* U8 -> U8 or F32 */
+    ROLE_QUANTIZE,   /* F32 -> U8 */
+    ROLE_DEQUANTIZE, /* U8 -> F32 */
+    ROLE_CODES,      /* U8 -> U8 */
+    ROLE_REALS,      /* F32 -> F32 */
+    ROLE_EITHER      /* all U8 or all F32 */
 } role;
 
 static const struct {
     uint8_t role, least, most; /* inputs; most 0: any number */
 } rules[NW_OP_COUNT] = {
-    [NW_OP_CONV] = {ROLE_LINEAR, 1, 4},
-    [NW_OP_CONV_TRANSPOSE] = {ROLE_LINEAR, 1, 4},
-    [NW_OP_QUANTIZE] = {ROLE_QUANTIZE, 1, 1},
-    [NW_OP_DEQUANTIZE] = {ROLE_DEQUANTIZE, 1, 1},
-    [NW_OP_ADD] = {ROLE_EITHER, 2, 2},
-    [NW_OP_MAX_POOL] = {ROLE_CODES, 1, 1},
-    [NW_OP_AVERAGE_POOL] = {ROLE_CODES, 1, 1},
-    [NW_OP_CONCAT] = {ROLE_EITHER, 1, 0},
-    [NW_OP_SLICE] = {ROLE_EITHER, 1, 1},
-    [NW_OP_PAD] = {ROLE_CODES, 1, 1},
-    [NW_OP_RESHAPE] = {ROLE_EITHER, 1, 1},
-    [NW_OP_TRANSPOSE] = {ROLE_EITHER, 1, 1},
-    [NW_OP_TABLE] = {ROLE_CODES, 1, 1},
-    [NW_OP_SUB] = {ROLE_REALS, 2, 2},
-    [NW_OP_MUL] = {ROLE_REALS, 2, 2},
-    [NW_OP_DIV] = {ROLE_REALS, 2, 2},
-    [NW_OP_SIGMOID] = {ROLE_REALS, 1, 1},
-    [NW_OP_EXP] = {ROLE_REALS, 1, 1},
+    [NW_OP_CONV] = {ROLE_LINEAR, 1, 4},        [NW_OP_CONV_TRANSPOSE] = {ROLE_LINEAR, 1, 4},
+    [NW_OP_QUANTIZE] = {ROLE_QUANTIZE, 1, 1},  [NW_OP_DEQUANTIZE] = {ROLE_DEQUANTIZE, 1, 1},
+    [NW_OP_ADD] = {ROLE_EITHER, 2, 2},         [NW_OP_MAX_POOL] = {ROLE_CODES, 1, 1},
+    [NW_OP_AVERAGE_POOL] = {ROLE_CODES, 1, 1}, [NW_OP_CONCAT] = {ROLE_EITHER, 1, 0},
+    [NW_OP_SLICE] = {ROLE_EITHER, 1, 1},       [NW_OP_PAD] = {ROLE_CODES, 1, 1},
+    [NW_OP_RESHAPE] = {ROLE_EITHER, 1, 1},     [NW_OP_TRANSPOSE] = {ROLE_EITHER, 1, 1},
+    [NW_OP_TABLE] = {ROLE_CODES, 1, 1},        [NW_OP_SUB] = {ROLE_REALS, 2, 2},
+    [NW_OP_MUL] = {ROLE_REALS, 2, 2},          [NW_OP_DIV] = {ROLE_REALS, 2, 2},
+    [NW_OP_SIGMOID] = {ROLE_REALS, 1, 1},      [NW_OP_EXP] = {ROLE_REALS, 1, 1},
     [NW_OP_SOFTMAX] = {ROLE_REALS, 1, 1},
 };
 
@@ -264,7 +255,8 @@ static nw_status check_outputs(const nw_model *model, const uint8_t *ready, uint
         const int32_t output = model->outputs[i];
         if (output < 0 || output >= model->n_tensors || ready[output] != VALUE || model->tensors[output].data ||
             model->tensors[output].type != NW_TYPE_F32)
-            return nw_fail(error, NW_ERROR_DATA, "output %d of the model is no f32 tensor that a node computes", (int)i);
+            return nw_fail(error, NW_ERROR_DATA, "output %d of the model is no f32 tensor that a node computes",
+                           (int)i);
         if (used[output] & 2)
             return nw_fail(error, NW_ERROR_DATA, "output \"%.80s\" of the model is there twice",
                            model->tensors[output].name);

@@ -100,8 +100,8 @@ static nw_status check_row(const nw_check *check, int32_t row)
     const int largest = linear->weight_bits == 1 ? 1 : (1 << (linear->weight_bits - 1)) - 1;
     for (int32_t k = 0; k < linear->k; k++)
         if (weights[k] > largest || weights[k] < -largest || (linear->weight_bits == 1 && weights[k] == 0))
-            return nw_check_fail(check, "row %d holds the weight %d, which is not one of %d bits", (int)row,
-                                 weights[k], linear->weight_bits);
+            return nw_check_fail(check, "row %d holds the weight %d, which is not one of %d bits", (int)row, weights[k],
+                                 linear->weight_bits);
     const row_bounds bounds = bound_row(check, row);
     const int64_t zero = check->x->quant.zero_point;
     if (bounds.positive > INT32_MAX || bounds.negative > INT32_MAX || bounds.highest > INT32_MAX ||

@@ -14,7 +14,8 @@ static nw_status demand(const nw_check *check, bool good, const char *what)
     return good ? NW_OK : nw_check_fail(check, "%s", what);
 }
 
-/** Size along one axis of a window over `size`: floor((size + pads - extent) / stride) + 1, 0 if the window is larger. */
+/** Size along one axis of a window over `size`: floor((size + pads - extent) / stride) + 1, 0 if the window is larger.
+ */
 static int64_t window_size(const nw_window *window, int axis, int64_t size)
 {
     const int64_t extent = (int64_t)window->dilation[axis] * (window->kernel[axis] - 1) + 1;
@@ -125,7 +126,8 @@ static nw_status check_concat(const nw_check *check)
         for (int32_t d = 0; same && d < y->rank; d++)
             same = d == axis || x->dims[d] == y->dims[d];
         if (!same)
-            return nw_check_fail(check, "input \"%.80s\" differs from the output in more than the joined axis", x->name);
+            return nw_check_fail(check, "input \"%.80s\" differs from the output in more than the joined axis",
+                                 x->name);
         sum += x->dims[axis];
     }
     return demand(check, sum == y->dims[axis], "the joined axis is not the sum of the inputs'");

@@ -290,8 +290,8 @@ static int32_t random_table(builder *b, int32_t x)
     const nw_quant *quant = &tensor_at(b, y)->quant;
     for (int32_t c = 0; c < channels; c++)
         for (int32_t i = 0; i < 256; i++)
-            table[c * 256 + i] =
-                (uint8_t)(quant->zero_point + pick(b, (int32_t)quant->lo[c], (int32_t)quant->hi[c]) * (1 << quant->shift[c]));
+            table[c * 256 + i] = (uint8_t)(quant->zero_point + pick(b, (int32_t)quant->lo[c], (int32_t)quant->hi[c]) *
+                                                                   (1 << quant->shift[c]));
     node->table = table;
     node->n_tables = channels;
     return y;

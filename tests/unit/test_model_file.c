@@ -56,7 +56,8 @@ static void test_bits(void **state)
             const int32_t largest = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
             assert_int_equal(size, (n * (size_t)bits + 7) / 8);
             for (size_t i = 0; i < n; i++)
-                values[i] = (int8_t)(bits == 1 ? 1 - 2 * nw_rng_range(&rng, 0, 1) : nw_rng_range(&rng, -largest, largest));
+                values[i] =
+                    (int8_t)(bits == 1 ? 1 - 2 * nw_rng_range(&rng, 0, 1) : nw_rng_range(&rng, -largest, largest));
             row[size] = 0xa5;
             nw_bits_pack(row, values, n, bits);
             assert_int_equal(row[size], 0xa5);
@@ -211,17 +212,19 @@ static void test_containers(void **state)
     refuse(NW_ERROR_DATA, "is no string", "{\"__metadata__\":{\"narrow.version\":1}}", 0);
     refuse(NW_ERROR_UNSUPPORTED, "version 2", "{\"__metadata__\":{\"narrow.version\":\"2\"}}", 0);
     refuse(NW_ERROR_DATA, "no \"narrow.graph\"", "{\"__metadata__\":{\"narrow.version\":\"1\"}}", 0);
-    refuse(NW_ERROR_DATA, "unknown key \"narrow.x\"",
-           "{\"__metadata__\":{\"narrow.version\":\"1\",\"narrow.x\":\"\"}}", 0);
+    refuse(NW_ERROR_DATA, "unknown key \"narrow.x\"", "{\"__metadata__\":{\"narrow.version\":\"1\",\"narrow.x\":\"\"}}",
+           0);
     refuse(NW_ERROR_DATA, "twice", "{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", 0);
     refuse(NW_ERROR_DATA, "graph", METADATA("{}"), 0);
     refuse(NW_ERROR_DATA, "\"tensors\" is there twice", METADATA("{\\\"tensors\\\":[],\\\"tensors\\\":[]}"), 0);
     refuse(NW_ERROR_DATA, "\"t0.lo\" is missing",
            METADATA("{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"u8\\\",\\\"dims\\\":[1,2147483647],"
-                    "\\\"bits\\\":8,\\\"zero_point\\\":0}],\\\"nodes\\\":[0]}"), 0);
+                    "\\\"bits\\\":8,\\\"zero_point\\\":0}],\\\"nodes\\\":[0]}"),
+           0);
     refuse(NW_ERROR_DATA, "\"t0.data\" is missing",
            METADATA("{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"f32\\\",\\\"dims\\\":[1,2147483647],"
-                    "\\\"constant\\\":true}],\\\"nodes\\\":[0]}"), 0);
+                    "\\\"constant\\\":true}],\\\"nodes\\\":[0]}"),
+           0);
 }
 
 /** One more tensor than the graph asks for. */
@@ -299,9 +302,9 @@ static void test_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),          cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_bit_flips),     cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
-        cmocka_unit_test(test_layout),        cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_bits),      cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_bit_flips), cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
+        cmocka_unit_test(test_layout),    cmocka_unit_test(test_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

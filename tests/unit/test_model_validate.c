@@ -134,11 +134,11 @@ static void check_refusal(const char *change, nw_model *m, const char *part)
         fail_msg("%s: status %d, \"%s\", wanted \"%s\"", change, status, error.message, part);
 }
 
-#define REFUSE(part, change)                   \
-    do {                                       \
-        nw_model *m = make_model();            \
-        change;                                \
-        check_refusal(#change, m, part);       \
+#define REFUSE(part, change)             \
+    do {                                 \
+        nw_model *m = make_model();      \
+        change;                          \
+        check_refusal(#change, m, part); \
     } while (0)
 
 #define T(t) m->tensors[t]
@@ -264,7 +264,8 @@ static void test_numbers(void **state)
     REFUSE("multiplier 3", N(N_MEAN).multipliers[0][3] = 0.0f);
     REFUSE("gives 15 for 216", (Q(MAPPED).lo[0] = 0.0f, N(N_TABLE).table[216] = 15));
     REFUSE("gives 217 for 0", N(N_TABLE).table[0] = 217);
-    REFUSE("gives 17 for 0", (Q(MAPPED).shift[0] = 1, Q(MAPPED).lo[0] = -8, Q(MAPPED).hi[0] = 90, N(N_TABLE).table[0] = 17));
+    REFUSE("gives 17 for 0",
+           (Q(MAPPED).shift[0] = 1, Q(MAPPED).lo[0] = -8, Q(MAPPED).hi[0] = 90, N(N_TABLE).table[0] = 17));
     REFUSE("differ in bits", Q(MAX).scale = 0.25f);
     REFUSE("differ in bits", (Q(MEAN).zero_point = 17, Q(MEAN).hi[0] = 0));
     REFUSE("cannot hold", Q(MAX).hi[2] = 199.0f);
@@ -338,9 +339,9 @@ static void test_random_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),   cmocka_unit_test(test_tensors), cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_numbers), cmocka_unit_test(test_allowed),
-        cmocka_unit_test(test_sums),    cmocka_unit_test(test_random_models),
+        cmocka_unit_test(test_valid),  cmocka_unit_test(test_tensors),       cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_shapes), cmocka_unit_test(test_numbers),       cmocka_unit_test(test_allowed),
+        cmocka_unit_test(test_sums),   cmocka_unit_test(test_random_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
