@@ -51,18 +51,25 @@ static size_t avx2_forms(check_level *levels)
 
 #endif
 
+static void bench(const nw_kernels *ref, const check_level *levels, size_t n)
+{
+#if defined(NW_HAVE_AVX2)
+    if (nw_isa_available(NW_ISA_AVX2))
+        bench_avx2();
+#endif
+    for (size_t i = 0; i < n; i++) {
+        if (levels[i].skip)
+            printf("SKIP %s: %s\n", levels[i].name, levels[i].skip);
+        else if (levels[i].name == nw_isa_name(levels[i].kernels.isa)) /* not a form of a level */
+            bench_entries(ref, &levels[i].kernels, levels[i].name);
+    }
+}
+
 int main(int argc, char **argv)
 {
     check_level levels[NW_ISA_COUNT + 8];
     nw_kernels ref;
     nw_kernels_init(&ref, NW_ISA_REF);
-    if (argc == 2 && !strcmp(argv[1], "--bench")) {
-#if defined(NW_HAVE_AVX2)
-        if (nw_isa_available(NW_ISA_AVX2))
-            bench_avx2();
-#endif
-        return 0;
-    }
     const nw_kernels *before = &ref;
     size_t n = 0;
     for (int isa = NW_ISA_REF + 1; isa < NW_ISA_COUNT; isa++) {
@@ -78,6 +85,10 @@ int main(int argc, char **argv)
             n += avx2_forms(levels + n);
 #endif
         before = &level->kernels;
+    }
+    if (argc == 2 && !strcmp(argv[1], "--bench")) {
+        bench(&ref, levels, n);
+        return 0;
     }
     return kernelcheck(argc, argv, &ref, levels, n);
 }

@@ -17,6 +17,7 @@
 #include "base/arith.h"
 #include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx2/store.h"
 
 #define NR NW_AVX2_DEPTHWISE_NR
 
@@ -24,7 +25,7 @@ typedef struct panel {
     const int32_t *runs;
     const int32_t *offsets;
     const __m256i *weights;
-    int32_t n_runs;
+    int32_t n_runs, n_steps;
     int32_t channel, n; /* first channel and how many of the 32 there are */
 } panel;
 
@@ -48,6 +49,7 @@ static __m256i order_i32(const int32_t *p, int32_t q)
 
 static void parameters_load(parameters *out, const nw_requant *requant, int32_t channel)
 {
+#pragma GCC unroll 4
     for (int32_t q = 0; q < 4; q++) {
         out->bias[q] = order_f32(requant->bias + channel, q);
         out->multiplier[q] = order_f32(requant->multiplier + channel, q);
@@ -91,6 +93,7 @@ static NW_INLINE sums16 run_sums(const panel *p, int32_t first, int32_t n, const
 static NW_INLINE void fold(__m256i acc[4], sums16 first, sums16 second)
 {
     const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 2
     for (int32_t h = 0; h < 2; h++) {
         const __m256i low = _mm256_unpacklo_epi16(first.half[h], second.half[h]);
         const __m256i high = _mm256_unpackhi_epi16(first.half[h], second.half[h]);
@@ -99,8 +102,34 @@ static NW_INLINE void fold(__m256i acc[4], sums16 first, sums16 second)
     }
 }
 
-/* acc += the exact sums of the pixel. */
-static NW_INLINE void pixel_sums(__m256i acc[4], const panel *p, const uint8_t *a)
+/* acc += the exact sums of a pixel whose n_steps are one run. */
+static NW_INLINE void one_run(__m256i acc[4], const panel *p, const uint8_t *a, int32_t n_steps)
+{
+    const sums16 none = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+    sums16 sum = step_products(p, 0, a);
+#pragma GCC unroll 8
+    for (int32_t s = 1; s < n_steps; s++) {
+        const sums16 more = step_products(p, s, a);
+        sum.half[0] = _mm256_add_epi16(sum.half[0], more.half[0]);
+        sum.half[1] = _mm256_add_epi16(sum.half[1], more.half[1]);
+    }
+    fold(acc, sum, none);
+}
+
+/* acc += the exact sums of a pixel, every step a run of its own: few steps are not worth the branches that runs take. */
+static NW_INLINE void no_runs(__m256i acc[4], const panel *p, const uint8_t *a, int32_t n_steps)
+{
+#pragma GCC unroll 4
+    for (int32_t s = 0; s < n_steps; s += 2) {
+        sums16 second = {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+        if (s + 1 < n_steps)
+            second = step_products(p, s + 1, a);
+        fold(acc, step_products(p, s, a), second);
+    }
+}
+
+/* acc += the exact sums of a pixel, runs as they come. */
+static NW_INLINE void any_runs(__m256i acc[4], const panel *p, const uint8_t *a)
 {
     int32_t s = 0;
     for (int32_t r = 0; r < p->n_runs; r += 2) {
@@ -119,6 +148,7 @@ static NW_INLINE void add_residual(__m256 v[4], const parameters *parameters, __
 {
     const __m256i zero = _mm256_setzero_si256();
     const __m256i words[2] = {_mm256_unpacklo_epi8(codes, zero), _mm256_unpackhi_epi8(codes, zero)};
+#pragma GCC unroll 4
     for (int32_t q = 0; q < 4; q++) {
         const __m256i x = q % 2 ? _mm256_unpackhi_epi16(words[q / 2], zero) : _mm256_unpacklo_epi16(words[q / 2], zero);
         const __m256 f = _mm256_cvtepi32_ps(_mm256_sub_epi32(x, _mm256_set1_epi32(zero_point)));
@@ -130,6 +160,7 @@ static NW_INLINE __m256i clamp_round(const __m256 v[4], const parameters *parame
 {
     const __m256i zero = _mm256_set1_epi16((int16_t)zero_point);
     __m256i y[4];
+#pragma GCC unroll 4
     for (int32_t q = 0; q < 4; q++) {
         y[q] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v[q], parameters->lo[q]), parameters->hi[q]));
         if (shift)
@@ -142,6 +173,7 @@ static NW_INLINE __m256i clamp_round(const __m256 v[4], const parameters *parame
 static void store_floats(float *y, const __m256 v[4], int32_t n)
 {
     float all[NR];
+#pragma GCC unroll 4
     for (int32_t q = 0; q < 4; q++) {
         _mm_storeu_ps(all + 4 * q, _mm256_castps256_ps128(v[q]));
         _mm_storeu_ps(all + 16 + 4 * q, _mm256_extractf128_ps(v[q], 1));
@@ -151,10 +183,13 @@ static void store_floats(float *y, const __m256 v[4], int32_t n)
 
 static NW_INLINE void store_codes(uint8_t *y, __m256i codes, int32_t n)
 {
-    if (n == NR)
+    if (n == NR) {
         _mm256_storeu_si256((__m256i *)(void *)y, codes);
-    else
-        memcpy(y, &codes, (size_t)n);
+        return;
+    }
+    store_bytes(y, _mm256_castsi256_si128(codes), nw_min32(n, 16));
+    if (n > 16)
+        store_bytes(y + 16, _mm256_extracti128_si256(codes, 1), n - 16);
 }
 
 /* From sums (without the offset) to outputs: every option. */
@@ -163,6 +198,7 @@ static NW_NOINLINE void finish_any(const nw_depthwise_call *call, const panel *p
 {
     const nw_requant *requant = call->requant;
     __m256 v[4];
+#pragma GCC unroll 4
     for (int32_t q = 0; q < 4; q++) {
         const __m256i sum = requant->wrap16 ? _mm256_srai_epi32(_mm256_slli_epi32(acc[q], 16), 16) : acc[q];
         const __m256 x = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, parameters->offset[q]));
@@ -180,17 +216,28 @@ static NW_NOINLINE void finish_any(const nw_depthwise_call *call, const panel *p
         store_codes(c + p->channel, clamp_round(v, parameters, requant->shift != NULL, requant->zero_point), p->n);
 }
 
-/* Codes without residual and wrapping: sums start from the offset. */
-static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
+typedef enum form { ONE_RUN, NO_RUNS, ANY_RUNS } form;
+
+/* Codes without residual and wrapping: sums start from the offset. form and n_steps are constants in each caller. */
+static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p, const parameters *parameters,
+                                   form form, int32_t n_steps)
 {
     const bool shift = call->requant->shift != NULL;
     const int32_t zero_point = call->requant->zero_point;
     for (int32_t i = 0; i < call->n; i++) {
+        const uint8_t *a = call->a + (ptrdiff_t)i * call->a_step + p->channel;
         __m256i acc[4];
         __m256 v[4];
+#pragma GCC unroll 4
         for (int32_t q = 0; q < 4; q++)
             acc[q] = parameters->offset[q];
-        pixel_sums(acc, p, call->a + (ptrdiff_t)i * call->a_step + p->channel);
+        if (form == ONE_RUN)
+            one_run(acc, p, a, n_steps);
+        else if (form == NO_RUNS)
+            no_runs(acc, p, a, n_steps);
+        else
+            any_runs(acc, p, a);
+#pragma GCC unroll 4
         for (int32_t q = 0; q < 4; q++)
             v[q] = _mm256_add_ps(parameters->bias[q],
                                  _mm256_mul_ps(parameters->multiplier[q], _mm256_cvtepi32_ps(acc[q])));
@@ -199,12 +246,32 @@ static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p
     }
 }
 
+#define STEPS_3X3 5 /* nine taps in pairs */
+
+static NW_NOINLINE void plain_3x3(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
+{
+    if (p->n_runs == 1)
+        plain_pixels(call, p, parameters, ONE_RUN, STEPS_3X3);
+    else
+        plain_pixels(call, p, parameters, NO_RUNS, STEPS_3X3);
+}
+
+static NW_NOINLINE void plain_any(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
+{
+    if (p->n_runs == 1)
+        plain_pixels(call, p, parameters, ONE_RUN, p->n_steps);
+    else if (2 * p->n_runs > p->n_steps)
+        plain_pixels(call, p, parameters, NO_RUNS, p->n_steps);
+    else
+        plain_pixels(call, p, parameters, ANY_RUNS, p->n_steps);
+}
+
 static void any_pixels(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
 {
     for (int32_t i = 0; i < call->n; i++) {
         __m256i acc[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
                           _mm256_setzero_si256()};
-        pixel_sums(acc, p, call->a + (ptrdiff_t)i * call->a_step + p->channel);
+        any_runs(acc, p, call->a + (ptrdiff_t)i * call->a_step + p->channel);
         finish_any(call, p, parameters, acc, i);
     }
 }
@@ -222,12 +289,15 @@ void nw_depthwise_run_avx2(const nw_depthwise_call *call)
                          .offsets = (const int32_t *)(const void *)(base + panels[i].offsets),
                          .weights = (const __m256i *)(const void *)(base + panels[i].weights),
                          .n_runs = panels[i].n_runs,
+                         .n_steps = panels[i].n_steps,
                          .channel = i * NR,
                          .n = nw_min32(header->n_channels - i * NR, NR)};
         parameters parameters;
         parameters_load(&parameters, requant, p.channel);
-        if (plain)
-            plain_pixels(call, &p, &parameters);
+        if (plain && p.n_steps == STEPS_3X3)
+            plain_3x3(call, &p, &parameters);
+        else if (plain)
+            plain_any(call, &p, &parameters);
         else
             any_pixels(call, &p, &parameters);
     }

@@ -11,6 +11,7 @@ static NW_INLINE nw_f32x16 term(const uint8_t *x, const float *multiplier, __m25
 {
     const nw_i32x16 codes = widen_codes(_mm_loadu_si128((const __m128i *)(const void *)x));
     nw_f32x16 v;
+#pragma GCC unroll 2
     for (int32_t h = 0; h < 2; h++)
         v.half[h] = _mm256_mul_ps(_mm256_loadu_ps(multiplier + 8 * h),
                                   _mm256_cvtepi32_ps(_mm256_sub_epi32(codes.half[h], zero)));
@@ -28,9 +29,50 @@ void nw_add_avx2(const nw_add_call *call)
         for (int32_t c = 0; c < call->channels; c += 16) {
             nw_f32x16 v = term(a + c, call->multiplier_a + c, zero_a);
             const nw_f32x16 w = term(b + c, call->multiplier_b + c, zero_b);
+#pragma GCC unroll 2
             for (int32_t h = 0; h < 2; h++)
                 v.half[h] = _mm256_add_ps(v.half[h], w.half[h]);
             store_bytes(y + c, clamp_round(call->requant, c, v), nw_min32(call->channels - c, 16));
         }
     }
+}
+
+/*
+ * y = table[x] for 64 codes: entry i of 16 rows of the table answers for the codes 16 i .. 16 i + 15. Subtracting 16 i
+ * brings those to 0..15; adding 112 with saturation then sets the top bit of all others, for which vpshufb gives 0.
+ */
+static NW_INLINE void look_up_64(uint8_t *y, const uint8_t *x, const __m256i rows[16])
+{
+    const __m256i sixteen = _mm256_set1_epi8(16);
+    const __m256i top = _mm256_set1_epi8(112);
+    __m256i index[2];
+    __m256i out[2];
+    for (int32_t h = 0; h < 2; h++) {
+        index[h] = _mm256_loadu_si256((const __m256i *)(const void *)(x + 32 * h));
+        out[h] = _mm256_setzero_si256();
+    }
+    for (int32_t i = 0; i < 16; i++) {
+#pragma GCC unroll 2
+        for (int32_t h = 0; h < 2; h++) {
+            const __m256i found = _mm256_shuffle_epi8(rows[i], _mm256_adds_epu8(index[h], top));
+            out[h] = _mm256_or_si256(out[h], found);
+            index[h] = _mm256_sub_epi8(index[h], sixteen);
+        }
+    }
+    for (int32_t h = 0; h < 2; h++)
+        _mm256_storeu_si256((__m256i *)(void *)(y + 32 * h), out[h]);
+}
+
+void nw_table_avx2(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256])
+{
+    size_t i = 0;
+    if (n >= 64) {
+        __m256i rows[16];
+        for (size_t r = 0; r < 16; r++)
+            rows[r] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(table + 16 * r)));
+        for (; i + 64 <= n; i += 64)
+            look_up_64(y + i, x + i, rows);
+    }
+    for (; i < n; i++)
+        y[i] = table[x[i]];
 }

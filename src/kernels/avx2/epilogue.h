@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "kernels/avx2/store.h"
 #include "kernels/kernels.h"
 
 /** 16 numbers: [0] channels 0-7, [1] channels 8-15. */
@@ -41,6 +42,7 @@ static NW_INLINE nw_i32x16 widen_codes(__m128i codes)
 static NW_INLINE nw_f32x16 first_point(const nw_requant *requant, int32_t o, nw_i32x16 acc)
 {
     nw_f32x16 v;
+#pragma GCC unroll 2
     for (int32_t h = 0; h < 2; h++) {
         const __m256i sum = requant->wrap16 ? wrap16(acc.half[h]) : acc.half[h];
         const __m256 x = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, load_i32(requant->offset + o + 8 * h)));
@@ -55,6 +57,7 @@ static NW_INLINE nw_f32x16 add_residual(const nw_requant *requant, int32_t o, nw
 {
     const nw_i32x16 codes = widen_codes(_mm_loadu_si128((const __m128i *)(const void *)residual));
     const __m256i zero = _mm256_set1_epi32(requant->residual_zero_point);
+#pragma GCC unroll 2
     for (int32_t h = 0; h < 2; h++) {
         const __m256 x = _mm256_cvtepi32_ps(_mm256_sub_epi32(codes.half[h], zero));
         const __m256 m = _mm256_loadu_ps(requant->residual_multiplier + o + 8 * h);
@@ -67,6 +70,7 @@ static NW_INLINE nw_f32x16 add_residual(const nw_requant *requant, int32_t o, nw
 static NW_INLINE __m128i clamp_round(const nw_requant *requant, int32_t o, nw_f32x16 v)
 {
     __m256i y[2];
+#pragma GCC unroll 2
     for (int32_t h = 0; h < 2; h++) {
         const __m256 above = _mm256_max_ps(v.half[h], _mm256_loadu_ps(requant->lo + o + 8 * h));
         y[h] = _mm256_cvtps_epi32(_mm256_min_ps(above, _mm256_loadu_ps(requant->hi + o + 8 * h)));
@@ -76,28 +80,6 @@ static NW_INLINE __m128i clamp_round(const nw_requant *requant, int32_t o, nw_f3
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(y[0], y[1]), 0xd8);
     const __m256i shifted = _mm256_add_epi16(words, _mm256_set1_epi16((int16_t)requant->zero_point));
     return _mm_packus_epi16(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));
-}
-
-/** Writes the first n of 16 bytes. */
-static NW_INLINE void store_bytes(uint8_t *y, __m128i codes, int32_t n)
-{
-    if (n == 16) {
-        _mm_storeu_si128((__m128i *)(void *)y, codes);
-        return;
-    }
-    uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(codes);
-    if (n & 8) {
-        memcpy(y, &bytes, 8);
-        bytes = (uint64_t)_mm_extract_epi64(codes, 1);
-        y += 8;
-    }
-    if (n & 4) {
-        memcpy(y, &bytes, 4);
-        bytes >>= 32;
-        y += 4;
-    }
-    for (int32_t i = 0; i < (n & 3); i++, bytes >>= 8)
-        y[i] = (uint8_t)bytes;
 }
 
 /** Writes the first n of 16 outputs, to channel o of pixel c. */

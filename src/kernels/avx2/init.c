@@ -16,4 +16,5 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
     kernels->add = nw_add_avx2;
     kernels->max_pool = nw_max_pool_avx2;
     kernels->average_pool = nw_average_pool_avx2;
+    kernels->table = nw_table_avx2;
 }

@@ -113,6 +113,7 @@ void nw_average_pool_avx2(const nw_pool_call *call)
         for (int32_t c = 0; c < call->channels; c += 16) {
             const nw_i32x16 sum = window_sum(&w, c);
             nw_f32x16 v;
+#pragma GCC unroll 2
             for (int32_t h = 0; h < 2; h++) {
                 const __m256 m = _mm256_div_ps(_mm256_loadu_ps(call->multiplier + c + 8 * h), divisor);
                 v.half[h] = _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_sub_epi32(sum.half[h], zero)));
