@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* narrow COMMAND ...: finds the command, prints its error sentence, ends with its exit code (docs/command-line.md). */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 
@@ -28,8 +31,20 @@ static void print_usage(FILE *to)
                 "3 model not supported, 4 bad data or file, 5 out of memory or internal.\n");
 }
 
+/**
+ * The float engine's OpenMP threads must not spin beside ours, and libgomp reads that wish before main: so it is set and
+ * the program started once more. Where that is not possible things are only slower.
+ */
+static void forbid_spinning(char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", "0", 1))
+        return;
+    execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
+    forbid_spinning(argv);
     if (argc < 2) {
         print_usage(stderr);
         return nw_status_exit_code(NW_ERROR_USAGE);
