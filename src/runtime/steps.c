@@ -121,7 +121,7 @@ static nw_status build_quantize(nw_builder *b, int32_t n, nw_error *error)
         return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": only inputs of the network can be quantized",
                        node->name);
     const nw_quantize_params params = {
-        .slot = &b->slots[input],
+        .slot = b->slots ? &b->slots[input] : NULL,
         .y = view_of(b, node->output),
         .inverse_scale = 1.0f / tensor_of(b, node->output)->quant.scale,
         .y_codes = codes_of(b, node->output),
