@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #define SEARCH_STEPS 100 /* candidates of one pass of the MSE search */
@@ -35,30 +36,58 @@ static void spread(nw_profile *profile, double a, double b, double mass)
     int32_t last = (int32_t)floor(b / profile->width) - profile->first;
     i = i < 0 ? 0 : i >= NW_PROFILE_BINS ? NW_PROFILE_BINS - 1 : i;
     last = last < i ? i : last >= NW_PROFILE_BINS ? NW_PROFILE_BINS - 1 : last;
-    if (last == i || !(b > a)) {
-        profile->mass[i] += mass;
-        return;
-    }
     for (int32_t j = i; j <= last; j++) {
-        const double from = fmax(a, (double)(profile->first + j) * profile->width);
-        const double to = fmin(b, (double)(profile->first + j + 1) * profile->width);
-        profile->mass[j] += mass * fmax(0.0, to - from) / (b - a);
+        const double from = last == i ? a : fmax(a, (double)(profile->first + j) * profile->width);
+        const double to = last == i ? b : fmin(b, (double)(profile->first + j + 1) * profile->width);
+        const double part = last == i || !(b > a) ? mass : mass * fmax(0.0, to - from) / (b - a);
+        profile->mass[j] += part;
+        if (profile->first + j == 0 || profile->first + j == -1)
+            profile->inner_squares += part * (from * from + from * to + to * to) / 3.0;
+        if (!(b > a))
+            break;
     }
+}
+
+/** Count of bin i without the exact zeros. */
+static double count_of(const nw_channel_stats *channel, int32_t i)
+{
+    const nw_histogram *histogram = &channel->histogram;
+    return fmax(0.0, (double)histogram->counts[i - histogram->first] - (i == 0 ? (double)channel->zeros : 0.0));
+}
+
+/**
+ * How far from 0 the values of the two innermost bins reach: the sum of squares that the other bins do not explain says
+ * it. Long tails put nearly everything into these two bins, mostly near 0.
+ */
+static double inner_reach(const nw_channel_stats *channel)
+{
+    const nw_histogram *histogram = &channel->histogram;
+    const double width = nw_histogram_width(histogram);
+    double squares = channel->sum_squares;
+    double inner = 0.0;
+    for (int32_t i = histogram->first; i <= histogram->last; i++) {
+        if (i == 0 || i == -1)
+            inner += count_of(channel, i);
+        else
+            squares -= count_of(channel, i) * width * width * ((double)i * i + i + 1.0 / 3.0);
+    }
+    if (!(inner > 0.0) || !(squares > 0.0))
+        return width;
+    return fmin(width, sqrt(3.0 * squares / inner));
 }
 
 void nw_profile_add(nw_profile *profile, const nw_channel_stats *channel, uint64_t n_values, double factor)
 {
     const nw_histogram *histogram = &channel->histogram;
     const double width = nw_histogram_width(histogram);
+    const double reach = inner_reach(channel);
     for (int32_t i = histogram->first; i <= histogram->last; i++) {
-        double count = (double)histogram->counts[i - histogram->first];
-        if (i == 0)
-            count -= (double)channel->zeros;
+        const double count = count_of(channel, i);
         if (count <= 0.0)
             continue;
-        const double a = fmax((double)i * width, (double)channel->min);
-        const double b = fmin((double)(i + 1) * width, (double)channel->max);
-        spread(profile, a * factor, b * factor, count);
+        const double a = i == -1 ? -reach : (double)i * width;
+        const double b = i == 0 ? reach : (double)(i + 1) * width;
+        spread(profile, fmax(a, (double)channel->min) * factor, fmin(b, (double)channel->max) * factor, count);
     }
     profile->total += (double)n_values;
 }
@@ -134,9 +163,11 @@ double nw_profile_error(const nw_profile *profile, const nw_grid *grid)
 {
     const double lowest = nw_grid_lowest(grid);
     const double highest = nw_grid_highest(grid);
-    double error = 0.0;
+    const bool inner_known = (double)grid->scale >= 2.0 * profile->width;
+    double error = inner_known ? profile->inner_squares : 0.0;
     for (int32_t i = 0; i < NW_PROFILE_BINS; i++) {
-        if (profile->mass[i] == 0.0)
+        const bool inner = profile->first + i == 0 || profile->first + i == -1;
+        if (profile->mass[i] == 0.0 || (inner && inner_known))
             continue;
         const double a = (double)(profile->first + i) * profile->width;
         error += profile->mass[i] *

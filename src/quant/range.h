@@ -36,6 +36,7 @@ typedef struct nw_profile {
     double width;       /* of a bin; bin i spans [(first + i) * width, (first + i + 1) * width) */
     int32_t first;      /* <= 0 */
     double total;       /* values, zeros included */
+    double inner_squares; /* sum of x^2 over the two bins beside 0 */
     double mass[NW_PROFILE_BINS]; /* values other than 0 */
 } nw_profile;
 
@@ -56,7 +57,10 @@ nw_grid nw_grid_make(double lo, double hi, int32_t bits);
 double nw_grid_lowest(const nw_grid *grid);
 double nw_grid_highest(const nw_grid *grid);
 
-/** Sum over all values of (x - rounded and clipped x)^2, each bin taken as uniform; exact zeros cost nothing. */
+/**
+ * Sum over all values of (x - rounded and clipped x)^2, each bin taken as uniform; exact zeros cost nothing, and of the
+ * bins beside 0 the true sum of squares is known, which is their error when they round to 0.
+ */
 double nw_profile_error(const nw_profile *profile, const nw_grid *grid);
 
 /** Integral of (x - Q(x))^2 and of Q(x) - x over [a, b], Q: round to the grid and clip to its ends. */

@@ -4,9 +4,10 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
-#define SEARCH_STEPS 80   /* candidates of the step search */
-#define SEARCH_LOWEST 0.2 /* least share of the largest magnitude that is tried */
+#define SEARCH_STEPS 40   /* candidates of the step search */
+#define EXACT_LIMIT 7     /* codes up to which the step is searched exactly: 4 bits */
 
 int32_t nw_weights_limit(int32_t bits)
 {
@@ -45,14 +46,15 @@ static double row_error(const double *w, int32_t k, int32_t limit, double step, 
     return error;
 }
 
-/** Tries steps between SEARCH_LOWEST and 1 of the largest, and for each the best fit to the codes it gives. */
-static double search_step(const double *w, int32_t k, int32_t limit, double largest, const double *importance)
+/** Many codes: tries steps down to a share of the largest, and for each the best fit to the codes it gives. */
+static double search_grid(const double *w, int32_t k, int32_t limit, double largest, const double *importance)
 {
+    const double lowest = limit > 31 ? 0.5 : 0.3; /* the more codes, the less clipping pays */
     double best_step = largest;
     double fit;
     double best_error = row_error(w, k, limit, largest, importance, &fit);
     for (int32_t i = SEARCH_STEPS; i >= 0; i--) {
-        double step = largest * (SEARCH_LOWEST + (1.0 - SEARCH_LOWEST) * i / SEARCH_STEPS);
+        double step = largest * (lowest + (1.0 - lowest) * i / SEARCH_STEPS);
         for (int32_t refine = 0; refine < 2; refine++) {
             const double error = row_error(w, k, limit, step, importance, &fit);
             if (error < best_error) {
@@ -65,6 +67,63 @@ static double search_step(const double *w, int32_t k, int32_t limit, double larg
         }
     }
     return best_step;
+}
+
+/** Where the code of one weight goes up by one as the step falls. */
+typedef struct break_point {
+    double step;
+    int32_t index;
+} break_point;
+
+static int descending(const void *a, const void *b)
+{
+    const break_point *x = a;
+    const break_point *y = b;
+    if (x->step != y->step)
+        return x->step < y->step ? 1 : -1;
+    return x->index - y->index;
+}
+
+/**
+ * Few codes: the best step exactly. While the step falls past |w_j| / (c + 1/2), code j goes from c to c + 1; for fixed
+ * codes z the best step is <|w|, z> / <z, z> and its gain <|w|, z>^2 / <z, z>, so walking all k * limit break points sees
+ * every candidate. Returns 0 without memory.
+ */
+static double search_break_points(const double *w, int32_t k, int32_t limit, const double *importance)
+{
+    const size_t n = (size_t)k * (size_t)limit;
+    break_point *points = malloc((n + 1) * sizeof(*points));
+    int32_t *code = calloc((size_t)k + 1, sizeof(*code));
+    double best_step = 0.0;
+    double best_gain = 0.0;
+    double cross = 0.0;
+    double square = 0.0;
+    for (size_t i = 0; points && i < n; i++) {
+        const int32_t j = (int32_t)(i / (size_t)limit);
+        points[i] = (break_point){fabs(w[j]) / ((double)(i % (size_t)limit) + 0.5), j};
+    }
+    if (points)
+        qsort(points, n, sizeof(*points), descending);
+    for (size_t i = 0; points && code && i < n && points[i].step > 0.0; i++) {
+        const int32_t j = points[i].index;
+        const double weight = importance ? importance[j] : 1.0;
+        cross += weight * fabs(w[j]);
+        square += weight * (2.0 * code[j] + 1.0);
+        code[j]++;
+        if (square > 0.0 && cross * cross / square > best_gain) {
+            best_gain = cross * cross / square;
+            best_step = cross / square;
+        }
+    }
+    free(points);
+    free(code);
+    return best_step;
+}
+
+static double search_step(const double *w, int32_t k, int32_t limit, double largest, const double *importance)
+{
+    const double exact = limit <= EXACT_LIMIT ? search_break_points(w, k, limit, importance) : 0.0;
+    return exact > 0.0 ? exact : search_grid(w, k, limit, largest, importance);
 }
 
 /** One bit: the best step for signs is the (weighted) mean magnitude. */
