@@ -9,7 +9,7 @@
  *     6 x 64      24         4 +  6 + 1                          24 + 4 + 1       12.1
  *     8 x 48      24         3 +  8 + 1                          24 + 3 + 1       12.1
  *     10 x 32     20         2 + 10 + 1                          20 + 2 + 1       11.4
- *     10 x 16     20         2 + 10 + 1                          20 + 2 + 1       11.4
+ *     10 x 16     20         2 + 10 + 1                          20 + 2 + 1       11.1
  *
  * With two vpdpbusd and two loads a cycle all are bound by vpdpbusd. At least ten accumulators hide its latency of
  * five cycles; more than 10 pixels would need more base pointers than there are general registers. The activation is
@@ -51,8 +51,12 @@ static NW_INLINE void multiply(__m512i acc[MAX_MR][4], int mr, int v, int size, 
 {
     const uint8_t *x[MAX_MR];
 #pragma GCC unroll 10
-    for (int i = 0; i < mr; i++)
+    for (int i = 0; i < mr; i++) {
         x[i] = a[i];
+#pragma GCC unroll 4
+        for (int j = 0; j < v; j++)
+            acc[i][j] = in_register(acc[i][j]);
+    }
     for (; steps != steps_end; steps++, b += 64 * v) {
         const ptrdiff_t offset = *steps;
         __m512i w[4];
@@ -145,11 +149,12 @@ typedef struct parameters {
 } parameters;
 
 /* Rounded, unclamped values of 16 channels of a pixel. */
-static NW_INLINE __m512i rounded(const parameters *p, int j, const int32_t *sums, const uint8_t *residual)
+static NW_INLINE __m512i rounded(const parameters *p, int j, const int32_t *sums, bool has_residual,
+                                 const uint8_t *residual)
 {
     const __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + 16 * j));
     __m512 v = _mm512_add_ps(p->bias[j], _mm512_mul_ps(p->multiplier[j], sum));
-    if (residual) {
+    if (has_residual) {
         const __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)(residual + 16 * j));
         const __m512i difference = _mm512_sub_epi32(_mm512_cvtepu8_epi32(codes), p->residual_zero);
         v = _mm512_add_ps(v, _mm512_mul_ps(p->residual_multiplier[j], _mm512_cvtepi32_ps(difference)));
@@ -186,7 +191,8 @@ static NW_INLINE void finish(int q, bool has_residual, const panel *p, const int
             to[g] = (uint8_t *)c[pixel] + o;
 #pragma GCC unroll 4
             for (int j = 0; j < q; j++)
-                r[q * g + j] = rounded(&param, j, sums + 16 * q * pixel, has_residual ? residual[pixel] + o : NULL);
+                r[q * g + j] = rounded(&param, j, sums + 16 * q * pixel, has_residual,
+                                       has_residual ? residual[pixel] + o : NULL);
         }
         __m512i y = narrow(r[0], r[1], r[2], r[q == 3 ? 2 : 3], zero16);
         y = _mm512_permutexvar_epi32(order, y);

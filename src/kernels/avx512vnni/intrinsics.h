@@ -11,6 +11,16 @@
 
 #include <immintrin.h>
 
+/*
+ * x, of which the compiler knows no more than that it is in a register of its own. GCC 12 otherwise lets accumulators
+ * share their first value and then moves each of them to another register and back in every turn of a loop (objdump).
+ */
+static inline __m512i in_register(__m512i x)
+{
+    __asm__("" : "+v"(x));
+    return x;
+}
+
 #else
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
@@ -24,6 +34,11 @@
 typedef uint64_t __mmask64;
 typedef uint32_t __mmask32;
 typedef uint16_t __mmask16;
+
+static inline __m512i in_register(__m512i x)
+{
+    return x;
+}
 
 static inline __m512 emulate_cvtepi32_ps(__m512i a)
 {
