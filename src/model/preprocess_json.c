@@ -237,8 +237,14 @@ static double shortest(float value)
 static cJSON *float_list(const float *values, int32_t n)
 {
     cJSON *list = cJSON_CreateArray();
-    for (int32_t i = 0; list && i < n; i++)
-        cJSON_AddItemToArray(list, cJSON_CreateNumber(shortest(values[i])));
+    for (int32_t i = 0; list && i < n; i++) {
+        cJSON *number = cJSON_CreateNumber(shortest(values[i]));
+        if (!number || !cJSON_AddItemToArray(list, number)) {
+            cJSON_Delete(number);
+            cJSON_Delete(list);
+            return NULL;
+        }
+    }
     return list;
 }
 
@@ -253,13 +259,17 @@ static cJSON *format_resize(const nw_preprocess *p)
     const int pair[2] = {(int)p->resize_height, (int)p->resize_width};
     if (p->resize == NW_RESIZE_NONE)
         return cJSON_CreateNull();
+    const bool exact = p->resize == NW_RESIZE_EXACT;
+    const bool shorter_side = p->resize == NW_RESIZE_SHORTER_SIDE;
     cJSON *rule = cJSON_CreateObject();
-    if (p->resize == NW_RESIZE_EXACT)
-        cJSON_AddItemToObject(rule, "exact", cJSON_CreateIntArray(pair, 2));
-    else if (p->resize == NW_RESIZE_SHORTER_SIDE)
-        cJSON_AddNumberToObject(rule, "shorter_side", p->shorter_side);
-    else
-        cJSON_AddNumberToObject(rule, "letterbox", p->pad_value);
+    cJSON *value = exact ? cJSON_CreateIntArray(pair, 2)
+                         : cJSON_CreateNumber(shorter_side ? p->shorter_side : p->pad_value);
+    const char *name = exact ? "exact" : shorter_side ? "shorter_side" : "letterbox";
+    if (!rule || !value || !cJSON_AddItemToObject(rule, name, value)) {
+        cJSON_Delete(value);
+        cJSON_Delete(rule);
+        return NULL;
+    }
     return rule;
 }
 
@@ -283,8 +293,10 @@ char *nw_preprocess_format(const nw_preprocess *p)
     items[KEY_OFFSET] = cJSON_CreateNumber(p->class_offset);
     for (size_t i = 0; i < NW_COUNT(KEYS); i++) {
         complete = complete && (items[i] || (i == KEY_SIZE && !p->n_size));
-        if (items[i])
-            cJSON_AddItemToObject(object, KEYS[i].name, items[i]);
+        if (items[i] && !cJSON_AddItemToObject(object, KEYS[i].name, items[i])) {
+            cJSON_Delete(items[i]);
+            complete = false;
+        }
     }
     if (complete)
         text = cJSON_PrintUnformatted(object);
