@@ -7,7 +7,8 @@
  *
  * The function of the network does not change: whoever makes the tensor multiplies by factor (multiplier, bias, clamp,
  * residual multiplier: all per channel), whoever reads it divides (weight columns, ADD and pooling multipliers). Per-row
- * weight steps absorb the first for free; the second costs something only where weight columns of one row become unequal.
+ * weight steps absorb the first for free; the second costs something only where weight columns of one row become unequal,
+ * so the power of each group is the one with the least noise of codes and weights together.
  * Channels that meet in a PASS node share their factor. It stays 1 where nobody can divide: at tables, at borders to
  * reals, at the input.
  *
@@ -119,28 +120,49 @@ static void measure(classes *all)
     }
 }
 
-static double factor_of(const nw_quantize_options *options, double range, double group_range)
+static double factor_of(const nw_quantize_options *options, double power, double range, double group_range)
 {
-    if (!(group_range > 0.0))
+    if (!(group_range > 0.0) || power == 0.0)
         return 1.0;
     if (!(range > 0.0))
         return options->equalize_cap;
-    return fmin(options->equalize_cap, pow(group_range / range, options->equalize_power));
+    return fmin(options->equalize_cap, pow(group_range / range, power));
 }
 
-static void set_factors(classes *all, nw_scheme *scheme)
+static void set_factors(classes *all, nw_scheme *scheme, int32_t group, double power)
 {
-    for (int32_t t = 0; t < scheme->model->n_tensors; t++) {
+    for (int32_t t = group; t < scheme->model->n_tensors; t++) {
         nw_tensor_scheme *tensor = &scheme->tensors[t];
-        if (!tensor->code)
+        if (!tensor->code || tensor->group != group)
             continue;
         for (int32_t c = 0; c < tensor->n_channels; c++) {
             const int32_t root = root_of(all, all->first[t] + c);
             tensor->factor[c] = all->frozen[root] ? 1.0
-                                                  : factor_of(scheme->options, all->range[root],
-                                                              all->group_range[tensor->group]);
+                                                  : factor_of(scheme->options, power, all->range[root],
+                                                              all->group_range[group]);
         }
     }
+}
+
+/** The power with the least noise behind the group's readers (noise.c), or the one that the options fix. */
+static nw_status choose_power(classes *all, nw_scheme *scheme, int32_t group)
+{
+    static const double powers[] = {0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0};
+    double best_power = scheme->options->equalize_power;
+    if (best_power == NW_EQUALIZE_AUTO) {
+        double best_noise = INFINITY;
+        for (size_t i = 0; i < sizeof(powers) / sizeof(*powers); i++) {
+            double noise;
+            set_factors(all, scheme, group, powers[i]);
+            NW_TRY(nw_scheme_noise(&noise, scheme, group));
+            if (noise < best_noise) {
+                best_noise = noise;
+                best_power = powers[i];
+            }
+        }
+    }
+    set_factors(all, scheme, group, best_power == NW_EQUALIZE_AUTO ? 0.0 : best_power);
+    return NW_OK;
 }
 
 nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error)
@@ -148,17 +170,19 @@ nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error)
     if (!scheme->options->equalize)
         return NW_OK;
     classes all = {.scheme = scheme};
-    const nw_status status = alloc_classes(&all);
-    if (status) {
-        free_classes(&all);
-        return nw_fail_memory(error, "equalizing channels");
-    }
+    nw_status status = alloc_classes(&all);
+    if (status)
+        goto cleanup;
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
         if (scheme->nodes[i].mode == NW_MODE_PASS)
             nw_scheme_pairs(scheme, &scheme->model->nodes[i], join, &all);
     freeze_borders(&all);
     measure(&all);
-    set_factors(&all, scheme);
+    for (int32_t t = 0; !status && t < scheme->model->n_tensors; t++)
+        if (scheme->tensors[t].code && scheme->tensors[t].group == t)
+            status = choose_power(&all, scheme, t);
+
+cleanup:
     free_classes(&all);
-    return NW_OK;
+    return status ? nw_fail_memory(error, "equalizing channels") : NW_OK;
 }

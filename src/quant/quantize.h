@@ -16,6 +16,8 @@
 #include "quant/range.h"
 #include "quant/weights.h"
 
+#define NW_EQUALIZE_AUTO (-1.0)
+
 typedef enum nw_bias_correction {
     NW_BIAS_CORRECTION_NONE,
     NW_BIAS_CORRECTION_ANALYTIC, /* from the weights' and the input's mean rounding error per channel */
@@ -37,7 +39,8 @@ typedef struct nw_quantize_options {
     nw_weight_method weight_range;
     nw_bias_correction bias_correction;
     bool equalize;           /* factors per channel */
-    double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power ... */
+    double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power (NW_EQUALIZE_AUTO: the power
+                                with the least predicted noise, for each group of tensors) ... */
     double equalize_cap;     /* ... but at most this, >= 1 */
     bool limits;             /* clamp every channel to what calibration saw, plus ... */
     double limit_margin;     /* ... this share of the channel's range ... */
@@ -49,7 +52,7 @@ typedef struct nw_quantize_options {
     {                                                                                                                \
         .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_MSE, .percentile = 0.9999,              \
         .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
-        .equalize_power = 1.0, .equalize_cap = 64.0, .limits = true, .limit_margin = 0.125, .limit_floor = 0.02,     \
+        .equalize_power = NW_EQUALIZE_AUTO, .equalize_cap = 64.0, .limits = true, .limit_margin = 0.125, .limit_floor = 0.02,     \
         .seed = 1                                                                                                    \
     }
 

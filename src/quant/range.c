@@ -66,10 +66,12 @@ static double inner_reach(const nw_channel_stats *channel)
     double squares = channel->sum_squares;
     double inner = 0.0;
     for (int32_t i = histogram->first; i <= histogram->last; i++) {
+        const double a = fmax((double)i * width, (double)channel->min);
+        const double b = fmin((double)(i + 1) * width, (double)channel->max);
         if (i == 0 || i == -1)
             inner += count_of(channel, i);
         else
-            squares -= count_of(channel, i) * width * width * ((double)i * i + i + 1.0 / 3.0);
+            squares -= count_of(channel, i) * (a * a + a * b + b * b) / 3.0;
     }
     if (!(inner > 0.0) || !(squares > 0.0))
         return width;

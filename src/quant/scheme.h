@@ -6,6 +6,7 @@
  *     modes.c       which nodes run on integers, which tensors exist as codes, as reals, or both
  *     groups.c      tensors that must share a grid; channels that must share a factor
  *     equalize.c    factor per channel: codes stand for factor * real, so that small channels use the grid too
+ *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
  *     linear.c      integer weights, steps, biases
  *     bias_correction.c   what rounding moved on average, taken out of the biases
@@ -80,6 +81,12 @@ void nw_scheme_pairs(const nw_scheme *scheme, const nw_node *node, nw_channel_pa
 
 /** Chooses factors (options: equalize). NW_ERROR_MEMORY. */
 nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error);
+
+/**
+ * Predicted noise behind the nodes that read the group's tensors, relative to the signal there, for the factors that are
+ * set: rounding of the codes, and rounding of the weights they meet. NW_ERROR_MEMORY.
+ */
+nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group);
 
 /** Chooses grids and limits. NW_ERROR_USAGE for widths that contradict each other, NW_ERROR_UNSUPPORTED, NW_ERROR_MEMORY. */
 nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #define SEARCH_STEPS 40   /* candidates of the step search */
-#define EXACT_LIMIT 7     /* codes up to which the step is searched exactly: 4 bits */
+#define EXACT_LIMIT 7     /* codes up to which the step is always searched exactly: 4 bits */
+#define EXACT_POINTS 10000 /* break points up to which it is too: short rows gain most, and cost least */
 
 int32_t nw_weights_limit(int32_t bits)
 {
@@ -85,7 +86,7 @@ static int descending(const void *a, const void *b)
 }
 
 /**
- * Few codes: the best step exactly. While the step falls past |w_j| / (c + 1/2), code j goes from c to c + 1; for fixed
+ * Few codes or a short row: the best step exactly. While the step falls past |w_j| / (c + 1/2), code j goes from c to c + 1; for fixed
  * codes z the best step is <|w|, z> / <z, z> and its gain <|w|, z>^2 / <z, z>, so walking all k * limit break points sees
  * every candidate. Returns 0 without memory.
  */
@@ -122,7 +123,8 @@ static double search_break_points(const double *w, int32_t k, int32_t limit, con
 
 static double search_step(const double *w, int32_t k, int32_t limit, double largest, const double *importance)
 {
-    const double exact = limit <= EXACT_LIMIT ? search_break_points(w, k, limit, importance) : 0.0;
+    const bool few = limit <= EXACT_LIMIT || (int64_t)k * limit <= EXACT_POINTS;
+    const double exact = few ? search_break_points(w, k, limit, importance) : 0.0;
     return exact > 0.0 ? exact : search_grid(w, k, limit, largest, importance);
 }
 

@@ -73,7 +73,7 @@ static void test_steps(void **state)
                     const double trial = plain * i / 500.0;
                     nw_weights_round_row(other, w, K, bits, trial);
                     const double other_error = error_of(w, other, trial, by);
-                    if (error > other_error * (bits <= 4 ? 1.0 + 1e-9 : 1.15))
+                    if (error > other_error * (1.0 + 1e-9))
                         fail_msg("row %d, %d bits, step %d/500: error %g, found %g", (int)seed, bits, i, other_error, error);
                 }
             }
