@@ -119,10 +119,10 @@ void *check_alloc(check *c, int32_t slot, size_t size, size_t align)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t rounded = (size + align - 1) / align * align;
-    if (slots[slot].capacity < rounded) {
+    if (!slots[slot].map || slots[slot].capacity < rounded) {
         if (slots[slot].map)
             munmap(slots[slot].map, slots[slot].capacity + page);
-        const size_t capacity = (rounded * 2 + page - 1) / page * page;
+        const size_t capacity = (rounded * 2 / page + 1) * page;
         uint8_t *map = mmap(NULL, capacity + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (map == MAP_FAILED || mprotect(map + capacity, page, PROT_NONE)) {
             perror("kernelcheck: no memory");

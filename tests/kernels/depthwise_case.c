@@ -105,9 +105,10 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
                                   .float_output = check_one_in(c, 5),
                                   .magnitude = 3000.0f * (float)t.n_taps};
     check_requant(c, &t.requant, 12, channels, &t.kind);
-    check_describe(c, "n=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d",
-                   n, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual, t.kind.wrap16,
-                   t.kind.float_output);
+    check_describe(c,
+                   "n=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d",
+                   n, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual,
+                   t.kind.wrap16, t.kind.float_output);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);
     const int32_t c_step = (channels * (t.kind.float_output ? 4 : 1) + (check_one_in(c, 2) ? 19 : 0) + 3) / 4 * 4;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of this folder share: prototypes of the kernels that init.c puts into the table, and the packed layouts:
- * of a matrix, written by gemm_pack.c and read by gemm.c, and of depthwise weights, depthwise_pack.c and depthwise.c.
+ * What the files of this folder share: prototypes of the kernels that init.c puts into the table, and the packed
+ * layouts: of a matrix, from gemm_pack.c to gemm.c, and of depthwise weights, from depthwise_pack.c to depthwise.c.
  */
 #ifndef NARROW_KERNELS_AVX2_AVX2_H
 #define NARROW_KERNELS_AVX2_AVX2_H
@@ -12,6 +12,8 @@
 #define NW_AVX2_NR 16 /* channels of a panel */
 #define NW_AVX2_KR 4  /* consecutive k of a step */
 
+#define NW_AVX2_SHORT 4 /* runs up to here keep all sums in registers */
+
 /*
  * A panel is NW_AVX2_NR rows of the matrix, cut into steps of NW_AVX2_KR consecutive bytes of a pixel's window. A step
  * is the offset of its bytes from the pixel's base and its weights; steps whose weights are all zero are left out, and
@@ -21,20 +23,22 @@
  *
  * A *run* is a number of steps whose products are added in 16 bits and folded into 32 at its end. Runs of one length
  * stand together in a group, so that the length of the inner loop is constant and branches stay predictable. Groups are
- * followed by n_wide steps whose products do not fit a saturating pair and are formed in 32 bits:
+ * followed by the short runs, those of NW_AVX2_SHORT steps first, and by n_wide steps whose products do not fit a
+ * saturating pair and are formed in 32 bits:
  *
- *     step of a run:  | w[channel 0][0..3] | w[1][0..3] | ... | w[15][0..3] |                    64 bytes
+ *     step:           | w[channel 0][0..3] | w[1][0..3] | ... | w[15][0..3] |                    64 bytes
  *     wide step:      int16  | w[0][0], w[0][2] | w[1][0], w[1][2] | ... | w[15][0], w[15][2] |  64 bytes
  *                     int16  | w[0][1], w[0][3] | w[1][1], w[1][3] | ... | w[15][1], w[15][3] |  64 bytes
  */
 typedef struct nw_avx2_group {
-    int32_t length, count; /* `count` runs of `length` steps each, both >= 1 */
+    int32_t length, count; /* `count` >= 1 runs of `length` > NW_AVX2_SHORT steps each */
 } nw_avx2_group;
 
 /** Where a panel lies: offsets in bytes from the start of the packed matrix. */
 typedef struct nw_avx2_panel {
     int64_t groups, offsets, weights;
     int32_t n_groups, n_wide;
+    int32_t n_short[NW_AVX2_SHORT + 1]; /* runs of 1 .. NW_AVX2_SHORT steps */
 } nw_avx2_panel;
 
 /** The packed matrix opens with this, then the panels of the outputs, then those of the extra rows. */

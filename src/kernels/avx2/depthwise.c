@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Depthwise convolution along one output row, 32 channels at a time. Reads what depthwise_pack.c packed (layout: avx2.h;
- * the reason why sums are exact stands there).
+ * Depthwise convolution along one output row, 32 channels at a time. Reads what depthwise_pack.c packed and proved
+ * exact (layout: avx2.h).
  *
  * A step interleaves the bytes of two taps, so that vpmaddubsw multiplies and sums them per channel; sums of a run stay
  * in 16 bits; two runs are interleaved and folded into int32 by vpmaddwd. Unpacking leaves channels in the order
@@ -116,7 +116,7 @@ static NW_INLINE void one_run(__m256i acc[4], const panel *p, const uint8_t *a, 
     fold(acc, sum, none);
 }
 
-/* acc += the exact sums of a pixel, every step a run of its own: few steps are not worth the branches that runs take. */
+/* acc += the exact sums of a pixel, every step a run of its own: few steps are not worth the branches of runs. */
 static NW_INLINE void no_runs(__m256i acc[4], const panel *p, const uint8_t *a, int32_t n_steps)
 {
 #pragma GCC unroll 4

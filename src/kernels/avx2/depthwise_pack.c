@@ -38,7 +38,8 @@ static int8_t weight(const nw_depthwise_source *source, int32_t channel, int32_t
     return source->weights[(size_t)channel * (size_t)source->n_taps + (size_t)tap];
 }
 
-static void add_range(const nw_depthwise_source *source, int32_t channel, int32_t tap, int32_t high[NR], int32_t low[NR])
+static void add_range(const nw_depthwise_source *source, int32_t channel, int32_t tap, int32_t high[NR],
+                      int32_t low[NR])
 {
     for (int32_t c = 0; c < NR; c++) {
         const int32_t w = weight(source, channel + c, tap);

@@ -8,19 +8,19 @@
  *
  *     high = sum_j (w_j > 0 ? w_j * hi_j : w_j * lo_j)        low = sum_j (w_j > 0 ? w_j * lo_j : w_j * hi_j)
  *
- * 1. pair test: vpmaddubsw forms the exact sum of two products and saturates it: exact iff high <= 32767 and
+ * 1. pair test: vpmaddubsw forms the exact sum of two products and saturates it: exact if high <= 32767 and
  *    low >= -32768. Steps that fail in any lane are widened (32-bit products): 1.35 times the cost of a step with int32
- *    sums, where splitting it into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, costs 2 such steps, or
- *    two places in long runs, which is no less.
- * 2. run test: vpaddw adds modulo 2^16. The sum of a run is exact iff the *total* over its steps satisfies the same two
+ *    sums. Splitting it into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, costs two such steps, or
+ *    two places in runs, which is no less.
+ * 2. run test: vpaddw adds modulo 2^16. The sum of a run is exact if the *total* over its steps satisfies the same two
  *    bounds; what happens at its prefixes cannot be seen. The totals are bounded by the sums of `high` and of `low`.
  *
- * All lanes of a panel end their runs together, so a run is a set of steps under 64 linear bounds. In the order of k and
- * with lo = 0 (high >= 0 >= low) the greedy choice, always the longest run, gives the fewest: any part of a run that fits
- * also fits, so if some partition's i-th run ends at step e, greedy's i-th run ends at e or later (induction over i).
- * Steps are independent, so runs may also pick among the next `window` steps (first fit), which makes them longer than
- * any partition in order can: 3.1 steps become 4.5 on real 7-bit weights with 8-bit codes, 8.3 become 10.5 with 7-bit
- * codes; 64 steps of window are where it levels off.
+ * All lanes of a panel end their runs together, so a run is a set of steps under 64 linear bounds. In the order of k
+ * and with lo = 0 (high >= 0 >= low) the greedy choice, always the longest run, gives the fewest: any part of a run
+ * that fits also fits, so if some partition's i-th run ends at step e, greedy's i-th run ends at e or later (induction
+ * on i). Steps are independent, so runs may also pick among the next `window` steps (first fit), which makes them
+ * longer than any partition in order can: 3.1 steps become 4.5 on real 7-bit weights with 8-bit codes, 8.3 become 10.5
+ * with 7-bit codes; 64 steps of window are where it levels off.
  *
  * pack() needs no memory of its own: a first pass counts the runs of each length, a second one, with the same choices,
  * writes each run to its place.
@@ -327,7 +327,7 @@ static void count_panel(writer *w, const nw_gemm_source *source, int32_t row, in
 static int32_t count_groups(const writer *w)
 {
     int32_t n = 0;
-    for (int32_t length = 1; length <= NW_AVX2_MAX_RUN; length++)
+    for (int32_t length = NW_AVX2_SHORT + 1; length <= NW_AVX2_MAX_RUN; length++)
         n += w->n_runs[length] > 0;
     return n;
 }
@@ -342,6 +342,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
     panel->groups = (int64_t)size;
     panel->n_groups = count_groups(&w);
     panel->n_wide = w.n_wide;
+    memcpy(panel->n_short, w.n_runs, sizeof(panel->n_short));
     size += (size_t)panel->n_groups * sizeof(nw_avx2_group);
     panel->offsets = (int64_t)size;
     size = nw_align(size + (size_t)(w.n_steps + w.n_wide) * sizeof(int32_t), 32);
@@ -351,7 +352,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
     totals->n_wide += w.n_wide;
     for (int32_t length = NW_AVX2_MAX_RUN; length > 0; length--) {
         totals->n_runs += w.n_runs[length];
-        if (groups && w.n_runs[length])
+        if (groups && length > NW_AVX2_SHORT && w.n_runs[length])
             *groups++ = (nw_avx2_group){length, w.n_runs[length]};
     }
     if (packed) {
