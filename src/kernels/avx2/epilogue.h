@@ -66,7 +66,7 @@ static NW_INLINE nw_f32x16 add_residual(const nw_requant *requant, int32_t o, nw
     return v;
 }
 
-/** zero_point + (rint(clamp(v)) << shift) as 16 bytes. Of equals max and min take the second operand, as nw_maxf does. */
+/** zero_point + (rint(clamp(v)) << shift) as 16 bytes. Of equals max and min take the second, as nw_maxf does. */
 static NW_INLINE __m128i clamp_round(const nw_requant *requant, int32_t o, nw_f32x16 v)
 {
     __m256i y[2];
