@@ -113,6 +113,7 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
 {
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
     NW_TRY(settle_options(&options, q, error));
+    NW_TRY(nw_thread_count_check(q->threads, error));
     NW_TRY(nw_float_model_read(&q->model, paths[0], error));
     bool given;
     NW_TRY(nw_data_options_settle(&q->model->preprocess, &given, &q->preprocess, q->model, error));

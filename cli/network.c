@@ -35,16 +35,20 @@ nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error)
     return NW_OK;
 }
 
+nw_status nw_thread_count_check(int64_t n, nw_error *error)
+{
+    return n <= NW_MAX_THREADS ? NW_OK : nw_fail(error, NW_ERROR_USAGE, "--threads: at most %d", NW_MAX_THREADS);
+}
+
 size_t nw_thread_count(int64_t n)
 {
-    if (n > 0)
-        return (size_t)n;
     const char *variable = getenv("OMP_NUM_THREADS");
-    const long wanted = variable ? strtol(variable, NULL, 10) : 0;
-    if (wanted > 0 && wanted <= 1024)
-        return (size_t)wanted;
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    return processors > 0 ? (size_t)processors : 1;
+    int64_t wanted = n;
+    if (wanted <= 0)
+        wanted = variable ? strtol(variable, NULL, 10) : 0;
+    if (wanted <= 0)
+        wanted = sysconf(_SC_NPROCESSORS_ONLN);
+    return wanted <= 0 ? 1 : wanted < NW_MAX_THREADS ? (size_t)wanted : NW_MAX_THREADS;
 }
 
 static nw_status open_integer(nw_network *network, const char *path, int64_t threads, nw_error *error)
@@ -65,6 +69,7 @@ static nw_status open_float(nw_network *network, const char *path, int64_t threa
 nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error)
 {
     *network = (nw_network){.integer = !nw_path_is_onnx(path), .batch = batch};
+    NW_TRY(nw_thread_count_check(threads, error));
     NW_TRY(network->integer ? open_integer(network, path, threads, error) : open_float(network, path, threads, error));
     if (network->model->n_inputs != 1)
         return nw_fail(error, NW_ERROR_UNSUPPORTED, "%s: has %d inputs; this command feeds exactly one", path,

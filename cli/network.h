@@ -46,7 +46,13 @@ size_t nw_network_output_size(const nw_network *network);
 nw_status nw_network_run(nw_network *network, const nw_dataset *data, size_t first, size_t n, float *outputs,
                          nw_error *error);
 
-/** Threads for a request of n: n, or OMP_NUM_THREADS, or one per processor. */
+/** Most threads a command accepts. */
+#define NW_MAX_THREADS 256
+
+/** NW_ERROR_USAGE unless 0 <= n <= NW_MAX_THREADS. */
+nw_status nw_thread_count_check(int64_t n, nw_error *error);
+
+/** Threads for a request of n: n, or OMP_NUM_THREADS, or one per processor; at most NW_MAX_THREADS. */
 size_t nw_thread_count(int64_t n);
 
 #endif
