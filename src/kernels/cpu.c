@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See cpu.h. A flag counts when the CPU and the operating system allow it: on x86 the registers must be enabled in XCR0.
+ * See cpu.h. A flag counts when the CPU and the operating system allow it: on x86 the registers must be enabled in
+ * XCR0, on Arm the kernel reports both in one.
  */
 #include "kernels/cpu.h"
 
@@ -9,9 +10,11 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(NW_HAVE_NEON) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
-static const char *const names[NW_ISA_COUNT] = {"ref", "avx2", "avx512vnni"};
+static const char *const names[NW_ISA_COUNT] = {"ref", "avx2", "avx512vnni", "neon", "dotprod", "i8mm"};
 
 const char *nw_isa_name(nw_isa isa)
 {
@@ -90,10 +93,39 @@ void nw_cpu_brand(char brand[64])
 
 #else
 
+#if defined(NW_HAVE_NEON) && defined(__linux__)
+
+/* Bits of the Linux kernel's hardware capabilities for aarch64; older C libraries lack some of the names. */
+#define CAPABILITY_ASIMD (1ul << 1)
+#define CAPABILITY_ASIMDDP (1ul << 20)
+#define CAPABILITY2_I8MM (1ul << 13)
+
+bool nw_isa_available(nw_isa isa)
+{
+    const bool neon = getauxval(AT_HWCAP) & CAPABILITY_ASIMD;
+    const bool dotprod = neon && (getauxval(AT_HWCAP) & CAPABILITY_ASIMDDP);
+    switch (isa) {
+    case NW_ISA_REF:
+        return true;
+    case NW_ISA_NEON:
+        return neon;
+    case NW_ISA_DOTPROD:
+        return dotprod;
+    case NW_ISA_I8MM:
+        return dotprod && (getauxval(AT_HWCAP2) & CAPABILITY2_I8MM);
+    default:
+        return false;
+    }
+}
+
+#else
+
 bool nw_isa_available(nw_isa isa)
 {
     return isa == NW_ISA_REF;
 }
+
+#endif
 
 void nw_cpu_brand(char brand[64])
 {
@@ -125,5 +157,6 @@ nw_status nw_isa_choose(nw_isa *isa, const char *name, nw_error *error)
         *isa = (nw_isa)i;
         return NW_OK;
     }
-    return nw_fail(error, NW_ERROR_USAGE, "NARROW_ISA=%s: unknown; the names are ref, avx2, avx512vnni", name);
+    return nw_fail(error, NW_ERROR_USAGE,
+                   "NARROW_ISA=%s: unknown; the names are ref, avx2, avx512vnni, neon, dotprod, i8mm", name);
 }

@@ -13,5 +13,13 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa)
     if (isa >= NW_ISA_AVX512VNNI)
         nw_kernels_init_avx512vnni(kernels);
 #endif
+#if defined(NW_HAVE_NEON)
+    if (isa >= NW_ISA_NEON)
+        nw_kernels_init_neon(kernels);
+    if (isa >= NW_ISA_DOTPROD)
+        nw_kernels_init_dotprod(kernels);
+    if (isa >= NW_ISA_I8MM)
+        nw_kernels_init_i8mm(kernels);
+#endif
     kernels->isa = isa;
 }

@@ -175,5 +175,8 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa);
 void nw_kernels_init_ref(nw_kernels *kernels);
 void nw_kernels_init_avx2(nw_kernels *kernels);
 void nw_kernels_init_avx512vnni(nw_kernels *kernels);
+void nw_kernels_init_neon(nw_kernels *kernels);
+void nw_kernels_init_dotprod(nw_kernels *kernels);
+void nw_kernels_init_i8mm(nw_kernels *kernels);
 
 #endif
