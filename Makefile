@@ -3,6 +3,8 @@
 # make demo       install what is missing, build, quantize and evaluate the network in demo/
 # make test       the whole suite
 # make demo-real  the same as demo for real networks, if the test bed is there
+# make bench-speed  times Narrow beside ONNX Runtime, OpenVINO and ncnn: docs/results/speed.md; BENCH= passes flags, and
+#                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -10,7 +12,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo demo-real test fuzz clean install
+.PHONY: all build demo demo-real test fuzz bench-speed clean install
 
 all: build
 
@@ -35,6 +37,11 @@ test:
 fuzz:
 	@sh tools/install.sh test
 	@sh tools/fuzz.sh "$(CURDIR)" "$(CURDIR)/$(BUILD)/fuzz"
+
+bench-speed: build
+	@sh tools/install.sh bench
+	@sh tools/venv.sh $(BUILD)/venv-speed numpy pillow onnx --optional onnxruntime openvino nncf ncnn --bare pnnx
+	@[ ! -f $(BUILD)/venv-speed/complete ] || $(BUILD)/venv-speed/bin/python bench/speed.py --build $(BUILD) $(BENCH)
 
 install: build
 	cmake --install $(BUILD)

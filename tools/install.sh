@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Sees to it that Debian's packages are there: install.sh build|test
+# Sees to it that Debian's packages are there: install.sh build|test|bench
 # As root, or where sudo asks no questions, it installs what is missing; otherwise it prints the line to run.
 set -eu
 
@@ -10,6 +10,7 @@ test="libcmocka-dev libsimde-dev clang python3-venv gcc-aarch64-linux-gnu libc6-
 
 packages=$build
 [ "${1:-build}" = test ] && packages="$build $test"
+[ "${1:-build}" = bench ] && packages="$build python3-venv"
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "not a Debian system: install the equivalents of" $packages >&2
