@@ -58,6 +58,8 @@ static nw_status open_all(bench *b, nw_error *error)
     if (nw_path_is_onnx(b->path))
         return nw_fail(error, NW_ERROR_USAGE, "%s: `narrow bench` times a .nw file; give the ONNX file as --float",
                        b->path);
+    if (b->float_path && !nw_path_is_onnx(b->float_path))
+        return nw_fail(error, NW_ERROR_USAGE, "--float %s: must be an .onnx file", b->float_path);
     NW_TRY(nw_network_open(&b->network, b->path, b->threads, 1, error));
     if (b->float_path)
         NW_TRY(nw_network_open(&b->floats, b->float_path, b->threads, 1, error));

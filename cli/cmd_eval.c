@@ -81,6 +81,19 @@ static nw_status score_all(eval *e, nw_error *error)
     return status;
 }
 
+/** There must be something to compare the answers with, and every class must have an output. */
+static nw_status check_labels(const eval *e, const nw_tensor *output, nw_error *error)
+{
+    const int64_t classes = (int64_t)nw_dataset_n_classes(e->dataset);
+    const int64_t needed = classes + e->network.model->preprocess.class_offset;
+    if (!e->against && !nw_dataset_has_labels(e->dataset) && !nw_dataset_has_maps(e->dataset))
+        return nw_fail(error, NW_ERROR_USAGE, "%s: has no labels; give --labels PATH, or --against MODEL", e->data);
+    if (nw_dataset_has_labels(e->dataset) && needed > nw_tensor_channels(output))
+        return nw_fail(error, NW_ERROR_DATA, "%s: has %lld classes, which need %lld outputs, but the network has %d",
+                       e->data, (long long)classes, (long long)needed, (int)nw_tensor_channels(output));
+    return NW_OK;
+}
+
 static nw_status open_all(eval *e, const char *path, nw_error *error)
 {
     NW_TRY(nw_network_open(&e->network, path, e->threads, BATCH, error));
@@ -92,6 +105,7 @@ static nw_status open_all(eval *e, const char *path, nw_error *error)
     if (e->limit && (size_t)e->limit < e->n)
         e->n = (size_t)e->limit;
     const nw_tensor *output = &model->tensors[model->outputs[0]];
+    NW_TRY(check_labels(e, output, error));
     NW_TRY(nw_score_init(&e->score, output, model->preprocess.class_offset, error));
     if (!e->against)
         return NW_OK;

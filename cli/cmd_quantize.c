@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/data_options.h"
@@ -109,9 +110,18 @@ static nw_status check_sample(const quantize *q, const char *path, nw_error *err
     return NW_OK;
 }
 
+/** Before minutes of work: OUT must not be a float network's name, and it must be possible to write it. */
+static nw_status check_output(const char *path, nw_error *error)
+{
+    if (nw_path_is_onnx(path))
+        return nw_fail(error, NW_ERROR_USAGE, "%s: the output is a .nw file; .onnx names a float network", path);
+    return nw_file_check_writable(path, error);
+}
+
 static nw_status make(quantize *q, const char *const *paths, nw_error *error)
 {
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    NW_TRY(check_output(paths[1], error));
     NW_TRY(settle_options(&options, q, error));
     NW_TRY(nw_thread_count_check(q->threads, error));
     NW_TRY(nw_float_model_read(&q->model, paths[0], error));

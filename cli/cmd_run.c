@@ -79,6 +79,9 @@ static nw_status run_one(const run_options *o, nw_network *network, const char *
     float *values = NULL;
     NW_TRY(nw_data_options_settle(&model->preprocess, &given, &o->preprocess, model, error));
     nw_status status = nw_data_open(&data, path, NULL, &model->preprocess, given, error);
+    if (!status && nw_dataset_count(data) != 1)
+        status = nw_fail(error, NW_ERROR_USAGE, "%s: holds %zu samples; `narrow run` answers for one, `narrow eval` "
+                         "takes many", path, nw_dataset_count(data));
     if (!status && o->names)
         status = nw_class_names_read(&names, o->names, error);
     if (!status && !(values = malloc(nw_network_output_size(network) * sizeof(*values))))
@@ -111,6 +114,8 @@ nw_status nw_command_run(int argc, char **argv, nw_error *error)
     NW_TRY(nw_args_parse(&line, argc, argv, paths, 2, 2, &help, error));
     if (help)
         return NW_OK;
+    if (o.top < 1)
+        return nw_fail(error, NW_ERROR_USAGE, "--top: at least 1");
     nw_network network;
     nw_status status = nw_network_open(&network, paths[0], o.threads, 1, error);
     if (!status)

@@ -94,6 +94,8 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     NW_TRY(nw_args_parse(&line, argc, argv, &path, 1, 1, &help, error));
     if (help)
         return NW_OK;
+    nw_isa wished; /* all families are checked, but a NARROW_ISA that cannot be met must not seem to be */
+    NW_TRY(nw_isa_choose(&wished, getenv("NARROW_ISA"), error));
     nw_model *model = NULL;
     NW_TRY(nw_model_read(&model, path, error));
     uint64_t hash = 0;

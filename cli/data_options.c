@@ -70,17 +70,29 @@ nw_status nw_data_options_settle(nw_preprocess *out, bool *given, const nw_data_
     return NW_OK;
 }
 
+/** Whether the data would open if the network read pictures. */
+static bool holds_pictures(const char *path)
+{
+    nw_preprocess p;
+    nw_dataset *data;
+    nw_preprocess_init(&p);
+    p.channel_order = NW_CHANNELS_RGB;
+    p.n_size = 2;
+    p.height = p.width = 1;
+    if (nw_dataset_open(&data, path, NULL, &p, NULL))
+        return false;
+    const bool pictures = nw_dataset_has_images(data);
+    nw_dataset_free(data);
+    return pictures;
+}
+
 nw_status nw_data_open(nw_dataset **out, const char *path, const char *labels, const nw_preprocess *preprocess,
                        bool given, nw_error *error)
 {
-    nw_dataset *data;
-    NW_TRY(nw_dataset_open(&data, path, labels, preprocess, error));
-    if (!given && nw_dataset_has_images(data)) {
-        nw_dataset_free(data);
+    const nw_status status = nw_dataset_open(out, path, labels, preprocess, error);
+    if (status == NW_ERROR_DATA && !given && holds_pictures(path))
         return nw_fail(error, NW_ERROR_USAGE,
                        "%s: holds pictures, and nothing says how they are normalised; give --preprocess FILE or "
                        "--mean and --std", path);
-    }
-    *out = data;
-    return NW_OK;
+    return status;
 }

@@ -42,6 +42,16 @@ static void forbid_spinning(char **argv)
     execv("/proc/self/exe", argv);
 }
 
+/** The exit code; a report that did not reach its reader is a failure. */
+static int finish(nw_status status)
+{
+    if (!status && (fflush(stdout) || ferror(stdout))) {
+        fprintf(stderr, "narrow: the report cannot be written to standard output\n");
+        status = NW_ERROR_DATA;
+    }
+    return nw_status_exit_code(status);
+}
+
 int main(int argc, char **argv)
 {
     forbid_spinning(argv);
@@ -51,24 +61,20 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
-        return 0;
+        return finish(NW_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("narrow %s\n", NARROW_VERSION);
-        return 0;
+        return finish(NW_OK);
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
         nw_error error = {""};
-        nw_status status = commands[i].run(argc - 1, argv + 1, &error);
+        const nw_status status = commands[i].run(argc - 1, argv + 1, &error);
         if (error.message[0])
             fprintf(stderr, "narrow: %s\n", error.message);
-        if (!status && (fflush(stdout) || ferror(stdout))) {
-            fprintf(stderr, "narrow: the report cannot be written to standard output\n");
-            status = NW_ERROR_DATA;
-        }
-        return nw_status_exit_code(status);
+        return finish(status);
     }
     fprintf(stderr, "narrow: %s: no such command; see `narrow --help`\n", argv[1]);
     return nw_status_exit_code(NW_ERROR_USAGE);

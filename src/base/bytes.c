@@ -60,23 +60,49 @@ static bool write_pieces(FILE *file, const nw_piece *pieces, size_t n)
     return fflush(file) == 0;
 }
 
+/** Opens a new file beside `path`; *temporary is its name, which the caller frees. */
+static nw_status open_beside(int *descriptor, char **temporary, const char *path, nw_error *error)
+{
+    struct stat info;
+    if (!stat(path, &info) && !S_ISREG(info.st_mode)) /* renaming would replace a device such as /dev/null */
+        return nw_fail(error, NW_ERROR_DATA, "%s: cannot be written: it exists and is not a regular file", path);
+    const size_t length = strlen(path);
+    char *name = malloc(length + 8);
+    if (!name)
+        return nw_fail_memory(error, "writing a file");
+    memcpy(name, path, length);
+    memcpy(name + length, ".XXXXXX", 8);
+    *descriptor = mkstemp(name);
+    if (*descriptor < 0) {
+        free(name);
+        return nw_fail(error, NW_ERROR_DATA, "%s: cannot be written: %s", path, strerror(errno));
+    }
+    *temporary = name;
+    return NW_OK;
+}
+
+nw_status nw_file_check_writable(const char *path, nw_error *error)
+{
+    int descriptor = -1;
+    char *temporary = NULL;
+    NW_TRY(open_beside(&descriptor, &temporary, path, error));
+    close(descriptor);
+    unlink(temporary);
+    free(temporary);
+    return NW_OK;
+}
+
 nw_status nw_file_write(const char *path, const nw_piece *pieces, size_t n, nw_error *error)
 {
+    int descriptor = -1;
+    char *temporary = NULL;
+    NW_TRY(open_beside(&descriptor, &temporary, path, error));
     nw_status status = NW_OK;
-    const size_t length = strlen(path);
-    char *temporary = malloc(length + 8);
-    if (!temporary)
-        return nw_fail_memory(error, "writing a file");
-    memcpy(temporary, path, length);
-    memcpy(temporary + length, ".XXXXXX", 8);
-    const int descriptor = mkstemp(temporary);
-    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+    FILE *file = fdopen(descriptor, "wb");
     if (!file) {
         status = nw_fail(error, NW_ERROR_DATA, "%s: cannot be written: %s", path, strerror(errno));
-        if (descriptor >= 0) {
-            close(descriptor);
-            unlink(temporary);
-        }
+        close(descriptor);
+        unlink(temporary);
         goto cleanup;
     }
     const mode_t mask = umask(0); /* mkstemp makes 0600; the target gets what fopen would have given it */

@@ -43,8 +43,14 @@ typedef struct nw_piece {
     size_t size;
 } nw_piece;
 
-/** Writes `n` pieces one after the other as the file `path`, atomically. NW_ERROR_DATA if it cannot. */
+/**
+ * Writes `n` pieces one after the other as the file `path`, atomically: beside it first, then renamed into place.
+ * @return NW_ERROR_DATA if it cannot, or if `path` is a folder or a device; an old file is then as it was
+ */
 nw_status nw_file_write(const char *path, const nw_piece *pieces, size_t n, nw_error *error);
+
+/** NW_ERROR_DATA if nw_file_write would fail for `path` now: to be asked before long work. Leaves nothing behind. */
+nw_status nw_file_check_writable(const char *path, nw_error *error);
 
 /** a * b into *product; false on overflow, *product untouched. */
 static inline bool nw_size_mul(size_t *product, size_t a, size_t b)
