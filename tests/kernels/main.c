@@ -8,6 +8,9 @@
 #if defined(NW_HAVE_AVX2)
 #include "kernels/avx2/avx2.h"
 #endif
+#if defined(NW_HAVE_NEON)
+#include "kernels/neon/neon.h"
+#endif
 
 static bool same_table(const nw_kernels *a, const nw_kernels *b)
 {
@@ -51,6 +54,19 @@ static size_t avx2_forms(check_level *levels)
 
 #endif
 
+#if defined(NW_HAVE_NEON)
+
+static size_t neon_forms(check_level *levels)
+{
+    levels[0] = (check_level){.name = "neon-int32"};
+    nw_kernels_init(&levels[0].kernels, NW_ISA_NEON);
+    levels[0].kernels.gemm.pack = nw_gemm_pack_neon_int32;
+    levels[0].skip = nw_isa_available(NW_ISA_NEON) ? NULL : "this CPU cannot run it";
+    return 1;
+}
+
+#endif
+
 static void bench(const nw_kernels *ref, const check_level *levels, size_t n)
 {
 #if defined(NW_HAVE_AVX2)
@@ -83,6 +99,10 @@ int main(int argc, char **argv)
 #if defined(NW_HAVE_AVX2)
         if (isa == NW_ISA_AVX2)
             n += avx2_forms(levels + n);
+#endif
+#if defined(NW_HAVE_NEON)
+        if (isa == NW_ISA_NEON)
+            n += neon_forms(levels + n);
 #endif
         before = &level->kernels;
     }
