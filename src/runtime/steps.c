@@ -234,7 +234,9 @@ static nw_job transpose_job(nw_builder *b, const nw_node *node)
 static void build_reshape(nw_builder *b, int32_t n)
 {
     const nw_node *node = &b->model->nodes[n];
-    if (b->layout->places[node->output].root == b->layout->places[node->inputs[0]].root)
+    const nw_place *to = &b->layout->places[node->output];
+    const nw_place *from = &b->layout->places[node->inputs[0]];
+    if (to->root == from->root && to->channel_offset == from->channel_offset) /* else both are parts of one concat */
         return;
     const nw_view y = view_of(b, node->output);
     const nw_view x = view_of(b, node->inputs[0]);
