@@ -38,7 +38,7 @@ def prepare_onnxruntime_int8(network):
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
     out, pre = network.path("onnxruntime-int8.onnx"), network.path("onnxruntime-pre.onnx")
-    if fresh(out):
+    if fresh(out, network.path("calib.npy")):
         return
     quant_pre_process(network.path("fixed.onnx"), pre, skip_symbolic_shape=True)
 
@@ -79,7 +79,7 @@ def prepare_openvino_int8(network):
     import nncf
     import openvino
     out = network.path("openvino-int8.xml")
-    if fresh(out):
+    if fresh(out, network.path("calib.npy")):
         return
     model = openvino.Core().read_model(network.path("fixed.onnx"))
     rows = [row[None] for row in np.load(network.path("calib.npy"))]
@@ -119,7 +119,7 @@ def openvino_kernels(compiled):
 
 def prepare_ncnn_float(network):
     out = network.path("ncnn.param")
-    if fresh(out):
+    if fresh(out, network.path("fixed.onnx")):
         return
     shape = "[" + ",".join(map(str, network.shape)) + "]f32"
     package = importlib.util.find_spec("pnnx")  # not imported: it would want torch; its program does not
@@ -162,12 +162,12 @@ def load_ncnn(network, threads):
 def prepare_narrow(network, narrow, name, flags):
     """`narrow quantize` with its defaults and the same calibration samples as the others."""
     out = network.path(name + ".nw")
-    if fresh(out, narrow):
+    if fresh(out, narrow, network.path("calib.npy")):
         return
     command = [narrow, "quantize", network.onnx, out, "--calib", network.path("calib.npy"), *flags]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        raise RuntimeError(" ".join(done.stderr.split()))
+        raise RuntimeError(" ".join(done.stderr.split()).removeprefix("narrow: "))
 
 
 class NarrowInput(ctypes.Structure):

@@ -45,7 +45,7 @@ def real_networks(testbed):
         shape = [1] + row["input"]["shape"][1:]
         n_axes = len(row["outputs"][0]["shape"])
         # Detectors, pictures and vectors of reals are compared by value.
-        classes = "classes" in row and "detect" not in row["task"]
+        classes = row.get("classes") and "detect" not in row["task"]
         task = ("map" if n_axes == 4 else "classes") if classes else "values"
         dataset = row["dataset"]
         dataset = dataset if isinstance(dataset, str) else (dataset[0] if dataset else "samples")
@@ -118,7 +118,8 @@ def pictures(folder):
         table = folder / f"{part}.csv"
         if table.exists():
             with open(table) as file:
-                return [folder / row[0] for row in csv.reader(file) if (folder / row[0]).exists()]
+                rows = list(csv.reader(file))[1:]
+            return [path for row in rows for path in (folder / row[0], folder / part / row[0]) if path.exists()]
         return sorted(p for p in (folder / part).rglob("*") if p.suffix in (".png", ".jpg"))
     return listed("calib"), listed("test")
 

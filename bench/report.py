@@ -2,7 +2,7 @@
 """docs/results/speed.md from what speed.py measured: ratios only, a time of one machine says nothing about another."""
 import math
 
-TITLES = {"narrow W8A8": "Narrow W8A8", "narrow W7A7": "Narrow W7A7", "onnxruntime float": "ORT float", "onnxruntime int8": "ORT int8",
+TITLES = {"narrow": "Narrow", "narrow W8A8": "Narrow W8A8", "narrow W7A7": "Narrow W7A7", "onnxruntime float": "ORT float", "onnxruntime int8": "ORT int8",
           "openvino float": "OV float", "openvino int8": "OV int8", "ncnn float": "ncnn float"}
 
 
@@ -37,7 +37,7 @@ def speed_table(networks, key, arms):
             ratio = best[1] / medians[arm]
             ratios[arm].append(ratio)
             cells.append(f"**{ratio:.2f}**" if arm.startswith("narrow") else f"{ratio:.2f}")
-        rows.append([name, f"{network['macs'] / 1e6:.4g}", TITLES[best[0]], *cells])
+        rows.append([name, f"{network['macs'] / 1e6:.4g}" if network["macs"] < 1e9 else f"{network['macs'] / 1e6:.0f}", TITLES[best[0]], *cells])
     if not rows:
         return None
     own = [arm for arm in arms if arm.startswith("narrow")]
@@ -132,13 +132,16 @@ Written by `make bench-speed`. **Every figure is a ratio measured in one run on 
 another.** Machine: {cpu}, {sets}; {cores} cores in use. Versions: {versions}.
 
 All tools run the same networks on the same samples, batch 1. The peers' int8 networks come from their own quantizers with the
-same {samples} calibration samples: ONNX Runtime's static quantization (QDQ, per channel), OpenVINO's NNCF (mixed preset); ncnn
-runs in float. Narrow: `narrow quantize` with its defaults (W8A8), and as a second arm `--weights 7 --acts 7` (W7A7), the widths at
+same {samples} calibration samples: ONNX Runtime's static quantization (QDQ, per channel{reduced}),
+OpenVINO's NNCF (mixed preset); ncnn runs in float. Narrow: `narrow quantize` with its defaults (W8A8), and as a second arm `--weights 7 --acts 7` (W7A7), the widths at
 which sums fit 16 bits on AVX2; the peers have no such width, so that arm trades one bit for time.
 Narrow runs in `libnarrow.so`, float values in and out. Each tool is called through the leanest call of its Python binding, Narrow
 through ctypes: some microseconds a call, which weigh on the smallest networks. Networks named *-random have random weights:
 speed only.
 """
+
+REDUCED = """, weights of 7 bits as its documentation advises for CPUs without VNNI,
+where its products of two saturate"""
 
 ONE_THREAD = """## One thread
 
@@ -160,7 +163,9 @@ adds two products with saturation at 16 bits; Narrow's sums are exact.
 ROOFLINE = """## Share of the core's arithmetic limit
 
 Multiply-accumulates per second over what the core can do with the instruction family named, all operands in registers
-(`bench/peak.c`, measured in the same run): {peaks}.
+(`bench/peak.c`, measured in the same run): {peaks}. Multiply-accumulates are those of the network's definition: a tool that
+computes a convolution with fewer of them (Winograd's, in float) can exceed 100 %, and so can Narrow's 8-bit arm, which keeps sums in
+16 bits wherever that is proven safe.
 """
 
 CHECK = """## Are the answers right?
@@ -179,7 +184,7 @@ def markdown(result):
     limits = "; ".join(f"{peak['words']} {peak['gmacs'] / relative:.2f}" for peak in peaks.values())
     parts = [INTRODUCTION.format(cpu=machine["cpu"], sets=", ".join(machine["instruction_sets"]), cores=machine["cores"],
                                  versions=", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
-                                 samples=result["calibration_samples"])]
+                                 samples=result["calibration_samples"], reduced=REDUCED if result["reduced_range"] else "")]
     sections = [(ONE_THREAD.format(rounds=result["rounds"], slow=result["slow_rounds"]), speed_table(networks, "one_thread", arms)),
                 (TWO_THREADS, speed_table(networks, "two_threads", arms)),
                 (CAPPED, speed_table(networks, "capped", [arm for arm in arms if arm.split()[0] in ("narrow", "openvino")])),

@@ -78,7 +78,7 @@ def measure(bench, network, args, result):
     own = [arm for arm in arms if arm.startswith("narrow")]
     if all(arm in failed for arm in own):
         # One sentence for the network, not one per arm.
-        entry["failed"] = {own[0]: failed[own[0]]} if own else failed
+        entry["failed"] = {"narrow": failed[own[0]]} if own else failed
         return entry
     able = [arm for arm in arms if arm not in failed]
     details = next((arm for arm in able if arm in own))
@@ -135,7 +135,8 @@ def main():
     families = {arm: machine.family(arm, cpu["isa"], described["instruction_sets"]) for arm in arms}
     result = {"machine": described, "narrow_isa": cpu["isa"], "arms": arms, "families": families,
               "peaks": machine.peaks(str(work), cores[-1]), "rounds": args.rounds, "slow_rounds": args.slow_rounds,
-              "calibration_samples": networks_module.N_CALIBRATION, "networks": {}}
+              "calibration_samples": networks_module.N_CALIBRATION, "reduced_range": machine.needs_reduced_range(),
+              "networks": {}}
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for network in find_networks(args, testbed, os.environ.get("NARROW_RANDOM")):

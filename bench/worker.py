@@ -35,7 +35,8 @@ class Worker:
             try:
                 action(arm)
             except Exception as error:
-                failed[arm] = f"{type(error).__name__}: {error}".split("\n")[0][:300]
+                kind = "" if isinstance(error, RuntimeError) else type(error).__name__ + ": "
+                failed[arm] = (kind + str(error).strip()).split("\n")[0][:300]
         return failed
 
     def prepare(self):
