@@ -2,8 +2,8 @@
 """What is timed: one arm per tool and precision. `prepare` makes the files an arm loads, with the tool's own quantizer;
 `load` returns an Arm whose run() is one inference on the sample last given to bind().
 
-Every tool is called through the leanest call its Python binding offers, with inputs and outputs bound beforehand, so that
-tiny networks are not charged for Python more than can be helped.
+Every tool is called through the leanest call its Python binding offers, with inputs and outputs bound beforehand, so
+that tiny networks are not charged for Python more than can be helped.
 """
 import contextlib
 import ctypes
@@ -33,8 +33,8 @@ def fresh(path, *sources):
 # ONNX Runtime
 
 def prepare_onnxruntime_int8(network):
-    """Static quantization to QDQ, weights per channel; of 7 bits (reduce_range) where the CPU lacks VNNI, as its documentation
-    advises: its products of two saturate there, and with 8 bits its answers are wrong."""
+    """Static quantization to QDQ, weights per channel; of 7 bits (reduce_range) where the CPU lacks VNNI, as its
+    documentation advises: its products of two saturate there, and with 8 bits its answers are wrong."""
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
     out, pre = network.path("onnxruntime-int8.onnx"), network.path("onnxruntime-pre.onnx")
@@ -125,8 +125,8 @@ def prepare_ncnn_float(network):
     package = importlib.util.find_spec("pnnx")  # not imported: it would want torch; its program does not
     if not package:
         raise RuntimeError("the package pnnx is not installed")
-    command = [os.path.join(package.submodule_search_locations[0], "pnnx"), "fixed.onnx", "inputshape=" + shape, "fp16=0",
-               "ncnnparam=ncnn.param", "ncnnbin=ncnn.bin"]
+    program = os.path.join(package.submodule_search_locations[0], "pnnx")
+    command = [program, "fixed.onnx", "inputshape=" + shape, "fp16=0", "ncnnparam=ncnn.param", "ncnnbin=ncnn.bin"]
     done = subprocess.run(command, cwd=network.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode or not os.path.exists(out):
         raise RuntimeError(f"pnnx cannot convert it (exit code {done.returncode})")
@@ -208,8 +208,8 @@ def load_narrow(network, name, threads, library, narrow):
 
 def narrow_kernels(narrow, path):
     """Share of the multiply-accumulates per kernel, total of them, kernel family."""
-    text = subprocess.run([narrow, "bench", path, "--runs", "1", "--json"], stdout=subprocess.PIPE, check=True, text=True).stdout
-    report = json.loads(text)
+    command = [narrow, "bench", path, "--runs", "1", "--json"]
+    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     shares = {}
     for node in report["nodes"]:
         if node["macs"]:

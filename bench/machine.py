@@ -6,9 +6,12 @@ import platform
 import subprocess
 
 PEAK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peak.c")
-FAMILIES = {("AuthenticAMD", 23): "AMD Zen or Zen 2", ("AuthenticAMD", 25): "AMD Zen 3 or Zen 4", ("AuthenticAMD", 26): "AMD Zen 5",
-            ("GenuineIntel", 6): "Intel Core or Xeon"}
-INSTRUCTION_SETS = {"avx2": "AVX2", "avx512bw": "AVX-512", "avx_vnni": "AVX-VNNI", "avx512_vnni": "AVX-512 VNNI", "amx_int8": "AMX int8"}
+FAMILIES = {("AuthenticAMD", 23): "AMD Zen or Zen 2", ("AuthenticAMD", 25): "AMD Zen 3 or Zen 4",
+            ("AuthenticAMD", 26): "AMD Zen 5", ("GenuineIntel", 6): "Intel Core or Xeon"}
+INSTRUCTION_SETS = {"avx2": "AVX2", "avx512bw": "AVX-512", "avx_vnni": "AVX-VNNI", "avx512_vnni": "AVX-512 VNNI",
+                    "amx_int8": "AMX int8"}
+# The int8 family a peer chooses, the best first: as INSTRUCTION_SETS calls it, as peak.c does.
+PEER_INT8 = (("AMX int8", "amx"), ("AVX-512 VNNI", "avx512vnni"), ("AVX-VNNI", "avxvnni"), ("AVX-512", "avx512-sum32"))
 PACKAGES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "nncf": "NNCF", "ncnn": "ncnn", "numpy": "NumPy"}
 
 
@@ -65,7 +68,4 @@ def family(arm, isa, sets):
         if isa == "avx2":
             return "avx2-sum16" if precision == "W7A7" else "avx2-sum32"
         return {"avx512": "avx512-sum32"}.get(isa, isa)
-    for name, key in (("AMX int8", "amx"), ("AVX-512 VNNI", "avx512vnni"), ("AVX-VNNI", "avxvnni"), ("AVX-512", "avx512-sum32")):
-        if name in sets:
-            return key
-    return "avx2-sum32"
+    return next((key for name, key in PEER_INT8 if name in sets), "avx2-sum32")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The networks that are timed, and their samples: the same files and the same values for every tool.
 
-The real ones and their preprocessing come from the test bed's models.json; networks with random weights are the *-random.onnx
-files of a folder. `prepare` writes what the tools read: fixed.onnx (batch 1, opset 13 or later), calib.npy and test.npy
-([n, ...] float32, already normalized).
+The real ones and their preprocessing come from the test bed's models.json; networks with random weights are the
+*-random.onnx files of a folder. `prepare` writes what the tools read: fixed.onnx (batch 1, opset 13 or later), calib.npy and
+test.npy ([n, ...] float32, already normalized).
 """
 import csv
 import json
@@ -49,8 +49,8 @@ def real_networks(testbed):
         task = ("map" if n_axes == 4 else "classes") if classes else "values"
         dataset = row["dataset"]
         dataset = dataset if isinstance(dataset, str) else (dataset[0] if dataset else "samples")
-        yield Network(row["name"], str(testbed / row["file"]), row["input"]["name"], shape, row["preprocess"], dataset, task,
-                      False)
+        yield Network(row["name"], str(testbed / row["file"]), row["input"]["name"], shape, row["preprocess"], dataset,
+                      task, False)
 
 
 def random_networks(folder):

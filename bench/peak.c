@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The arithmetic limit of one core: multiply-accumulates per second of every instruction family that this CPU has, with
- * all operands in registers and no dependency between neighbouring instructions. No kernel of that family can be faster;
- * bench/speed.py divides what networks reach by these figures. Prints one line per family: name, GMAC/s, words.
+ * all operands in registers and no dependency between neighbouring instructions. No kernel of that family can be
+ * faster; bench/speed.py divides what networks reach by these figures. Prints a line per family: name, GMAC/s, words.
  *
  *     cc -O2 peak.c -o peak && taskset -c 1 ./peak
  */

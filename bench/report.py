@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/results/speed.md from what speed.py measured: ratios only, a time of one machine says nothing about another."""
 import math
+import textwrap
 
-TITLES = {"narrow": "Narrow", "narrow W8A8": "Narrow W8A8", "narrow W7A7": "Narrow W7A7", "onnxruntime float": "ORT float", "onnxruntime int8": "ORT int8",
+TITLES = {"narrow": "Narrow", "narrow W8A8": "Narrow W8A8", "narrow W7A7": "Narrow W7A7",
+          "onnxruntime float": "ORT float", "onnxruntime int8": "ORT int8",
           "openvino float": "OV float", "openvino int8": "OV int8", "ncnn float": "ncnn float"}
+WIDTH = 120  # columns of the page's text
+NOISY = 1.25  # quartiles further apart than this are marked
 
 
 def geometric_mean(values):
@@ -14,6 +18,15 @@ def fastest_peer(medians):
     """(arm, seconds) of the fastest that is not Narrow, or None."""
     peers = [(seconds, arm) for arm, seconds in medians.items() if not arm.startswith("narrow")]
     return min(peers)[::-1] if peers else None
+
+
+def paragraphs(text):
+    """The text with its paragraphs filled to WIDTH columns."""
+    return "\n\n".join(textwrap.fill(part, WIDTH, break_on_hyphens=False) for part in text.strip().split("\n\n")) + "\n"
+
+
+def millions(macs):
+    return f"{macs / 1e6:.0f}" if macs >= 1e9 else f"{macs / 1e6:.4g}"
 
 
 def table(header, rows):
@@ -36,8 +49,10 @@ def speed_table(networks, key, arms):
                 continue
             ratio = best[1] / medians[arm]
             ratios[arm].append(ratio)
-            cells.append(f"**{ratio:.2f}**" if arm.startswith("narrow") else f"{ratio:.2f}")
-        rows.append([name, f"{network['macs'] / 1e6:.4g}" if network["macs"] < 1e9 else f"{network['macs'] / 1e6:.0f}", TITLES[best[0]], *cells])
+            low, high = network[key]["quartiles"][arm]
+            text = f"{ratio:.2f}" + ("~" if high > NOISY * low else "")
+            cells.append(f"**{text}**" if arm.startswith("narrow") else text)
+        rows.append([name, millions(network["macs"]), TITLES[best[0]], *cells])
     if not rows:
         return None
     own = [arm for arm in arms if arm.startswith("narrow")]
@@ -45,7 +60,8 @@ def speed_table(networks, key, arms):
     def summary(title, value):
         return [title, "", "", *[value(ratios[arm]) if arm in own and ratios[arm] else "" for arm in arms]]
 
-    rows.append(summary("geometric mean", lambda values: f"**{geometric_mean(values):.2f}**"))
+    if len(rows) > 1:
+        rows.append(summary("geometric mean", lambda values: f"**{geometric_mean(values):.2f}**"))
     rows.append(summary("below 1.00", lambda values: f"{sum(v < 1 for v in values)} of {len(values)}"))
     return table(["network", "MMAC", "fastest peer", *[TITLES[arm] for arm in arms]], rows)
 
@@ -73,7 +89,8 @@ def check_table(networks, arms):
             value = check["agreement"].get(arm, "-")
             return "-" if value == "-" else "not finite" if value is None else f"{value:.1f}{unit}"
 
-        rows.append([name, str(check["samples"]), *["reference" if arm == check["reference"] else cell(arm) for arm in arms]])
+        cells = ["reference" if arm == check["reference"] else cell(arm) for arm in arms]
+        rows.append([name, str(check["samples"]), *cells])
     return table(["network", "samples", *[TITLES[arm] for arm in arms]], rows) if rows else None
 
 
@@ -86,7 +103,7 @@ def left_out(networks):
 
 
 def openvino_kernels(networks, key):
-    """Kernels OpenVINO reports for convolutions and matrix products, over all networks: {precision: [(kernel, count)]}."""
+    """Kernels OpenVINO reports for convolutions and matrix products, over all networks: {arm: [(kernel, count)]}."""
     totals = {}
     for network in networks.values():
         for arm, counts in network.get(key, {}).get("details", {}).items():
@@ -107,8 +124,11 @@ def narrow_kernels(networks, key):
                 for kernel, share in detail["kernels"].items():
                     shares.setdefault(kernel, []).append(share)
     count = max(1, sum("one_thread" in network for network in networks.values()))
-    return {arm: {isa: {kernel: sum(values) / count for kernel, values in shares.items()} for isa, shares in by_isa.items()}
-            for arm, by_isa in totals.items()}
+
+    def means(shares):
+        return {kernel: sum(values) / count for kernel, values in shares.items()}
+
+    return {arm: {isa: means(shares) for isa, shares in by_isa.items()} for arm, by_isa in totals.items()}
 
 
 def what_ran(result, key="one_thread"):
@@ -116,7 +136,8 @@ def what_ran(result, key="one_thread"):
     lines = []
     for arm, by_isa in narrow_kernels(networks, key).items():
         for isa, shares in by_isa.items():
-            kernels = ", ".join(f"`{name}` {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda i: -i[1])[:6])
+            largest = sorted(shares.items(), key=lambda item: -item[1])[:6]
+            kernels = ", ".join(f"`{name}` {100 * share:.0f} %" for name, share in largest)
             lines.append(f"- {TITLES[arm]}: `{isa}` (mean share of the multiply-accumulates: {kernels}).")
     for arm, kernels in openvino_kernels(networks, key).items():
         lines.append(f"- {TITLES[arm]}, as it reports for its convolutions and matrix products: "
@@ -128,72 +149,86 @@ def what_ran(result, key="one_thread"):
 
 INTRODUCTION = """# Speed beside the runtimes people use
 
-Written by `make bench-speed`. **Every figure is a ratio measured in one run on one machine; absolute times say nothing about
-another.** Machine: {cpu}, {sets}; {cores} cores in use. Versions: {versions}.
+Written by `make bench-speed`. **Every figure is a ratio measured in one run on one machine; absolute times say nothing
+about another.** Machine: {cpu}, {sets}; {cores} cores in use. Versions: {versions}.
 
-All tools run the same networks on the same samples, batch 1. The peers' int8 networks come from their own quantizers with the
-same {samples} calibration samples: ONNX Runtime's static quantization (QDQ, per channel{reduced}),
-OpenVINO's NNCF (mixed preset); ncnn runs in float. Narrow: `narrow quantize` with its defaults (W8A8), and as a second arm `--weights 7 --acts 7` (W7A7), the widths at
-which sums fit 16 bits on AVX2; the peers have no such width, so that arm trades one bit for time.
-Narrow runs in `libnarrow.so`, float values in and out. Each tool is called through the leanest call of its Python binding, Narrow
-through ctypes: some microseconds a call, which weigh on the smallest networks. Networks named *-random have random weights:
-speed only.
+All tools run the same networks on the same samples, batch 1. The peers' int8 networks come from their own quantizers
+with the same {samples} calibration samples: ONNX Runtime's static quantization (QDQ, per channel{reduced}), OpenVINO's
+NNCF (mixed preset); ncnn runs in float. Narrow: `narrow quantize` with its defaults (W8A8), and as a second arm
+`--weights 7 --acts 7` (W7A7), the widths at which sums fit 16 bits on AVX2; the peers have no such width, so that arm
+trades one bit for time.
+
+Narrow runs in `libnarrow.so`, float values in and out. Each tool is called through the leanest call of its Python
+binding, Narrow through ctypes: some microseconds a call, which weigh on the smallest networks. Networks named *-random
+have random weights: speed only.
 """
 
-REDUCED = """, weights of 7 bits as its documentation advises for CPUs without VNNI,
-where its products of two saturate"""
+REDUCED = """, weights of 7 bits as its documentation advises for CPUs without VNNI, where its products of two
+saturate"""
 
 ONE_THREAD = """## One thread
 
-All arms in one process, taking turns in an order shuffled every round, pinned to one core; medians of {rounds} turns ({slow} for networks
-over 50 ms). A figure is the speed relative to the fastest of all peers' arms, int8 and float: 1.00 is as fast, more is faster.
+All arms in one process, taking turns in an order shuffled every round, pinned to one core; medians of {rounds} turns
+({slow} for networks over 50 ms). A figure is the speed relative to the fastest of all peers' arms, int8 and float:
+1.00 is as fast, more is faster; "~" marks times whose quartiles lie more than a quarter apart (the machine was busy).
 """
 
 TWO_THREADS = """## Two threads
 
-Each arm in a process of its own, the processes taking turns on the same two cores (thread pools spin and would steal the other's core).
+Each arm in a process of its own, the processes taking turns on the same two cores (thread pools spin and would steal
+the other's core).
 """
 
 CAPPED = """## One thread, capped to AVX2
 
-Narrow with `NARROW_ISA=avx2` against OpenVINO with `ONEDNN_MAX_CPU_ISA=AVX2` (ONNX Runtime and ncnn have no such switch). There OpenVINO
-adds two products with saturation at 16 bits; Narrow's sums are exact.
+Narrow with `NARROW_ISA=avx2` against OpenVINO with `ONEDNN_MAX_CPU_ISA=AVX2` (ONNX Runtime and ncnn have no such
+switch). There OpenVINO adds two products with saturation at 16 bits; Narrow's sums are exact.
 """
 
 ROOFLINE = """## Share of the core's arithmetic limit
 
 Multiply-accumulates per second over what the core can do with the instruction family named, all operands in registers
-(`bench/peak.c`, measured in the same run): {peaks}. Multiply-accumulates are those of the network's definition: a tool that
-computes a convolution with fewer of them (Winograd's, in float) can exceed 100 %, and so can Narrow's 8-bit arm, which keeps sums in
-16 bits wherever that is proven safe.
+(`bench/peak.c`, measured in the same run): {peaks}.
+
+Multiply-accumulates are those of the network's definition: a tool that computes a convolution with fewer of them
+(Winograd's, in float) can exceed 100 %, and so can Narrow's 8-bit arm, which keeps sums in 16 bits wherever that is
+proven safe.
 """
+
+WHAT_RAN = "## What each tool ran"
 
 CHECK = """## Are the answers right?
 
-Agreement with the float network on test samples: equal largest output (per pixel for maps), or for networks of real values the
-signal-to-noise ratio. This is a sanity check of what was timed, not an accuracy table.
+Agreement with the float network on test samples: equal largest output (per pixel for maps), or for networks of real
+values the signal-to-noise ratio. This is a sanity check of what was timed, not an accuracy table.
 """
+
+
+def sections(result):
+    """(text, body) of each section; body None where nothing was measured."""
+    networks, arms, peaks = result["networks"], result["arms"], result["peaks"]
+    relative = max((peak["gmacs"] for peak in peaks.values()), default=1)
+    words = {arm: peaks[key]["words"] for arm, key in result["families"].items() if key in peaks}
+    limits = "; ".join(f"{peak['words']} {peak['gmacs'] / relative:.2f}" for peak in peaks.values())
+    capped = [arm for arm in arms if arm.split()[0] in ("narrow", "openvino")]
+    ran = what_ran(result) + [line.replace("- ", "- capped: ", 1) for line in what_ran(result, "capped")]
+    return [(ONE_THREAD.format(rounds=result["rounds"], slow=result["slow_rounds"]),
+             speed_table(networks, "one_thread", arms)),
+            (TWO_THREADS, speed_table(networks, "two_threads", arms)),
+            (CAPPED, speed_table(networks, "capped", capped)),
+            (ROOFLINE.format(peaks=f"relative to the fastest, {limits}"), roofline_table(networks, arms, words)),
+            (WHAT_RAN, "\n".join(ran)),
+            (CHECK, check_table(networks, arms)),
+            ("## Not measured", "\n".join(left_out(networks)) or None)]
 
 
 def markdown(result):
     """The whole page."""
-    machine, networks, arms = result["machine"], result["networks"], result["arms"]
-    peaks, families = result["peaks"], result["families"]
-    relative = max((peak["gmacs"] for peak in peaks.values()), default=1)
-    words = {arm: peaks[key]["words"] for arm, key in families.items() if key in peaks}
-    limits = "; ".join(f"{peak['words']} {peak['gmacs'] / relative:.2f}" for peak in peaks.values())
-    parts = [INTRODUCTION.format(cpu=machine["cpu"], sets=", ".join(machine["instruction_sets"]), cores=machine["cores"],
-                                 versions=", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
-                                 samples=result["calibration_samples"], reduced=REDUCED if result["reduced_range"] else "")]
-    sections = [(ONE_THREAD.format(rounds=result["rounds"], slow=result["slow_rounds"]), speed_table(networks, "one_thread", arms)),
-                (TWO_THREADS, speed_table(networks, "two_threads", arms)),
-                (CAPPED, speed_table(networks, "capped", [arm for arm in arms if arm.split()[0] in ("narrow", "openvino")])),
-                (ROOFLINE.format(peaks=f"relative to the fastest, {limits}"), roofline_table(networks, arms, words)),
-                ("## What each tool ran\n", "\n".join(what_ran(result) + [
-                    line.replace("- ", "- capped: ", 1) for line in what_ran(result, "capped")])),
-                (CHECK, check_table(networks, arms))]
-    parts += [f"{text}\n{body}\n" for text, body in sections if body]
-    missing = left_out(networks)
-    if missing:
-        parts.append("## Not measured\n\n" + "\n".join(missing) + "\n")
+    machine = result["machine"]
+    introduction = INTRODUCTION.format(
+        cpu=machine["cpu"], sets=", ".join(machine["instruction_sets"]), cores=machine["cores"],
+        versions=", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
+        samples=result["calibration_samples"], reduced=REDUCED if result["reduced_range"] else "")
+    parts = [paragraphs(introduction)]
+    parts += [f"{paragraphs(text)}\n{body}\n" for text, body in sections(result) if body]
     return "\n".join(parts)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Narrow beside ONNX Runtime, OpenVINO and ncnn: the same networks, the same samples, the same cores (`make bench-speed`).
+"""Narrow beside ONNX Runtime, OpenVINO and ncnn: the same networks, samples and cores (`make bench-speed`).
 
-networks.py says what is timed, arms.py how each tool is prepared and called, worker.py does the timing in processes that timing.py
-drives, machine.py and peak.c find what the core could do, report.py writes the page. Results: speed.md and speed.json.
+networks.py says what is timed, arms.py how each tool is prepared and called, worker.py does the timing in processes that
+timing.py drives, machine.py and peak.c find what the core could do, report.py writes the page. Results: speed.md and
+speed.json.
 """
 import argparse
 import json
@@ -106,7 +107,8 @@ def line_of(name, entry):
         medians = entry.get(key, {}).get("medians", {})
         best = report.fastest_peer(medians)
         if best:
-            ratios = " ".join(f"{arm.split()[1]} {best[1] / medians[arm]:.2f}" for arm in medians if arm.startswith("narrow"))
+            own = [arm for arm in medians if arm.startswith("narrow")]
+            ratios = " ".join(f"{arm.split()[1]} {best[1] / medians[arm]:.2f}" for arm in own)
             texts.append(f"{key.replace('_', ' ')}: {ratios} against {best[0]}")
     return f"{name}: " + ("; ".join(texts) or "; ".join(entry["failed"].values()) or "no peer to compare with")
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs worker.py: in one process with all arms taking turns (one thread), or one process per arm, the processes taking turns
-(more threads: thread pools spin, and would steal each other's cores inside one process)."""
+"""Runs worker.py: in one process with all arms taking turns (one thread), or one process per arm, the processes taking
+turns (more threads: thread pools spin, and would steal each other's cores inside one process)."""
 import json
 import os
 import subprocess

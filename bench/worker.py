@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that loads arms of one network and times them on demand: started by timing.py, spoken to over pipes.
 
-First line in: a JSON object (network, arms, threads, cores, library, narrow, environment is inherited). Then commands, one
-JSON object per line, each answered by one line: {"do": "prepare"}, {"do": "load"}, {"do": "check"}, {"do": "time", "rounds": N}.
+First line in: a JSON object (network, arms, threads, cores, library, narrow, environment is inherited). Then commands,
+one JSON object per line, each answered by one line: {"do": "prepare"}, {"do": "load"}, {"do": "check", "n": samples},
+{"do": "time", "rounds": N}.
 """
 import json
 import os
@@ -82,7 +83,7 @@ class Worker:
         return self.loaded[next(iter(self.loaded))].output().shape[1]
 
     def compare(self, values, truth, shape):
-        """Percent of equal argmax, or for values the signal-to-noise ratio in dB; None where not finite or of another size."""
+        """Percent of equal argmax, for values the signal-to-noise ratio in dB; None if not finite or of another size."""
         if values.shape != truth.shape or not np.isfinite(values).all():
             return None
         if self.network.task == "values":
