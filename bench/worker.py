@@ -83,7 +83,7 @@ class Worker:
         return self.loaded[next(iter(self.loaded))].output().shape[1]
 
     def compare(self, values, truth, shape):
-        """Percent of equal argmax, for values the signal-to-noise ratio in dB; None if not finite or of another size."""
+        """Percent of equal argmax, for values the signal-to-noise ratio in dB; None: not finite or of another size."""
         if values.shape != truth.shape or not np.isfinite(values).all():
             return None
         if self.network.task == "values":
