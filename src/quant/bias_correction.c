@@ -2,11 +2,11 @@
 /*
  * Rounding moves the mean of a layer's outputs; a bias takes it back for free. Two ways to know by how much:
  *
- *     analytic    bias[o] += sum_k W[o,k] E[x_k] - sum_k Wq[o,k] E[xq_k], means from calibration, each tap weighted by how
- *                 often it lies inside the picture; xq from the histogram (clipping and rounding of the input)
- *     empirical   the kept samples run through the float network and through the quantized one; at every linear node, in
- *                 order, the difference of the two means per channel is taken into the bias before the run goes on, so
- *                 each layer is corrected behind the corrected prefix in one pass
+ *     analytic    bias[o] += sum_k W[o,k] E[x_k] - sum_k Wq[o,k] E[xq_k], means from calibration, each tap weighted by
+ *                 how often it lies inside the picture; xq from the histogram (clipping and rounding of the input)
+ *     empirical   the kept samples run through the float network and through the quantized one; at every linear node,
+ *                 in order, the difference of the two means per channel is taken into the bias before the run goes on,
+ *                 so each layer is corrected behind the corrected prefix in one pass
  *
  * Between linear.c and emit.c. (Nagel et al. 2019, sections 4.2 and appendix D.)
  */
@@ -103,7 +103,8 @@ static nw_status correct_node(nw_scheme *scheme, const nw_node *node, nw_node_sc
 static nw_status correct_analytic(nw_scheme *scheme, nw_error *error)
 {
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR && correct_node(scheme, &scheme->model->nodes[i], &scheme->nodes[i]))
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR &&
+            correct_node(scheme, &scheme->model->nodes[i], &scheme->nodes[i]))
             return nw_fail_memory(error, "correcting biases");
     return NW_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The integer network out of the finished scheme: last step of quantize.c, in front of nw_model_validate. Every float
- * tensor has up to two forms here, codes and reals; a QUANTIZE or DEQUANTIZE node makes the missing one when first asked.
+ * tensor has up to two forms here, codes and reals; a QUANTIZE or DEQUANTIZE node makes the missing one when first
+ * asked.
  */
 #include <math.h>
 #include <stdio.h>
@@ -225,7 +226,8 @@ static nw_status fill_multipliers(const emitter *e, const nw_node *node, int32_t
     for (int32_t c = 0; c < y->n_channels; c++) {
         if (!set_multiplier(&(*out)[c], reals_per_code(x, c) * codes_per_real(y, c)))
             return refuse_multiplier(e, node, c);
-        (*out)[c] = nw_maxf((*out)[c], 0x1p-40f); /* the format has no 0 here, and 255 * 2^-40 rounds to 0 all the same */
+        /* the format has no 0 here, and 255 * 2^-40 rounds to 0 all the same */
+        (*out)[c] = nw_maxf((*out)[c], 0x1p-40f);
     }
     return NW_OK;
 }
@@ -252,7 +254,7 @@ static double function_of(const nw_node *node, double x)
     }
 }
 
-/** One table for all channels: factors are 1 on both sides (equalize.c). Its range is cut to what each channel may hold. */
+/** One table for all channels if their limits agree: factors are 1 on both sides (equalize.c). */
 static nw_status fill_table(const emitter *e, const nw_node *node, nw_node *to)
 {
     const nw_tensor_scheme *x = &e->scheme->tensors[node->inputs[0]];
@@ -265,8 +267,9 @@ static nw_status fill_table(const emitter *e, const nw_node *node, nw_node *to)
     for (int32_t c = 0; c < y->n_channels; c++) {
         for (int32_t code = 0; code < 256; code++) {
             const double real = (code - x->grid.zero_point) * reals_per_code(x, c);
-            const double v = fmin(fmax(function_of(node, real) * codes_per_real(y, c), (double)y->lo[c]), (double)y->hi[c]);
-            to->table[(size_t)c * 256 + (size_t)code] = (uint8_t)(y->grid.zero_point + (int32_t)rint(v));
+            const double v = function_of(node, real) * codes_per_real(y, c);
+            const double clamped = fmin(fmax(v, (double)y->lo[c]), (double)y->hi[c]);
+            to->table[(size_t)c * 256 + (size_t)code] = (uint8_t)(y->grid.zero_point + (int32_t)rint(clamped));
         }
         same = same && memcmp(to->table, to->table + (size_t)c * 256, 256) == 0;
     }

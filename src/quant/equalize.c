@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Factor per channel. A tensor has one step for all its channels, so a channel that uses a hundredth of the tensor's range
- * gets two or three codes. Codes therefore stand for factor * real with
+ * Factor per channel. A tensor has one step for all its channels, so a channel that uses a hundredth of the tensor's
+ * range gets two or three codes. Codes therefore stand for factor * real with
  *
- *     factor[c] = min(cap, (r_max / r_c)^power)        r_c: largest magnitude of the channel in calibration
+ *     factor[c] = (r_max / min(r_max, (1 + margin) r_c + room r_max))^power      r_c: largest magnitude in calibration
  *
  * The function of the network does not change: whoever makes the tensor multiplies by factor (multiplier, bias, clamp,
- * residual multiplier: all per channel), whoever reads it divides (weight columns, ADD and pooling multipliers). Per-row
- * weight steps absorb the first for free; the second costs something only where weight columns of one row become unequal,
- * so the power of each group is the one with the least noise of codes and weights together.
+ * residual multiplier: all per channel), whoever reads it divides (weight columns, ADD and pooling multipliers).
+ * Per-row weight steps absorb the first for free; the second costs something only where weight columns of one row
+ * become unequal, so the power of each group is the one with the least noise of codes and weights together.
  * Channels that meet in a PASS node share their factor. It stays 1 where nobody can divide: at tables, at borders to
  * reals, at the input.
  *
@@ -124,9 +124,9 @@ static double factor_of(const nw_quantize_options *options, double power, double
 {
     if (!(group_range > 0.0) || power == 0.0)
         return 1.0;
-    if (!(range > 0.0))
-        return options->equalize_cap;
-    return fmin(options->equalize_cap, pow(group_range / range, power));
+    /* unseen pictures exceed what calibration saw of a quiet channel: a factor must not use up all the room above it */
+    const double roomy = range * (1.0 + options->limit_margin) + options->equalize_room * group_range;
+    return pow(group_range / fmin(fmax(roomy, group_range * 0x1p-16), group_range), power);
 }
 
 static void set_factors(classes *all, nw_scheme *scheme, int32_t group, double power)

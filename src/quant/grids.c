@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One grid for every group of tensors, then limits for every channel: what calibration saw plus a margin, cut to the clamp
- * that is fused behind the node. PASS nodes inherit limits, because they do not clamp. Between equalize.c and linear.c.
+ * One grid for every group of tensors, then limits for every channel: what calibration saw plus a margin, cut to the
+ * clamp that is fused behind the node. PASS nodes inherit limits, because they do not clamp. Between equalize.c and
+ * linear.c.
  */
 #include <math.h>
 #include <string.h>
@@ -79,8 +80,8 @@ static nw_status group_bits(const nw_scheme *scheme, int32_t group, int32_t *bit
                 continue;
             if (said_by && row->bits != *bits)
                 return nw_fail(error, NW_ERROR_USAGE,
-                               "tensors \"%s\" and \"%s\" share one grid, so %d and %d activation bits contradict", said_by,
-                               name, *bits, row->bits);
+                               "tensors \"%s\" and \"%s\" share one grid, so %d and %d activation bits contradict",
+                               said_by, name, *bits, row->bits);
             *bits = row->bits;
             said_by = name;
         }

@@ -52,7 +52,7 @@ void nw_histogram_expand(nw_histogram *histogram, float lo, float hi)
 
 void nw_histogram_add(nw_histogram *histogram, const float *values, size_t n)
 {
-    /* dividing by a power of two is exact unless the quotient is subnormal, and such values lie in bin 0 or -1 anyhow */
+    /* dividing by a power of two is exact unless the quotient is subnormal, and that lies in bin 0 or -1 anyhow */
     const float inverse = ldexpf(1.0f, -histogram->exponent);
     const int32_t first = histogram->first;
     for (size_t i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Integer weights of every linear node, on the columns its input's factors leave. Between grids.c and bias_correction.c. */
+/* Integer weights of every linear node, its input's factors divided out. Between grids.c and bias_correction.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

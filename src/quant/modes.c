@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which nodes run on integers. Seen from the outputs backwards: an output is real; a node whose result is wanted as reals
- * only may stay float if the engine has it in float; everything in front of a linear node is codes. First step of
+ * Which nodes run on integers. Seen from the outputs backwards: an output is real; a node whose result is wanted as
+ * reals only may stay float if the engine has it in float; everything in front of a linear node is codes. First step of
  * quantize.c, before groups.c.
  */
 #include <math.h>
@@ -81,8 +81,9 @@ static nw_status refuse_constants(const nw_scheme *scheme, const nw_node *node, 
 {
     for (int32_t j = 0; j < node->n_inputs; j++)
         if (is_constant(scheme, node->inputs[j]))
-            return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": %s with a constant operand cannot be quantized yet",
-                           node->name, nw_op_name(node->op));
+            return nw_fail(error, NW_ERROR_UNSUPPORTED,
+                           "node \"%s\": %s with a constant operand cannot be quantized yet", node->name,
+                           nw_op_name(node->op));
     return NW_OK;
 }
 

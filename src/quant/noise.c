@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a choice of factors costs, predicted without running anything; equalize.c compares choices with it. For a linear
- * node that reads codes of step s (in scaled reals) and whose row o has the weight step d_o = max_j |w_j / f_j| / limit:
+ * node that reads codes of step s (in scaled reals) and whose row o has the weight step d_o = max_j |w_j / f_j| /
+ * limit:
  *
  *     noise of the codes      sum_j (w_j / f_j)^2 s^2 / 12
  *     noise of the weights    d_o^2 / 12 sum_j f_j^2 Var(x_j)            (the mean's part is taken out by the bias)

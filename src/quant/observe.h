@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What calibration remembers of a network's tensors: per channel range, moments and a histogram, in memory that does not
- * grow with the number of samples. calibrate.c fills it from the float engine; range.c, equalize.c and
+ * What calibration remembers of a network's tensors: per channel range, moments and a histogram, in memory that does
+ * not grow with the number of samples. calibrate.c fills it from the float engine; range.c, equalize.c and
  * bias_correction.c read it.
  *
  *     nw_tensor_stats stats = {0};

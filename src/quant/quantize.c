@@ -56,9 +56,9 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
         return nw_fail(error, NW_ERROR_USAGE, "the percentile must be above 0.5 and at most 1, not %g",
                        options->percentile);
     const double power = options->equalize_power;
-    if (!((power == NW_EQUALIZE_AUTO || (power >= 0.0 && power <= 1.0)) && options->equalize_cap >= 1.0 &&
-          options->equalize_cap <= 65536.0))
-        return nw_fail(error, NW_ERROR_USAGE, "equalization needs a power of 0 to 1 and a cap of 1 to 65536");
+    if (!((power == NW_EQUALIZE_AUTO || (power >= 0.0 && power <= 1.0)) && options->equalize_room >= 0.0 &&
+          options->equalize_room <= 1.0))
+        return nw_fail(error, NW_ERROR_USAGE, "equalization needs a power of 0 to 1 and a room of 0 to 1");
     if (!(options->limit_margin >= 0.0 && options->limit_margin <= 16.0 && options->limit_floor >= 0.0 &&
           options->limit_floor <= 1.0))
         return nw_fail(error, NW_ERROR_USAGE, "limits need a margin of 0 to 16 and a floor of 0 to 1");

@@ -39,9 +39,9 @@ typedef struct nw_quantize_options {
     nw_weight_method weight_range;
     nw_bias_correction bias_correction;
     bool equalize;           /* factors per channel */
-    double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power (NW_EQUALIZE_AUTO: the power
-                                with the least predicted noise, for each group of tensors) ... */
-    double equalize_cap;     /* ... but at most this, >= 1 */
+    double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power; NW_EQUALIZE_AUTO: the
+                                power with the least predicted noise, for each group of tensors */
+    double equalize_room;    /* 0 to 1: added to r, grown by limit_margin, as a share of r_max: factors stay below 1 / room */
     bool limits;             /* clamp every channel to what calibration saw, plus ... */
     double limit_margin;     /* ... this share of the channel's range ... */
     double limit_floor;      /* ... and this share of the tensor's range */
@@ -52,16 +52,16 @@ typedef struct nw_quantize_options {
     {                                                                                                                \
         .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_MSE, .percentile = 0.9999,              \
         .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
-        .equalize_power = NW_EQUALIZE_AUTO, .equalize_cap = 64.0, .limits = true, .limit_margin = 0.125, .limit_floor = 0.02,     \
-        .seed = 1                                                                                                    \
+        .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,               \
+        .limit_floor = 0.05, .seed = 1                                                                               \
     }
 
 /**
  * Quantizes a network.
  *
  * Linear nodes become the one layer form; tensors between them codes of the wanted widths; functions of one tensor
- * become tables; what nothing but reals can carry (Softmax and what stands between it and the last linear node, outputs)
- * stays float. The result passes nw_model_validate. It is deterministic for one machine and thread count.
+ * become tables; what nothing but reals can carry (Softmax and what stands between it and the last linear node,
+ * outputs) stays float. The result passes nw_model_validate. It is deterministic for one machine and thread count.
  *
  * @param model        as the passes leave it; borrowed for the call
  * @param calibration  of this very model

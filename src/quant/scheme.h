@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The quantizer's working state: for a float network, which tensors become codes, on what grid, with which factor and
- * limits per channel, and the integer weights of every linear node. The steps of quantize.c fill it one after the other:
+ * limits per channel, and the integer weights of every linear node. The steps of quantize.c fill it one after the
+ * other:
  *
  *     modes.c       which nodes run on integers, which tensors exist as codes, as reals, or both
  *     groups.c      tensors that must share a grid; channels that must share a factor
@@ -83,12 +84,12 @@ void nw_scheme_pairs(const nw_scheme *scheme, const nw_node *node, nw_channel_pa
 nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error);
 
 /**
- * Predicted noise behind the nodes that read the group's tensors, relative to the signal there, for the factors that are
- * set: rounding of the codes, and rounding of the weights they meet. NW_ERROR_MEMORY.
+ * Predicted noise behind the nodes that read the group's tensors, relative to the signal there, for the factors that
+ * are set: rounding of the codes, and rounding of the weights they meet. NW_ERROR_MEMORY.
  */
 nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group);
 
-/** Chooses grids and limits. NW_ERROR_USAGE for widths that contradict each other, NW_ERROR_UNSUPPORTED, NW_ERROR_MEMORY. */
+/** Chooses grids and limits. NW_ERROR_USAGE for contradicting widths, NW_ERROR_UNSUPPORTED, NW_ERROR_MEMORY. */
 nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error);
 
 /** Quantizes the weights of all linear nodes; biases are the float network's. NW_ERROR_MEMORY. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The quantized network played in the float engine: weights replaced by step * code, every code tensor rounded to its grid
- * and limits right after it was computed. Close to what the integer engine computes, not equal to it; the quantizer uses
- * it to measure (bias correction), never to report.
+ * The quantized network played in the float engine: weights replaced by step * code, every code tensor rounded to its
+ * grid and limits right after it was computed. Close to what the integer engine computes, not equal to it; the
+ * quantizer uses it to measure (bias correction), never to report.
  *
  *     nw_simulator *simulator;
  *     NW_TRY(nw_simulator_create(&simulator, scheme, batch, true, error));

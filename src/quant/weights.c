@@ -86,9 +86,9 @@ static int descending(const void *a, const void *b)
 }
 
 /**
- * Few codes or a short row: the best step exactly. While the step falls past |w_j| / (c + 1/2), code j goes from c to c + 1; for fixed
- * codes z the best step is <|w|, z> / <z, z> and its gain <|w|, z>^2 / <z, z>, so walking all k * limit break points sees
- * every candidate. Returns 0 without memory.
+ * Few codes or a short row: the best step exactly. While the step falls past |w_j| / (c + 1/2), code j goes from c to c
+ * + 1; for fixed codes z the best step is <|w|, z> / <z, z> and its gain <|w|, z>^2 / <z, z>, so walking all k * limit
+ * break points sees every candidate. Returns 0 without memory.
  */
 static double search_break_points(const double *w, int32_t k, int32_t limit, const double *importance)
 {

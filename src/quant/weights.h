@@ -17,7 +17,7 @@
 typedef enum nw_weight_method {
     NW_WEIGHTS_MIN_MAX, /* the largest magnitude becomes the largest code */
     NW_WEIGHTS_MSE,     /* least sum of (w - step q)^2 */
-    NW_WEIGHTS_OUTPUT   /* least sum of importance[k] (w - step q)^2: the output's variance when inputs do not correlate */
+    NW_WEIGHTS_OUTPUT   /* least sum of importance[k] (w - step q)^2: of the output, if inputs do not correlate */
 } nw_weight_method;
 
 /** Largest magnitude of a code: 2^(bits-1) - 1, and 1 for 1 bit. */

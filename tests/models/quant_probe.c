@@ -180,8 +180,8 @@ static void set(nw_quantize_options *options, const char *key, double value)
         options->equalize = value != 0.0;
     else if (!strcmp(key, "pow"))
         options->equalize_power = value;
-    else if (!strcmp(key, "cap"))
-        options->equalize_cap = value;
+    else if (!strcmp(key, "room"))
+        options->equalize_room = value;
     else if (!strcmp(key, "lim"))
         options->limits = value != 0.0;
     else if (!strcmp(key, "margin"))
@@ -274,7 +274,8 @@ static nw_status run(probe *p, char **argv, int n_configs, char **configs, const
 int main(int argc, char **argv)
 {
     if (argc < 7) {
-        fprintf(stderr, "usage: quant_probe MODEL.onnx PREPROCESS.json CALIB TEST N_TEST THREADS [--maps FOLDER] CONFIG...\n");
+        fprintf(stderr,
+                "usage: quant_probe MODEL.onnx PREPROCESS.json CALIB TEST N_TEST THREADS [--maps FOLDER] CONFIG...\n");
         return 2;
     }
     int first = 7;

@@ -4,7 +4,8 @@
 
     python3 tests/models/quant_probe.py build/tests/models/quant_probe resnet20-cifar10 plain:eq=0,bc=0 default
 
-A network name may carry a data set and a number of samples: resnet20-cifar10@cifar10-png, mobilenetv2-imagenet@imagenet:100.
+A network name may carry a data set and a number of samples, and there may be several: resnet20-cifar10@cifar10-png,
+mobilenetv2-imagenet@imagenet:100 with a comma between.
 """
 import json
 import os

@@ -62,7 +62,8 @@ int32_t graph_linear(nw_model *model, graph_random *random, int32_t x, const cha
     assert_non_null(node);
     memcpy(node->inputs, (int32_t[]){x, w, b, layer.residual}, 4 * sizeof(int32_t));
     node->output = y;
-    node->window = (nw_window){{k, k}, {layer.stride, layer.stride}, {1, 1}, {layer.pad, layer.pad, layer.pad, layer.pad}};
+    const int32_t pad = layer.pad;
+    node->window = (nw_window){{k, k}, {layer.stride, layer.stride}, {1, 1}, {pad, pad, pad, pad}};
     node->groups = layer.groups;
     node->lo = layer.lo;
     node->hi = layer.hi;
@@ -83,6 +84,7 @@ nw_model *graph_create(int32_t channels, int32_t size)
 {
     nw_model *model = nw_model_create();
     assert_non_null(model);
+    nw_float_set_threads(1); /* networks too small to share */
     assert_int_equal(nw_model_add_tensor(model, "input", NW_TYPE_F32, 4, (int32_t[]){1, channels, size, size}), 0);
     model->inputs = calloc(1, sizeof(*model->inputs));
     model->outputs = calloc(1, sizeof(*model->outputs));

@@ -191,7 +191,8 @@ static void test_equalization_undoes_channel_scales(void **state)
             options.bias_correction = NW_BIAS_CORRECTION_NONE;
             options.equalize = equalize;
             options.equalize_power = 1.0;
-            options.equalize_cap = 65536.0;
+            options.equalize_room = 0.0;
+            options.limit_margin = 0.0;
             nw_model *integer = quantize(m, calibration, &options);
             graph_run_integer(integer, m, 50, out[scaled]);
             noise[scaled] = graph_sqnr(integer, m, 4);

@@ -74,7 +74,8 @@ static void test_steps(void **state)
                     nw_weights_round_row(other, w, K, bits, trial);
                     const double other_error = error_of(w, other, trial, by);
                     if (error > other_error * (1.0 + 1e-9))
-                        fail_msg("row %d, %d bits, step %d/500: error %g, found %g", (int)seed, bits, i, other_error, error);
+                        fail_msg("row %d, %d bits, step %d/500: error %g, found %g", (int)seed, bits, i, error,
+                                 other_error);
                 }
             }
         }
