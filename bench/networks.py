@@ -2,8 +2,8 @@
 """The networks that are timed, and their samples: the same files and the same values for every tool.
 
 The real ones and their preprocessing come from the test bed's models.json; networks with random weights are the
-*-random.onnx files of a folder. `prepare` writes what the tools read: fixed.onnx (batch 1, opset 13 or later), calib.npy
-and test.npy ([n, ...] float32, already normalized).
+*-random.onnx files of a folder. `prepare` writes what the tools read: fixed.onnx (batch 1, opset 13 or later),
+calib.npy and test.npy ([n, ...] float32, already normalized).
 """
 import csv
 import json

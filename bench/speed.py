@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Narrow beside ONNX Runtime, OpenVINO and ncnn: the same networks, samples and cores (`make bench-speed`).
 
-networks.py says what is timed, arms.py how each tool is prepared and called, worker.py does the timing in processes that
-timing.py drives, machine.py and peak.c find what the core could do, report.py writes the page. Results: speed.md
+networks.py says what is timed, arms.py how each tool is prepared and called, worker.py does the timing in processes
+that timing.py drives, machine.py and peak.c find what the core could do, report.py writes the page. Results: speed.md
 and speed.json.
 """
 import argparse
