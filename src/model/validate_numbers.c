@@ -110,8 +110,9 @@ static nw_status check_row(const nw_check *check, int32_t row)
     if (linear->offset[row] != -zero * bounds.weight_sum)
         return nw_check_fail(check, "the offset of row %d is not minus the zero point times the sum of its weights",
                              (int)row);
-    const int64_t wrapped = (int64_t)linear->offset[row] + (linear->offset[row] < 0 ? -32768 : 32767);
-    if (linear->accumulator == NW_ACCUMULATOR_16_WRAP && (wrapped > INT32_MAX || wrapped < -INT32_MAX))
+    /* a wrapped sum plus an offset, even that of one phase of a transposed convolution, |offset| <= the larger bound */
+    const int64_t most = INT32_MAX - 32768;
+    if (linear->accumulator == NW_ACCUMULATOR_16_WRAP && (bounds.positive > most || bounds.negative > most))
         return nw_check_fail(check, "the wrapped sum of row %d can leave 32 bits", (int)row);
     return NW_OK;
 }
