@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command does what docs/command-line.md says: its options, its JSON keys, the same answer by every route.
+
+    test_commands.py NARROW [CASE...]
+"""
+import json
+import os
+import re
+import sys
+
+import made_files as made
+from narrow_cli import CALIB, ONNX, PICTURE, PREPROCESS, ROOT, TEST, main, quantized
+
+COMMANDS = ["quantize", "eval", "run", "bench", "inspect", "verify", "cpu"]
+SHARED = ["preprocess", "size", "resize", "interpolation", "crop", "mean", "std", "channel-order", "class-offset"]
+
+
+# ---- the page ----
+
+def section(command):
+    with open(os.path.join(ROOT, "docs", "command-line.md")) as file:
+        page = file.read()
+    return re.search(r"^## %s\n(.*?)(?=^## |\Z)" % command, page, re.S | re.M).group(1)
+
+
+def documented_keys(command):
+    """{key: when} of the table of a command's JSON keys."""
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]*\|[^|]*\|([^|]*)\|$", section(command), re.M)
+    return {key: when.strip() for key, when in rows}
+
+
+def paths(value, prefix=""):
+    """Keys of a document as the page writes them: "a.b", "list[].key"."""
+    if isinstance(value, dict):
+        return set().union(*[paths(v, prefix + "." + k if prefix else k) for k, v in value.items()] or [set()])
+    if isinstance(value, list):
+        return set().union(*[paths(v, prefix + "[]") for v in value] or [set()])
+    return {prefix}
+
+
+def check_keys(command, report, *conditions):
+    """Keys are those documented: all without a condition, and all whose conditions are given."""
+    documented = documented_keys(command)
+    expected = {key for key, when in documented.items()
+                if all(part in conditions for part in when.split(", ") if part)}
+    found = paths(report)
+    assert found == expected, "%s %s: undocumented %s, missing %s" % (
+        command, conditions, sorted(found - expected), sorted(expected - found))
+
+
+def near(a, b, what, limit=1e-9):
+    assert abs(a - b) <= limit * max(1.0, abs(b)), "%s: %r and %r" % (what, a, b)
+
+
+# ---- help ----
+
+def help_of_every_command(narrow):
+    listing = narrow.good("--help").out
+    assert narrow.good("help").out == listing
+    assert re.match(r"narrow \d+\.\d+\.\d+\n$", narrow.good("--version").out)
+    for command in COMMANDS:
+        assert re.search(r"^    %s +\S" % command, listing, re.M), command
+        text = narrow.good(command, "--help").out
+        assert text.startswith("narrow %s" % command) and "example:\n    narrow %s" % command in text, text
+        options = set(re.findall(r"^    --([a-z-]+)", text, re.M)) - {"help"} - set(SHARED)
+        rows = re.findall(r"^\| (`--.*?) \|", section(command), re.M)
+        named = {name for row in rows for name in re.findall(r"`--([a-z-]+)", row)}
+        assert options == named, "%s: --help %s, page %s" % (command, sorted(options), sorted(named))
+
+
+def page_names_every_preprocessing_option(narrow):
+    text = narrow.good("eval", "--help").out
+    with open(os.path.join(ROOT, "docs", "command-line.md")) as file:
+        page = file.read()
+    for name in SHARED:
+        assert "--%s " % name in text and "`--%s " % name in page, name
+
+
+# ---- one case per command ----
+
+def quantize(narrow):
+    out = os.path.join(narrow.folder, "net.nw")
+    report = narrow.report("quantize", ONNX, out, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "7")
+    check_keys("quantize", report)
+    assert report["model"] == out and report["from"] == ONNX and report["calibration_samples"] == 7
+    assert report["integer_mac_share"] == 1 and [w["weight_bits"] for w in report["widths"]] == [8]
+    assert report["weight_bytes"] * 4 == report["float_weight_bytes"]
+    assert os.stat(out).st_mode & 0o777 == 0o666 & ~umask(), "mode of the file"
+    with open(out, "rb") as file:
+        first = file.read()
+    text = narrow.good("quantize", "--samples=7", ONNX, "--preprocess=" + PREPROCESS, "--calib=" + CALIB, "--", out).out
+    assert re.search(r"100\.0 % of 9106944 .* 7 calibration samples", text) and text.count("\n") == 1, text
+    with open(out, "rb") as file:
+        assert file.read() == first, "quantizing twice gives two files"
+    assert sorted(os.listdir(narrow.folder)) == ["net.nw"]
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def quantize_switches(narrow):
+    """Each switch changes the file; flags stand for the keys of the preprocessing file."""
+    files = set()
+    for options in ([], ["--no-equalize"], ["--no-limits"], ["--range", "minmax"], ["--weight-range", "minmax"],
+                    ["--bias-correction", "none"], ["--weights", "5"], ["--acts", "6"]):
+        with open(quantized(narrow, "net.nw", "--seed", "1", *options), "rb") as file:
+            files.add(file.read())
+    assert len(files) == 8, "%d different files of 8" % len(files)
+    flags = os.path.join(narrow.folder, "flags.nw")
+    narrow.good("quantize", ONNX, flags, "--calib", CALIB, "--mean", "127.5", "--std", "64,64,64", "--samples", "12")
+    with open(flags, "rb") as a, open(quantized(narrow, "plain.nw"), "rb") as b:
+        assert a.read() == b.read(), "flags and file of the same preprocessing give two networks"
+
+
+def every_width(narrow):
+    for bits in range(1, 9):
+        net = quantized(narrow, "w%d.nw" % bits, "--weights", str(bits), "--acts", str(bits), samples=3)
+        assert [w["weight_bits"] for w in narrow.report("inspect", net)["widths"]] == [bits]
+        assert narrow.report("run", net, PICTURE)["top"]
+
+
+def evaluate(narrow):
+    net = quantized(narrow)
+    report = narrow.report("eval", net, "--data", TEST, "--against", ONNX)
+    check_keys("eval", report, "classes", "--against", ".nw")
+    assert report["samples"] == 1080 and report["against"]["model"] == ONNX
+    near(report["against"]["top1"], 1038 / 1080, "float accuracy")
+    assert report["top1"] > 0.945 and report["agreement"] > 0.97 and report["sqnr_db"] > 8, {k: report[k] for k in ("top1", "agreement", "sqnr_db")}
+    p = report["top1"]
+    near(report["top1_standard_error"], (p * (1 - p) / 1080) ** 0.5, "standard error")
+    text = narrow.good("eval", net, "--data", TEST, "--against", ONNX).out
+    assert "%.2f %%" % (100 * p) in text and "%.2f %% of the answers" % (100 * report["agreement"]) in text, text
+    check_keys("eval", narrow.report("eval", net, "--data", TEST, "--limit", "5"), "classes", ".nw")
+    alone = narrow.report("eval", ONNX, "--data", TEST, "--preprocess", PREPROCESS)
+    check_keys("eval", alone, "classes")
+    assert alone["top1"] == report["against"]["top1"] and alone["integer_mac_share"] == 0
+    same = narrow.report("eval", net, "--data", TEST, "--limit", "3", "--against", net)
+    assert same["agreement"] == 1 and same["sqnr_db"] is None
+
+
+def batches(narrow):
+    """Samples that fill no batch, one batch and a bit, and one at a time give the same answers."""
+    net = quantized(narrow)
+    pictures = [os.path.join("arrow", name) for name in sorted(os.listdir(os.path.join(TEST, "arrow")))[:17]]
+    for model, options in ((ONNX, ["--preprocess", PREPROCESS]), (net, [])):
+        right = [narrow.report("run", model, os.path.join(TEST, p), *options)["top"][0]["class"] == 0
+                 for p in pictures]
+        for n in (1, 2, 15, 16, 17):
+            report = narrow.report("eval", model, "--data", TEST, "--limit", n, *options)
+            assert report["samples"] == n
+            near(report["top1"], sum(right[:n]) / n, "top-1 of %d samples" % n)
+
+
+def data_formats(narrow):
+    """A folder, a list, a npy and a npz of the same samples: the same score."""
+    net = quantized(narrow)
+    chosen = [(c, name, "%03d.png" % i) for c, name in enumerate(sorted(os.listdir(TEST))) for i in (0, 1, 2)]
+    for _, name, file in chosen:
+        with open(os.path.join(TEST, name, file), "rb") as picture:
+            narrow.file(os.path.join("data", name, file), picture.read())
+    folder = os.path.join(narrow.folder, "data")
+    rows = "".join("%s/%s,%d\n" % (name, file, c) for c, name, file in chosen)
+    table = narrow.file("data/list.csv", rows)
+    scores = [narrow.report("eval", net, "--data", path)["top1"] for path in (table,)]
+    os.remove(table)
+    scores.append(narrow.report("eval", net, "--data", folder)["top1"])
+    assert len(set(scores)) == 1, scores
+    values = [((i * 7919) % 2001 - 1000) / 500 for i in range(5 * 3072)]
+    array = made.npy([5, 3, 32, 32], made.floats(values))
+    classes = made.npy([5], bytes([0, 1, 2, 3, 11]), "|u1")
+    files = [narrow.file("a.npy", array), narrow.file("b.npz", made.npz({"x": array, "y": classes})),
+             narrow.file("c.npz", made.npz({"x": array}, compressed=False))]
+    narrow.file("a.csv", "a,0\nb,1\nc,2\nd,3\ne,11\n")
+    reports = [narrow.report("eval", net, "--data", f, "--against", ONNX, "--mean", "0", "--std", "1",
+                             "--channel-order", "none") for f in files]
+    assert len({(r["agreement"], r["sqnr_db"], r["samples"]) for r in reports}) == 1, reports
+    assert reports[0]["top1"] == reports[1]["top1"] and "top1" not in reports[2]
+
+
+def segmentation(narrow):
+    """Three colours are three classes; one map is wrong in a quarter of its pixels, one has void."""
+    colours = [(250, 10, 20), (10, 240, 30), (20, 30, 230)]
+    for i in range(3):
+        labels = [(x // 3 + y + i) % 3 for y in range(8) for x in range(8)]
+        narrow.file("data/%d.png" % i, made.png(8, 8, bytes(v for c in labels for v in colours[c])))
+        if i == 1:
+            labels[:16] = [(c + 1) % 3 for c in labels[:16]]
+        if i == 2:
+            labels[:8] = [255] * 8
+        narrow.file("maps/%d.png" % i, made.png(8, 8, bytes(labels), 1))
+    onnx = narrow.file("seg.onnx", made.segmenter())
+    net = os.path.join(narrow.folder, "seg.nw")
+    narrow.good("quantize", onnx, net, "--calib", "data", "--mean", "127.5", "--std", "64")
+    report = narrow.report("eval", net, "--data", "data", "--labels", "maps", "--against", onnx)
+    check_keys("eval", report, "maps", "--against", ".nw")
+    check_keys("eval", narrow.report("eval", net, "--data", "data", "--labels", "maps"), "maps", ".nw")
+    near(report["pixel_accuracy"], (3 * 64 - 16 - 8) / (3 * 64 - 8), "pixel accuracy")
+    assert len(report["iou"]) == 3 and report["agreement"] == 1
+    near(report["miou"], sum(report["iou"]) / 3, "mean IoU")
+    text = narrow.good("eval", net, "--data", "data", "--labels", "maps", "--against", onnx).out
+    assert len(re.findall(r"^    [012]  +\d", text, re.M)) == 3, text
+
+
+def run(narrow):
+    net = quantized(narrow)
+    report = narrow.report("run", net, PICTURE)
+    check_keys("run", report)
+    values = [row["value"] for row in report["top"]]
+    assert len(values) == 5 and values == sorted(values, reverse=True)
+    names = narrow.file("names.txt", "".join("shape %d\n" % i for i in range(12)))
+    report = narrow.report("run", net, PICTURE, "--names", names, "--top", "99")
+    check_keys("run", report, "--names")
+    assert sorted(row["class"] for row in report["top"]) == list(range(12))
+    assert all(row["name"] == "shape %d" % row["class"] for row in report["top"])
+    shifted = narrow.report("run", net, PICTURE, "--class-offset", "2")["top"][0]["class"]
+    assert shifted == report["top"][0]["class"] - 2
+    assert narrow.good("run", net, PICTURE, "--top", "1").out.split()[0] == str(report["top"][0]["class"])
+    jpeg = narrow.file("glyph.jpg", made.JPEG)
+    top = narrow.report("run", ONNX, jpeg, "--preprocess", PREPROCESS)["top"][0]["class"]
+    assert top == narrow.report("run", net, jpeg)["top"][0]["class"] == 8, top
+
+
+def families(narrow):
+    """The same answer, to the bit, with every kernel family and number of threads; the report says who ran."""
+    net = quantized(narrow)
+    known = narrow.report("cpu")
+    check_keys("cpu", known)
+    assert known["families"][0] == {"name": "ref", "available": True}
+    answers = set()
+    for family in known["families"]:
+        env = {"NARROW_ISA": family["name"]}
+        if not family["available"]:
+            print("SKIP: %s: this CPU cannot run it" % family["name"])
+            for command in (["cpu"], ["run", net, PICTURE], ["verify", net], ["eval", net, "--data", TEST]):
+                narrow.bad(2, "NARROW_ISA=%s: this CPU cannot run it" % family["name"], *command, env=env)
+            continue
+        assert narrow.report("cpu", env=env)["isa"] == family["name"]
+        for threads in ("1", "2", "3"):
+            answers.add(json.dumps(narrow.report("run", net, PICTURE, "--top", "12", "--threads", threads, env=env)))
+        report = narrow.report("eval", net, "--data", TEST, "--limit", "2", env=env)
+        assert report["isa"] == family["name"]
+        kernels = " ".join(k["kernel"] for k in report["kernels"])
+        assert ("_" + family["name"]) in kernels, kernels
+    assert len(answers) == 1, answers
+    assert narrow.report("cpu", env={"NARROW_ISA": ""})["isa"] == known["isa"]
+    for command in (["cpu"], ["run", net, PICTURE], ["bench", net], ["verify", net]):
+        narrow.bad(2, "NARROW_ISA=sse9: unknown; the names are ref, ", *command, env={"NARROW_ISA": "sse9"})
+
+
+def threads(narrow):
+    net = quantized(narrow)
+    assert narrow.report("bench", net, "--runs", "1", env={"OMP_NUM_THREADS": "3"})["threads"] == 1
+    assert narrow.report("bench", net, "--runs", "1", "--threads", "2", env={"OMP_NUM_THREADS": "3"})["threads"] == 2
+    assert narrow.report("bench", net, "--runs", "1", "--threads", "0", env={"OMP_NUM_THREADS": "3"})["threads"] == 3
+    assert narrow.report("bench", net, "--runs", "1", "--threads", "0")["threads"] == min(256, os.cpu_count())
+
+
+def bench(narrow):
+    net = quantized(narrow)
+    report = narrow.report("bench", net, "--runs", "3", "--float", ONNX)
+    check_keys("bench", report, "--float")
+    near(report["ratio"], report["float_milliseconds"] / report["milliseconds"], "ratio", 1e-6)
+    assert report["runs"] == 3 and report["milliseconds"] > 0 and len(report["nodes"]) == len(report["kernels"])
+    assert sum(node["macs"] for node in report["nodes"]) == report["macs"] == 9106944
+    check_keys("bench", narrow.report("bench", net, "--runs", "1"))
+    with_layers, without = (narrow.good("bench", net, "--runs", "1", *o).out for o in ([], ["--no-layers"]))
+    assert len(with_layers.splitlines()) > len(report["nodes"]) + len(without.splitlines())
+
+
+def inspect(narrow):
+    report = narrow.report("inspect", quantized(narrow))
+    check_keys("inspect", report, ".nw")
+    assert report["macs"] == sum(n["macs"] for n in report["nodes"])
+    assert report["weight_bytes"] == sum(n["weight_bytes"] for n in report["nodes"] if "weight_bits" in n)
+    report = narrow.report("inspect", ONNX)
+    check_keys("inspect", report)
+    assert report["integer_mac_share"] == 0 and [w["weight_bits"] for w in report["widths"]] == ["float"]
+    text = narrow.good("inspect", ONNX).out
+    assert "9106944 multiply-accumulates" in text and " 0.0 % of" in text, text
+
+
+def verify(narrow):
+    net = quantized(narrow)
+    report = narrow.report("verify", net)
+    check_keys("verify", report)
+    assert re.fullmatch("[0-9a-f]{16}", report["hash"])
+    available = {f["name"] for f in narrow.report("cpu")["families"] if f["available"]}
+    assert {f["isa"] for f in report["families"] if f["result"] == "same"} == available
+    assert report["hash"] in narrow.good("verify", net, "--expect", report["hash"]).out
+    narrow.bad(1, "hash %s, expected 0123456789abcdef" % report["hash"], "verify", net, "--expect",
+               "0123456789abcdef", out=None)
+    narrow.bad(1, "expected", "verify", net, "--json", "--expect", "0123456789abcdef")
+    other = quantized(narrow, "other.nw", "--weights", "7")
+    assert narrow.report("verify", other)["hash"] != report["hash"]
+
+
+if __name__ == "__main__":
+    main("test_commands", sys.argv, [
+        help_of_every_command, page_names_every_preprocessing_option, quantize, quantize_switches, every_width, evaluate,
+        batches, data_formats, segmentation, run, families, threads, bench, inspect, verify])
