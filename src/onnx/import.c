@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/json.h"
 #include "onnx/importer.h"
 #include "onnx/scan.h"
 
@@ -269,16 +270,30 @@ static nw_status take_output(nw_importer *im, const Onnx__ValueInfoProto *output
     return append_index(&model->outputs, &model->n_outputs, tensor, im->error);
 }
 
+/** Names reach terminals, JSON and .nw files, so they are text. Protobuf-c does not check that; absent is fine here. */
+static bool is_text(const char *name)
+{
+    return !name || nw_text_is_utf8(name, strlen(name));
+}
+
 /** Strings of protobuf-c are NULL when absent; the walk relies on names of inputs and outputs that exist. */
 static nw_status check_names(nw_importer *im)
 {
     const Onnx__GraphProto *graph = im->graph;
     for (size_t i = 0; i < graph->n_node; i++) {
         const Onnx__NodeProto *node = graph->node[i];
-        for (size_t k = 0; k < node->n_input + node->n_output; k++)
-            if (!(k < node->n_input ? node->input[k] : node->output[k - node->n_input]))
-                return nw_fail(im->error, NW_ERROR_DATA, "%s: node %zu is damaged", im->file, i);
+        bool good = is_text(node->name) && is_text(node->op_type) && is_text(node->domain);
+        for (size_t k = 0; good && k < node->n_input + node->n_output; k++) {
+            const char *name = k < node->n_input ? node->input[k] : node->output[k - node->n_input];
+            good = name && is_text(name);
+        }
+        if (!good)
+            return nw_fail(im->error, NW_ERROR_DATA, "%s: node %zu is damaged: a name is not UTF-8", im->file, i);
     }
+    for (size_t i = 0; i < graph->n_initializer + graph->n_input; i++)
+        if (!is_text(i < graph->n_initializer ? graph->initializer[i]->name
+                                              : graph->input[i - graph->n_initializer]->name))
+            return nw_fail(im->error, NW_ERROR_DATA, "%s: the name of an initializer or input is not UTF-8", im->file);
     return NW_OK;
 }
 
