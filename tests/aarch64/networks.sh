@@ -22,7 +22,7 @@ cjson=$build/cjson
 fetch() {
     mkdir -p "$cjson/lists/partial" "$cjson/cache/archives/partial"
     cd "$cjson"
-    options="-o Dir::State::lists=$cjson/lists -o Dir::Cache=$cjson/cache -o APT::Sandbox::User= -o Acquire::Retries=1
+    options="-o Dir::State::lists=$cjson/lists -o Dir::Cache=$cjson/cache -o APT::Sandbox::User= -o Acquire::Retries=1 -o Acquire::http::Timeout=10
              -o APT::Architectures::=$(dpkg --print-architecture) -o APT::Architectures::=arm64"
     apt-get $options update -qq && apt-get $options download -qq libcjson1:arm64 libcjson-dev:arm64
     for package in libcjson*.deb; do
