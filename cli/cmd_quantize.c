@@ -15,8 +15,8 @@
 #include "quant/quantize.h"
 
 typedef struct quantize {
-    const char *calib, *range, *weight_range, *bias_correction;
-    int64_t samples, threads, weights, acts, seed;
+    const char *calib, *range, *weight_range, *bias_correction, *weight_method, *point_budget;
+    int64_t samples, threads, weights, acts, seed, border;
     bool json, equalize, limits;
     nw_data_options preprocess;
     nw_model *model, *integer;
@@ -62,6 +62,30 @@ static nw_status choose(int *value, const char *option, const char *given, const
     return nw_fail(error, NW_ERROR_USAGE, "--%s %s: no such choice; see `narrow quantize --help`", option, given);
 }
 
+/** --weight-method: how codes are found, and whether channels may have more points. */
+static nw_status settle_weights(nw_quantize_options *o, const quantize *q, nw_error *error)
+{
+    static const char *const methods[] = {"plain",      "feedback",            "refine",
+                                          "multipoint", "multipoint-feedback", "multipoint-refine", NULL};
+    int method = (int)o->rounding;
+    NW_TRY(choose(&method, "weight-method", q->weight_method, methods, error));
+    const bool multipoint = method > (int)NW_ROUND_REFINE;
+    o->rounding = (nw_rounding)(method % 3);
+    o->point_budget = multipoint ? 0.05 : 0.0;
+    if (q->point_budget) {
+        char *end;
+        o->point_budget = strtod(q->point_budget, &end) / 100.0;
+        if (!multipoint || end == q->point_budget || *end || !(o->point_budget > 0.0 && o->point_budget <= 3.0))
+            return nw_fail(error, NW_ERROR_USAGE,
+                           "--point-budget %s: percent above 0, at most 300, with one of --weight-method multipoint, "
+                           "multipoint-feedback, multipoint-refine", q->point_budget);
+    }
+    if (q->border < 0 || q->border > 8)
+        return nw_fail(error, NW_ERROR_USAGE, "--first-last: 1 to 8 bits, or 0 for those of --weights");
+    o->border_bits = (int32_t)q->border;
+    return NW_OK;
+}
+
 static nw_status settle_options(nw_quantize_options *o, const quantize *q, nw_error *error)
 {
     static const char *const ranges[] = {"minmax", "percentile", "mse", NULL};
@@ -81,6 +105,7 @@ static nw_status settle_options(nw_quantize_options *o, const quantize *q, nw_er
     o->weight_bits = (int32_t)q->weights;
     o->activation_bits = (int32_t)q->acts;
     o->equalize = q->equalize;
+    NW_TRY(settle_weights(o, q, error));
     o->limits = q->limits;
     o->seed = (uint64_t)q->seed;
     return NW_OK;
@@ -163,7 +188,7 @@ static nw_status report(const quantize *q, const char *const *paths, nw_error *e
 
 nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
 {
-    quantize q = {.weights = 8, .acts = 8, .equalize = true, .limits = true, .seed = 1};
+    quantize q = {.weights = 8, .acts = 8, .equalize = true, .limits = true, .seed = 1, .border = 8};
     const char *paths[2] = {NULL, NULL};
     bool help;
     const nw_option options[] = {
@@ -171,6 +196,12 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
         {"samples", "N", NW_OPTION_NUMBER, &q.samples, "use N of them, spread evenly (default: all)"},
         {"weights", "BITS", NW_OPTION_NUMBER, &q.weights, "width of weights, 1 to 8 (default 8)"},
         {"acts", "BITS", NW_OPTION_NUMBER, &q.acts, "width of activations, 1 to 8 (default 8)"},
+        {"weight-method", "METHOD", NW_OPTION_TEXT, &q.weight_method,
+         "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine"},
+        {"point-budget", "PERCENT", NW_OPTION_TEXT, &q.point_budget,
+         "extra multiply-accumulates that further points may cost (default 5)"},
+        {"first-last", "BITS", NW_OPTION_NUMBER, &q.border,
+         "least width of the first and last layers' weights (default 8; 0: like the rest)"},
         {"range", "METHOD", NW_OPTION_TEXT, &q.range, "activation ranges: minmax, percentile, mse (default)"},
         {"weight-range", "METHOD", NW_OPTION_TEXT, &q.weight_range, "weight steps: minmax, mse, output (default)"},
         {"bias-correction", "METHOD", NW_OPTION_TEXT, &q.bias_correction, "none, analytic, empirical (default)"},

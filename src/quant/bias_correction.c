@@ -85,14 +85,17 @@ static nw_status correct_node(nw_scheme *scheme, const nw_node *node, nw_node_sc
         shift[c] = mean_shift(scheme, x, c);
     for (int32_t o = 0; done && o < linear->shape.n_channels; o++) {
         nw_weights_row(row, node, &scheme->model->tensors[node->inputs[1]], o);
-        double sum = 0.0;
+        for (int32_t j = 0; j < linear->shape.k; j++)
+            linear->bias[o] += share[j / linear->shape.group_inputs] * row[j] *
+                               nw_channel_mean(stats, nw_linear_input_channel(&linear->shape, o, j));
+    }
+    for (int32_t i = 0; done && i < linear->n_rows; i++) {
+        const int32_t o = linear->row_channel[i];
         for (int32_t j = 0; j < linear->shape.k; j++) {
             const int32_t c = nw_linear_input_channel(&linear->shape, o, j);
-            const double rounded = linear->step[o] * linear->weights[(size_t)o * k + (size_t)j] * input->factor[c];
-            const double mean = nw_channel_mean(stats, c);
-            sum += share[j / linear->shape.group_inputs] * (row[j] * mean - rounded * (mean + shift[c]));
+            const double rounded = linear->step[i] * linear->weights[(size_t)i * k + (size_t)j] * input->factor[c];
+            linear->bias[o] -= share[j / linear->shape.group_inputs] * rounded * (nw_channel_mean(stats, c) + shift[c]);
         }
-        linear->bias[o] += sum;
     }
     free(row);
     free(share);
@@ -103,7 +106,7 @@ static nw_status correct_node(nw_scheme *scheme, const nw_node *node, nw_node_sc
 static nw_status correct_analytic(nw_scheme *scheme, nw_error *error)
 {
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR &&
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR && !scheme->nodes[i].reconstructed &&
             correct_node(scheme, &scheme->model->nodes[i], &scheme->nodes[i]))
             return nw_fail_memory(error, "correcting biases");
     return NW_OK;

@@ -184,21 +184,25 @@ static double reals_per_code(const nw_tensor_scheme *tensor, int32_t c)
     return (double)tensor->grid.scale / tensor->factor[c];
 }
 
-static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_scheme *from, nw_linear *to, int32_t o)
+static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_scheme *from, nw_linear *to, int32_t row)
 {
+    const int32_t o = from->row_channel[row];
     const nw_tensor_scheme *x = &e->scheme->tensors[node->inputs[0]];
     const nw_tensor_scheme *y = &e->scheme->tensors[node->output];
     const double out = codes_per_real(y, o);
     int64_t sum = 0;
     for (int32_t j = 0; j < to->k; j++)
-        sum += to->weights[(size_t)o * (size_t)to->k + (size_t)j];
+        sum += to->weights[(size_t)row * (size_t)to->k + (size_t)j];
     const int64_t offset = -(int64_t)x->grid.zero_point * sum;
     if (offset > INT32_MAX || offset < -INT32_MAX)
         return nw_fail(e->error, NW_ERROR_UNSUPPORTED, "node \"%s\": %d products per sum are too many for 32 bits",
                        node->name, to->k);
-    to->offset[o] = (int32_t)offset;
-    if (!set_multiplier(&to->multiplier[o], (double)x->grid.scale * from->step[o] * out))
+    to->offset[row] = (int32_t)offset;
+    to->row_channel[row] = o;
+    if (!set_multiplier(&to->multiplier[row], (double)x->grid.scale * from->step[row] * out))
         return refuse_multiplier(e, node, o);
+    if (row >= to->n_channels)
+        return NW_OK;
     to->bias[o] = (float)(from->bias[o] * out);
     if (to->residual_multiplier &&
         !set_multiplier(&to->residual_multiplier[o], reals_per_code(&e->scheme->tensors[node->inputs[3]], o) * out))
@@ -210,8 +214,8 @@ static nw_status fill_linear(const emitter *e, const nw_node *node, const nw_nod
 {
     to->weight_bits = (uint8_t)from->weight_bits;
     memcpy(to->weights, from->weights, (size_t)to->n_rows * (size_t)to->k);
-    for (int32_t o = 0; o < to->n_channels; o++)
-        NW_TRY(fill_row(e, node, from, to, o));
+    for (int32_t row = 0; row < to->n_rows; row++)
+        NW_TRY(fill_row(e, node, from, to, row));
     return NW_OK;
 }
 
@@ -306,7 +310,7 @@ static nw_status fill_node(emitter *e, const nw_node *from, nw_node *to, const n
 {
     switch (scheme->mode) {
     case NW_MODE_LINEAR:
-        to->linear = nw_linear_create(scheme->shape.n_channels, scheme->shape.n_channels, scheme->shape.k,
+        to->linear = nw_linear_create(scheme->shape.n_channels, scheme->n_rows, scheme->shape.k,
                                       from->n_inputs > 3 && from->inputs[3] != NW_NONE);
         if (!to->linear)
             return nw_fail_memory(e->error, "building the integer network");

@@ -6,12 +6,40 @@
 
 #include "quant/scheme.h"
 
-static int32_t bits_of(const nw_scheme *scheme, const nw_node *node)
+/** Whether a linear node has no other linear node before it (or behind it): the borders of the network. */
+static bool is_border(const nw_scheme *scheme, int32_t index)
 {
+    const nw_model *model = scheme->model;
+    bool *reached = calloc((size_t)model->n_tensors + 1, sizeof(*reached)); /* by data that passed a linear node */
+    bool first = reached != NULL;
+    bool last = first;
+    for (int32_t i = 0; reached && i < model->n_nodes; i++) {
+        const nw_node *node = &model->nodes[i];
+        bool any = nw_is_linear(node) && i < index;
+        for (int32_t j = 0; j < node->n_inputs; j++)
+            any = any || (node->inputs[j] != NW_NONE && reached[node->inputs[j]]);
+        if (i == index) {
+            first = !any;
+            memset(reached, 0, (size_t)model->n_tensors * sizeof(*reached));
+            any = true;
+        } else if (i > index && any && nw_is_linear(node)) {
+            last = false;
+        }
+        reached[node->output] = any;
+    }
+    free(reached);
+    return first || last;
+}
+
+static int32_t bits_of(const nw_scheme *scheme, int32_t index)
+{
+    const nw_node *node = &scheme->model->nodes[index];
     for (int32_t i = 0; i < scheme->options->n_weight_overrides; i++)
         if (strcmp(scheme->options->weight_overrides[i].name, node->name) == 0)
             return scheme->options->weight_overrides[i].bits;
-    return scheme->options->weight_bits;
+    const int32_t border = scheme->options->border_bits;
+    return border && scheme->options->weight_bits < border && is_border(scheme, index) ? border
+                                                                                     : scheme->options->weight_bits;
 }
 
 static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
@@ -19,19 +47,25 @@ static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
     const size_t n = (size_t)linear->shape.n_channels;
     linear->weights = calloc(nw_tensor_elements(weights) + 1, 1);
     linear->step = calloc(n + 1, sizeof(*linear->step));
+    linear->row_channel = calloc(n + 1, sizeof(*linear->row_channel));
+    linear->n_rows = linear->shape.n_channels;
+    for (int32_t o = 0; linear->row_channel && o < linear->n_rows; o++)
+        linear->row_channel[o] = o;
     linear->bias = calloc(n + 1, sizeof(*linear->bias));
-    return linear->weights && linear->step && linear->bias ? NW_OK : NW_ERROR_MEMORY;
+    return linear->weights && linear->step && linear->row_channel && linear->bias ? NW_OK : NW_ERROR_MEMORY;
 }
 
-static nw_status quantize_node(nw_scheme *scheme, const nw_node *node, nw_node_scheme *linear)
+static nw_status quantize_node(nw_scheme *scheme, int32_t index)
 {
+    const nw_node *node = &scheme->model->nodes[index];
+    nw_node_scheme *linear = &scheme->nodes[index];
     const nw_model *model = scheme->model;
     const nw_tensor *weights = &model->tensors[node->inputs[1]];
     const nw_tensor_scheme *x = &scheme->tensors[node->inputs[0]];
     const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];
     const int32_t bias = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
     linear->shape = nw_linear_shape_of(node, weights);
-    linear->weight_bits = bits_of(scheme, node);
+    linear->weight_bits = bits_of(scheme, index);
     const size_t k = (size_t)linear->shape.k;
     double *row = malloc((k + 1) * sizeof(*row));
     double *importance = malloc((k + 1) * sizeof(*importance));
@@ -55,8 +89,7 @@ static nw_status quantize_node(nw_scheme *scheme, const nw_node *node, nw_node_s
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error)
 {
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR &&
-            quantize_node(scheme, &scheme->model->nodes[i], &scheme->nodes[i]))
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR && quantize_node(scheme, i))
             return nw_fail_memory(error, "quantizing weights");
     return NW_OK;
 }

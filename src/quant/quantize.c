@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "quant/reconstruct.h"
 #include "quant/scheme.h"
 
 static nw_status check_override(const nw_bits_override *row, bool used, const char *what, nw_error *error)
@@ -62,6 +63,12 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
     if (!(options->limit_margin >= 0.0 && options->limit_margin <= 16.0 && options->limit_floor >= 0.0 &&
           options->limit_floor <= 1.0))
         return nw_fail(error, NW_ERROR_USAGE, "limits need a margin of 0 to 16 and a floor of 0 to 1");
+    if (options->border_bits < 0 || options->border_bits > 8)
+        return nw_fail(error, NW_ERROR_USAGE, "first and last layers: bits must be 0 (like the rest) to 8, not %d",
+                       options->border_bits);
+    if (!(options->point_budget >= 0.0 && options->point_budget <= NW_MAX_POINTS - 1))
+        return nw_fail(error, NW_ERROR_USAGE, "the budget of further points must be 0 to %d, not %g", NW_MAX_POINTS - 1,
+                       options->point_budget);
     return NW_OK;
 }
 
@@ -73,6 +80,7 @@ static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
     NW_TRY(nw_scheme_equalize(scheme, error));
     NW_TRY(nw_scheme_grids(scheme, error));
     NW_TRY(nw_scheme_linear(scheme, error));
+    NW_TRY(nw_scheme_reconstruct(scheme, error));
     NW_TRY(nw_scheme_correct(scheme, error));
     return nw_scheme_emit(out, scheme, error);
 }

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "quant/calibrate.h"
 #include "quant/range.h"
+#include "quant/refine.h"
 #include "quant/weights.h"
 
 #define NW_EQUALIZE_AUTO (-1.0)
@@ -38,6 +39,9 @@ typedef struct nw_quantize_options {
     double percentile; /* for NW_RANGE_PERCENTILE */
     nw_weight_method weight_range;
     nw_bias_correction bias_correction;
+    int32_t border_bits;     /* least width of the first and last linear nodes' weights; 0: like the rest */
+    nw_rounding rounding;    /* of weights below 8 bits */
+    double point_budget;     /* extra multiply-accumulates for further points (multipoint.h), as a share of all */
     bool equalize;           /* factors per channel */
     double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power; NW_EQUALIZE_AUTO: the
                                 power with the least predicted noise, for each group of tensors */
@@ -53,7 +57,7 @@ typedef struct nw_quantize_options {
         .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_MSE, .percentile = 0.9999,              \
         .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
         .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,               \
-        .limit_floor = 0.05, .seed = 1                                                                               \
+        .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .seed = 1                                \
     }
 
 /**

@@ -14,6 +14,7 @@ void nw_scheme_free(nw_scheme *scheme)
         free(scheme->tensors[t].hi);
     }
     for (int32_t i = 0; scheme->nodes && i < scheme->model->n_nodes; i++) {
+        free(scheme->nodes[i].row_channel);
         free(scheme->nodes[i].weights);
         free(scheme->nodes[i].step);
         free(scheme->nodes[i].bias);

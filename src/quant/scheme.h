@@ -10,6 +10,7 @@
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
  *     linear.c      integer weights, steps, biases
+ *     reconstruct.c codes by the outputs they give, further points
  *     bias_correction.c   what rounding moved on average, taken out of the biases
  *     emit.c        the integer nw_model
  *
@@ -49,8 +50,12 @@ typedef struct nw_node_scheme {
     /* LINEAR only */
     nw_linear_shape shape;
     int32_t weight_bits;
-    int8_t *weights; /* [n_channels, k] owned */
-    double *step;    /* [n_channels] owned; weight (with the input's factors divided out) = step * code */
+    bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
+    int32_t n_rows;       /* n_channels, and more with further points (order of rows: nw_linear) */
+    int32_t *row_channel; /* [n_rows] owned */
+    int8_t *weights; /* [n_rows, k] owned */
+    double *step;    /* [n_rows] owned; weight (with the input's factors divided out) = sum over its channel's rows of
+                        step * code */
     double *bias;    /* [n_channels] owned; reals, corrected */
 } nw_node_scheme;
 

@@ -4,9 +4,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/arith.h"
-#include "float/engine.h"
 
 /** What the editor of one tensor needs. */
 typedef struct edit {
@@ -103,12 +103,15 @@ static nw_status set_weights(nw_simulator *simulator, int32_t i, nw_error *error
         nw_fail_memory(error, "simulating the quantized network");
         goto cleanup;
     }
-    for (int32_t o = 0; o < shape->n_channels; o++) {
+    for (int32_t o = 0; o < shape->n_channels; o++)
         bias[o] = (float)linear->bias[o];
+    memset(weights, 0, n * sizeof(*weights));
+    for (int32_t row = 0; row < linear->n_rows; row++) {
+        const int32_t o = linear->row_channel[row];
         for (int32_t j = 0; j < shape->k; j++) {
             const int32_t c = nw_linear_input_channel(shape, o, j);
-            weights[nw_weights_index(shape, node->op == NW_OP_CONV_TRANSPOSE, o, j)] =
-                (float)(linear->step[o] * linear->weights[(size_t)o * (size_t)shape->k + (size_t)j] * factor[c]);
+            weights[nw_weights_index(shape, node->op == NW_OP_CONV_TRANSPOSE, o, j)] +=
+                (float)(linear->step[row] * linear->weights[(size_t)row * (size_t)shape->k + (size_t)j] * factor[c]);
         }
     }
     status = nw_float_set_weights(simulator->engine, i, weights, bias, error);
@@ -169,6 +172,16 @@ void nw_simulator_set_hook(nw_simulator *simulator, nw_simulator_hook *hook, voi
 {
     simulator->hook = hook;
     simulator->context = context;
+}
+
+nw_status nw_simulator_observe(nw_simulator *simulator, nw_float_observer *observer, void *context, nw_error *error)
+{
+    return nw_float_observe(simulator->engine, observer, context, error);
+}
+
+nw_status nw_simulator_update(nw_simulator *simulator, int32_t node, nw_error *error)
+{
+    return set_weights(simulator, node, error);
 }
 
 nw_status nw_simulator_run(nw_simulator *simulator, const float *const *inputs, float *const *outputs, nw_error *error)

@@ -13,6 +13,7 @@
 #ifndef NARROW_QUANT_SIMULATE_H
 #define NARROW_QUANT_SIMULATE_H
 
+#include "float/engine.h"
 #include "quant/scheme.h"
 
 typedef struct nw_simulator nw_simulator;
@@ -33,6 +34,12 @@ void nw_simulator_free(nw_simulator *simulator);
  */
 typedef void nw_simulator_hook(void *context, int32_t node, float *values, int32_t n_channels, size_t plane);
 void nw_simulator_set_hook(nw_simulator *simulator, nw_simulator_hook *hook, void *context);
+
+/** Shows every tensor after rounding, as nw_float_observe. */
+nw_status nw_simulator_observe(nw_simulator *simulator, nw_float_observer *observer, void *context, nw_error *error);
+
+/** Takes a linear node's weights and biases from the scheme again; allowed while running, for nodes yet to come. */
+nw_status nw_simulator_update(nw_simulator *simulator, int32_t node, nw_error *error);
 
 /** As nw_float_run. */
 nw_status nw_simulator_run(nw_simulator *simulator, const float *const *inputs, float *const *outputs,

@@ -135,6 +135,7 @@ static void test_bits(void **state)
     for (int32_t bits = 8; bits >= 4; bits -= 2) {
         nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
         options.weight_bits = options.activation_bits = bits;
+        options.border_bits = 0;
         const nw_bits_override weights[] = {{"stem", 8}};
         const nw_bits_override tensors[] = {{"input", 8}, {"pool", 7}};
         options.weight_overrides = weights;
@@ -235,6 +236,8 @@ static void test_bias_correction_reduces_mean_error(void **state)
         for (int bias = 0; bias < 3; bias++) {
             nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
             options.weight_bits = 3;
+            options.rounding = NW_ROUND_PLAIN;
+            options.border_bits = 0;
             options.bias_correction = (nw_bias_correction)bias;
             nw_model *integer = quantize(model, calibration, &options);
             sums[bias] += mean_error(integer, model);

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See reconstruct.h. Drives refine.c and multipoint.c from the simulator's view of every tensor. */
+#include "quant/reconstruct.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quant/moments.h"
+#include "quant/multipoint.h"
+#include "quant/refine.h"
+#include "quant/simulate.h"
+
+#define MAX_PATCHES 8192        /* positions per layer */
+#define MAX_OUTPUTS 67108864.0  /* reals of y over all layers */
+#define MAX_MOMENTS 268435456.0 /* bytes of one layer's moments */
+#define CHUNK 64                /* patches gathered at a time */
+#define DAMPING 0.01            /* share of the mean energy of an input */
+
+/** One layer to be rounded. */
+typedef struct layer {
+    int32_t node;
+    int32_t n_patches;
+    double *w;       /* [O, k] owned; real weights with the input's factors divided out */
+    float *y;        /* [n_groups, n_patches, group_outputs] owned; the float network's outputs without bias */
+    int8_t *codes;   /* [O, NW_MAX_POINTS, k] owned; points found last */
+    double *steps;   /* [O, NW_MAX_POINTS] owned */
+    uint8_t *points; /* [O] owned */
+    nw_multipoint_channel *channels; /* [O] owned; NULL without a budget */
+} layer;
+
+typedef struct reconstruction {
+    nw_scheme *scheme;
+    int32_t batch;
+    layer *layers; /* in node order */
+    int32_t n_layers;
+    nw_simulator *simulator;
+    bool quantized; /* second run */
+    double **means; /* [n_nodes] of every linear node's output in the float network, [n_channels] each */
+    nw_status status;
+    nw_error *error;
+} reconstruction;
+
+static const nw_node *node_of(const reconstruction *r, const layer *l)
+{
+    return &r->scheme->model->nodes[l->node];
+}
+
+static nw_node_scheme *linear_of(const reconstruction *r, const layer *l)
+{
+    return &r->scheme->nodes[l->node];
+}
+
+/* patches */
+
+/** Position i of n out of `total`: one from each of n equal spans, not at a fixed distance, which could miss columns.
+ */
+static int64_t position_of(int32_t i, int32_t n, int64_t total)
+{
+    const int64_t first = i * total / n;
+    const int64_t span = (i + 1) * total / n - first;
+    const uint32_t hash = ((uint32_t)i + 1u) * 2654435761u;
+    return first + (int64_t)(hash >> 8) % span;
+}
+
+/** y of a chunk of patches. */
+static void outputs_of(float *y, const float *x, const float *w, int32_t k, int32_t outputs, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        float *to = y + (size_t)i * (size_t)outputs;
+        memset(to, 0, (size_t)outputs * sizeof(*to));
+        for (int32_t j = 0; j < k; j++) {
+            const float value = x[(size_t)i * (size_t)k + (size_t)j];
+            const float *column = w + (size_t)j * (size_t)outputs;
+            for (int32_t o = 0; value != 0.0f && o < outputs; o++)
+                to[o] += value * column[o];
+        }
+    }
+}
+
+/** [k, group_outputs] of one group's weights. */
+static void transpose(float *to, const layer *l, const nw_linear_shape *shape, int32_t group)
+{
+    const size_t n = (size_t)shape->group_outputs;
+    const size_t k = (size_t)shape->k;
+    for (size_t j = 0; j < k; j++)
+        for (size_t o = 0; o < n; o++)
+            to[j * n + o] = (float)l->w[((size_t)group * n + o) * k + j];
+}
+
+/** Goes over all patches of the layer: sets y in the first run, gathers moments if asked to. */
+static nw_status see_patches(reconstruction *r, layer *l, const float *data, nw_moments *moments)
+{
+    const nw_scheme *scheme = r->scheme;
+    const nw_node *node = node_of(r, l);
+    const nw_linear_shape *shape = &linear_of(r, l)->shape;
+    const double *factor = scheme->tensors[node->inputs[0]].factor;
+    const int64_t total = nw_patch_positions(scheme->model, node) * r->batch;
+    float *x = malloc(CHUNK * (size_t)shape->k * sizeof(*x));
+    float *w = malloc((size_t)shape->group_outputs * (size_t)shape->k * sizeof(*w));
+    const int32_t groups = x && w ? shape->n_channels / shape->group_outputs : 0;
+    for (int32_t group = 0; group < groups; group++) {
+        transpose(w, l, shape, group);
+        for (int32_t i = 0; i < l->n_patches; i += CHUNK) {
+            const int32_t n = l->n_patches - i < CHUNK ? l->n_patches - i : CHUNK;
+            float *y = l->y + ((size_t)group * (size_t)l->n_patches + (size_t)i) * (size_t)shape->group_outputs;
+            for (int32_t p = 0; p < n; p++)
+                nw_patch_gather(x + (size_t)p * (size_t)shape->k, scheme->model, node, shape, factor, data,
+                                position_of(i + p, l->n_patches, total), group);
+            if (!r->quantized)
+                outputs_of(y, x, w, shape->k, shape->group_outputs, n);
+            if (moments)
+                nw_moments_add(moments, group, x, y, n);
+        }
+    }
+    free(x);
+    free(w);
+    return groups ? NW_OK : NW_ERROR_MEMORY;
+}
+
+/* rounding */
+
+/** First run: what 1 to NW_MAX_POINTS points would leave of channel o, relative to the power of its output. */
+static nw_status rate_row(reconstruction *r, layer *l, nw_row_solver *solver, int32_t o, const nw_row_target *target)
+{
+    const size_t at = (size_t)o * NW_MAX_POINTS;
+    nw_multipoint_channel *channel = &l->channels[o];
+    NW_TRY(nw_row_solve(solver, l->codes + at * (size_t)target->k, l->steps + at, channel->error, NW_MAX_POINTS,
+                        l->w + (size_t)o * (size_t)target->k, target));
+    for (int32_t p = 0; p < NW_MAX_POINTS; p++)
+        channel->error[p] = target->energy > 0.0 ? channel->error[p] / target->energy : 0.0;
+    const double macs = (double)nw_node_macs(r->scheme->model, node_of(r, l));
+    channel->cost = macs / linear_of(r, l)->shape.n_channels;
+    return NW_OK;
+}
+
+/** Second run: the codes that stay. */
+static nw_status settle_row(layer *l, nw_row_solver *solver, int32_t o, const nw_row_target *target)
+{
+    const size_t at = (size_t)o * NW_MAX_POINTS;
+    return nw_row_solve(solver, l->codes + at * (size_t)target->k, l->steps + at, NULL, l->points[o],
+                        l->w + (size_t)o * (size_t)target->k, target);
+}
+
+static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *moments)
+{
+    const nw_node_scheme *linear = linear_of(r, l);
+    const nw_quantize_options *options = r->scheme->options;
+    nw_status status = NW_OK;
+    for (int32_t group = 0; !status && group < moments->n_groups; group++) {
+        const int32_t first = group * moments->group_outputs;
+        const nw_row_target shared = nw_moments_row(moments, first);
+        nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, linear->weight_bits, options->rounding,
+                                                     options->weight_range, r->quantized ? NW_MAX_STARTS : 1);
+        status = solver ? NW_OK : NW_ERROR_MEMORY;
+        for (int32_t o = first; !status && o < first + moments->group_outputs; o++) {
+            const nw_row_target target = nw_moments_row(moments, o);
+            status = r->quantized ? settle_row(l, solver, o, &target) : rate_row(r, l, solver, o, &target);
+        }
+        nw_row_solver_free(solver);
+    }
+    return status;
+}
+
+/** Writes the points of all channels into the scheme: first points, then second ones in order of the channels, ... */
+static nw_status store_rows(reconstruction *r, layer *l)
+{
+    nw_node_scheme *linear = linear_of(r, l);
+    const int32_t n = linear->shape.n_channels;
+    const size_t k = (size_t)linear->shape.k;
+    size_t n_rows = 0;
+    for (int32_t o = 0; o < n; o++) {
+        const double *steps = l->steps + (size_t)o * NW_MAX_POINTS;
+        while (l->points[o] > 1 && !(steps[l->points[o] - 1] > 0.0))
+            l->points[o]--; /* nothing was left for it */
+        n_rows += l->points[o];
+    }
+    int8_t *weights = malloc(n_rows * k + 1);
+    double *step = malloc((n_rows + 1) * sizeof(*step));
+    int32_t *row_channel = malloc((n_rows + 1) * sizeof(*row_channel));
+    if (!weights || !step || !row_channel) {
+        free(weights);
+        free(step);
+        free(row_channel);
+        return NW_ERROR_MEMORY;
+    }
+    int32_t row = 0;
+    for (int32_t p = 0; p < NW_MAX_POINTS; p++)
+        for (int32_t o = 0; o < n; o++) {
+            if (p >= l->points[o])
+                continue;
+            const size_t from = (size_t)o * NW_MAX_POINTS + (size_t)p;
+            memcpy(weights + (size_t)row * k, l->codes + from * k, k);
+            step[row] = l->steps[from];
+            row_channel[row++] = o;
+        }
+    free(linear->weights);
+    free(linear->step);
+    free(linear->row_channel);
+    linear->weights = weights;
+    linear->step = step;
+    linear->row_channel = row_channel;
+    linear->n_rows = row;
+    linear->reconstructed = r->quantized;
+    return NW_OK;
+}
+
+/** Whether the error's mean may be anything: only what is measured afterwards is taken back exactly. */
+static bool mean_is_free(const reconstruction *r)
+{
+    return r->scheme->options->bias_correction == NW_BIAS_CORRECTION_EMPIRICAL;
+}
+
+static nw_status round_layer(reconstruction *r, layer *l, const float *data)
+{
+    const bool wanted = r->quantized || l->channels;
+    nw_moments *moments = wanted ? nw_moments_create(&linear_of(r, l)->shape) : NULL;
+    nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, moments);
+    if (!status && moments) {
+        nw_moments_finish(moments, l->n_patches, mean_is_free(r));
+        nw_moments_damp(moments, l->w, DAMPING);
+        status = round_rows(r, l, moments);
+    }
+    nw_moments_free(moments);
+    if (!status && r->quantized)
+        status = store_rows(r, l);
+    if (!status && r->quantized)
+        status = nw_simulator_update(r->simulator, l->node, r->error);
+    return status;
+}
+
+/* runs */
+
+static void observe(void *context, int32_t tensor, const float *data, size_t n_elements)
+{
+    reconstruction *r = context;
+    (void)n_elements;
+    for (int32_t i = 0; !r->status && i < r->n_layers; i++)
+        if (node_of(r, &r->layers[i])->inputs[0] == tensor)
+            r->status = round_layer(r, &r->layers[i], data);
+}
+
+/** Remembers the mean of every output in the first run; brings it back in the second, as bias correction will. */
+static void see_output(void *context, int32_t node, float *values, int32_t n_channels, size_t plane)
+{
+    const reconstruction *r = context;
+    for (int32_t c = 0; c < n_channels; c++) {
+        double sum = 0.0;
+        for (int32_t s = 0; s < r->batch; s++) {
+            const float *x = values + ((size_t)s * (size_t)n_channels + (size_t)c) * plane;
+            for (size_t i = 0; i < plane; i++)
+                sum += (double)x[i];
+        }
+        const double mean = sum / ((double)r->batch * (double)plane);
+        if (!r->quantized) {
+            r->means[node][c] = mean;
+            continue;
+        }
+        const float difference = (float)(r->means[node][c] - mean);
+        for (int32_t s = 0; s < r->batch; s++) {
+            float *x = values + ((size_t)s * (size_t)n_channels + (size_t)c) * plane;
+            for (size_t i = 0; i < plane; i++)
+                x[i] += difference;
+        }
+    }
+}
+
+static nw_status run(reconstruction *r, bool quantized)
+{
+    float **no_outputs = calloc((size_t)r->scheme->model->n_outputs + 1, sizeof(*no_outputs));
+    nw_status status = no_outputs ? NW_OK : NW_ERROR_MEMORY;
+    r->quantized = quantized;
+    if (!status)
+        status = nw_simulator_create(&r->simulator, r->scheme, r->batch, quantized, r->error);
+    if (!status)
+        status = nw_simulator_observe(r->simulator, observe, r, r->error);
+    if (!status) {
+        if (!quantized || mean_is_free(r))
+            nw_simulator_set_hook(r->simulator, see_output, r);
+        status =
+            nw_simulator_run(r->simulator, (const float *const *)r->scheme->calibration->kept, no_outputs, r->error);
+    }
+    nw_simulator_free(r->simulator);
+    r->simulator = NULL;
+    free(no_outputs);
+    return status ? status : r->status;
+}
+
+/** Shares the budget out over all channels of all layers. */
+static nw_status allocate_points(reconstruction *r)
+{
+    size_t n = 0;
+    double macs = 0.0;
+    for (int32_t i = 0; i < r->scheme->model->n_nodes; i++)
+        macs += (double)nw_node_macs(r->scheme->model, &r->scheme->model->nodes[i]);
+    for (int32_t i = 0; i < r->n_layers; i++)
+        n += (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
+    nw_multipoint_channel *channels = malloc((n + 1) * sizeof(*channels));
+    uint8_t *points = malloc(n + 1);
+    const bool done = channels && points;
+    size_t at = 0;
+    for (int32_t i = 0; done && i < r->n_layers; i++) {
+        const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
+        memcpy(channels + at, r->layers[i].channels, n_channels * sizeof(*channels));
+        at += n_channels;
+    }
+    if (done)
+        nw_multipoint_allocate(points, channels, n, r->scheme->options->point_budget * macs);
+    at = 0;
+    for (int32_t i = 0; done && i < r->n_layers; i++) {
+        const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
+        memcpy(r->layers[i].points, points + at, n_channels);
+        at += n_channels;
+    }
+    free(channels);
+    free(points);
+    return done ? NW_OK : NW_ERROR_MEMORY;
+}
+
+/* life */
+
+static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
+{
+    const nw_node *node = node_of(r, l);
+    const nw_node_scheme *linear = linear_of(r, l);
+    const nw_tensor *weights = &r->scheme->model->tensors[node->inputs[1]];
+    const double *factor = r->scheme->tensors[node->inputs[0]].factor;
+    const size_t n = (size_t)linear->shape.n_channels;
+    const size_t k = (size_t)linear->shape.k;
+    const int64_t positions = nw_patch_positions(r->scheme->model, node) * r->batch;
+    l->n_patches = positions < max_patches ? (int32_t)positions : max_patches;
+    l->w = malloc(n * k * sizeof(*l->w));
+    l->y = malloc(n * (size_t)l->n_patches * sizeof(*l->y));
+    l->codes = malloc(n * NW_MAX_POINTS * k);
+    l->steps = calloc(n * NW_MAX_POINTS, sizeof(*l->steps));
+    l->points = malloc(n);
+    const bool budget = r->scheme->options->point_budget > 0.0;
+    l->channels = budget ? calloc(n, sizeof(*l->channels)) : NULL;
+    if (!l->w || !l->y || !l->codes || !l->steps || !l->points || (budget && !l->channels))
+        return NW_ERROR_MEMORY;
+    memset(l->points, 1, n);
+    for (size_t o = 0; o < n; o++) {
+        nw_weights_row(l->w + o * k, node, weights, (int32_t)o);
+        for (size_t j = 0; j < k; j++)
+            l->w[o * k + j] /= factor[nw_linear_input_channel(&linear->shape, (int32_t)o, (int32_t)j)];
+    }
+    return NW_OK;
+}
+
+static void clear_layer(layer *l)
+{
+    free(l->w);
+    free(l->y);
+    free(l->codes);
+    free(l->steps);
+    free(l->points);
+    free(l->channels);
+}
+
+static bool is_wanted(const nw_node_scheme *linear)
+{
+    return linear->mode == NW_MODE_LINEAR && linear->weight_bits < 8 && nw_moments_size(&linear->shape) < MAX_MOMENTS;
+}
+
+static nw_status prepare(reconstruction *r)
+{
+    const int32_t n_nodes = r->scheme->model->n_nodes;
+    double outputs = 1.0; /* channels of all layers */
+    r->layers = calloc((size_t)n_nodes + 1, sizeof(*r->layers));
+    r->means = calloc((size_t)n_nodes + 1, sizeof(*r->means));
+    if (!r->layers || !r->means)
+        return NW_ERROR_MEMORY;
+    for (int32_t i = 0; i < n_nodes; i++) {
+        const nw_node_scheme *linear = &r->scheme->nodes[i];
+        if (linear->mode != NW_MODE_LINEAR)
+            continue;
+        r->means[i] = calloc((size_t)linear->shape.n_channels + 1, sizeof(**r->means));
+        if (!r->means[i])
+            return NW_ERROR_MEMORY;
+        if (is_wanted(linear)) {
+            r->layers[r->n_layers++].node = i;
+            outputs += linear->shape.n_channels;
+        }
+    }
+    const int32_t most = (int32_t)fmin(MAX_PATCHES, fmax(MAX_OUTPUTS / outputs, CHUNK));
+    for (int32_t i = 0; i < r->n_layers; i++)
+        NW_TRY(alloc_layer(r, &r->layers[i], most));
+    return NW_OK;
+}
+
+/** Without rounding methods that look at data: further points on the nearest codes, found in the first run. */
+static nw_status store_all(reconstruction *r)
+{
+    for (int32_t i = 0; i < r->n_layers; i++)
+        NW_TRY(store_rows(r, &r->layers[i]));
+    return NW_OK;
+}
+
+nw_status nw_scheme_reconstruct(nw_scheme *scheme, nw_error *error)
+{
+    const nw_quantize_options *options = scheme->options;
+    if (options->rounding == NW_ROUND_PLAIN && !(options->point_budget > 0.0))
+        return NW_OK;
+    reconstruction r = {.scheme = scheme, .batch = scheme->calibration->n_kept, .error = error};
+    if (r.batch < 1)
+        return nw_fail(error, NW_ERROR_USAGE,
+                       "choosing weights by their outputs needs a calibration that kept samples");
+    nw_status status = prepare(&r);
+    if (!status && r.n_layers > 0)
+        status = run(&r, false);
+    if (!status && options->point_budget > 0.0)
+        status = allocate_points(&r);
+    if (!status && r.n_layers > 0)
+        status = options->rounding == NW_ROUND_PLAIN ? store_all(&r) : run(&r, true);
+    if (status == NW_ERROR_MEMORY)
+        nw_fail_memory(error, "choosing weights by their outputs");
+    for (int32_t i = 0; r.layers && i < r.n_layers; i++)
+        clear_layer(&r.layers[i]);
+    for (int32_t i = 0; r.means && i < scheme->model->n_nodes; i++)
+        free(r.means[i]);
+    free(r.layers);
+    free(r.means);
+    return status;
+}
