@@ -5,6 +5,7 @@
 # make demo-real  the same as demo for real networks, if the test bed is there
 # make bench-speed  times Narrow beside ONNX Runtime, OpenVINO and ncnn: docs/results/speed.md; BENCH= passes flags, and
 #                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
+# make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md; BENCH= flags
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -12,7 +13,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo demo-real test fuzz bench-speed clean install
+.PHONY: all build demo demo-real test fuzz bench-speed bench-accuracy clean install
 
 all: build
 
@@ -33,6 +34,9 @@ test:
 	@mkdir -p $(BUILD)
 	@sh tools/venv.sh $(BUILD)/venv
 	@sh tools/test.sh "$(CURDIR)" "$(CURDIR)/$(BUILD)"
+
+bench-accuracy: build
+	@python3 tools/bench_accuracy.py --narrow $(NARROW) $(BENCH)
 
 fuzz:
 	@sh tools/install.sh test
