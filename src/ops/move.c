@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/arith.h"
 #include "ops/ops.h"
 
 typedef struct move_state {
@@ -92,15 +93,50 @@ static void run_fill(const void *state, int32_t begin, int32_t end)
     fill_axis(&y, 0, y.data, s->element);
 }
 
-/** Address of the element with row-major index i. */
-static uint8_t *element_at(const nw_view *view, int32_t i)
+/** A place in a view that moves along its elements in row-major order. */
+typedef struct cursor {
+    const nw_view *view;
+    int32_t index[NW_MAX_RANK];
+    uint8_t *at;
+} cursor;
+
+static cursor cursor_at(const nw_view *view, int32_t i)
 {
-    uint8_t *at = view->data;
+    cursor c = {.view = view, .at = view->data};
     for (int32_t axis = view->rank - 1; axis >= 0; axis--) {
-        at += i % view->dims[axis] * view->strides[axis];
+        c.index[axis] = i % view->dims[axis];
+        c.at += c.index[axis] * view->strides[axis];
         i /= view->dims[axis];
     }
-    return at;
+    return c;
+}
+
+/** Elements from here to the end of the last axis, and their distance. */
+static int32_t cursor_left(const cursor *c)
+{
+    const int32_t last = c->view->rank - 1;
+    return last < 0 ? 1 : c->view->dims[last] - c->index[last];
+}
+
+static ptrdiff_t cursor_stride(const cursor *c)
+{
+    return c->view->rank ? c->view->strides[c->view->rank - 1] : 0;
+}
+
+/** Moves on by n <= cursor_left elements. */
+static void cursor_advance(cursor *c, int32_t n)
+{
+    const nw_view *view = c->view;
+    int32_t axis = view->rank - 1;
+    if (axis < 0)
+        return;
+    c->index[axis] += n;
+    c->at += n * view->strides[axis];
+    for (; axis > 0 && c->index[axis] == view->dims[axis]; axis--) {
+        c->at += view->strides[axis - 1] - view->dims[axis] * view->strides[axis];
+        c->index[axis] = 0;
+        c->index[axis - 1]++;
+    }
 }
 
 static void run_reshape(const void *state, int32_t begin, int32_t end)
@@ -109,8 +145,18 @@ static void run_reshape(const void *state, int32_t begin, int32_t end)
     int32_t below = 1;
     for (int32_t i = s->axis + 1; i < s->y.rank; i++)
         below *= s->y.dims[i];
-    for (int32_t i = begin * below; i < end * below; i++)
-        copy_element(element_at(&s->y, i), element_at(&s->x, i), s->y.element_size);
+    cursor y = cursor_at(&s->y, begin * below);
+    cursor x = cursor_at(&s->x, begin * below);
+    const ptrdiff_t y_step = cursor_stride(&y);
+    const ptrdiff_t x_step = cursor_stride(&x);
+    for (int32_t left = (end - begin) * below; left > 0;) {
+        const int32_t n = nw_min32(left, nw_min32(cursor_left(&y), cursor_left(&x)));
+        for (int32_t i = 0; i < n; i++)
+            copy_element(y.at + i * y_step, x.at + i * x_step, s->y.element_size);
+        cursor_advance(&y, n);
+        cursor_advance(&x, n);
+        left -= n;
+    }
 }
 
 static nw_job make(void (*run)(const void *, int32_t, int32_t), const char *name, const move_state *state,
