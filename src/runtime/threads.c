@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See threads.h: a thin layer over pthreadpool. */
+#define _POSIX_C_SOURCE 200809L
 #include "runtime/threads.h"
 
 #include <pthreadpool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "runtime/fpenv.h"
 
 struct nw_threads {
     pthreadpool_t pool;
+    uint32_t flags; /* of every parallel loop */
 };
 
 nw_threads *nw_threads_create(size_t n)
@@ -16,6 +19,9 @@ nw_threads *nw_threads_create(size_t n)
     nw_threads *threads = malloc(sizeof(*threads));
     if (!threads)
         return NULL;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    /* threads that spin while they wait take the processor from those that work, if there are more than processors */
+    threads->flags = processors > 0 && n > (size_t)processors ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0;
     threads->pool = pthreadpool_create(n);
     if (!threads->pool) {
         free(threads);
@@ -67,5 +73,5 @@ void nw_threads_run(nw_threads *threads, const nw_job *job)
     }
     const size_t n = (size_t)job->n_tiles;
     const size_t tile = n > 8 * n_threads ? n / (4 * n_threads) : 1;
-    pthreadpool_parallelize_1d_tile_1d(threads->pool, run_range, (void *)(uintptr_t)job, n, tile, 0);
+    pthreadpool_parallelize_1d_tile_1d(threads->pool, run_range, (void *)(uintptr_t)job, n, tile, threads->flags);
 }
