@@ -9,7 +9,8 @@
 #include "base/bytes.h"
 #include "float/engine.h"
 
-#define KEPT_BYTES ((size_t)20 << 20)
+#define KEPT_BYTES ((size_t)64 << 20)      /* of inputs */
+#define KEPT_RUN_BYTES ((size_t)256 << 20) /* of the largest activation, when all kept samples run at once */
 
 void nw_calibration_free(nw_calibration *calibration)
 {
@@ -76,7 +77,12 @@ static int32_t kept_count(const nw_model *model, const nw_calibrate_options *opt
         sample_size += nw_tensor_elements(&model->tensors[model->inputs[i]]) * sizeof(float);
     int32_t most = options->max_kept;
     if (most <= 0) {
-        const size_t fit = KEPT_BYTES / (sample_size ? sample_size : 1);
+        size_t largest = 1;
+        for (int32_t t = 0; t < model->n_tensors; t++)
+            if (!model->tensors[t].data && nw_tensor_elements(&model->tensors[t]) * sizeof(float) > largest)
+                largest = nw_tensor_elements(&model->tensors[t]) * sizeof(float);
+        size_t fit = KEPT_BYTES / (sample_size ? sample_size : 1);
+        fit = fit < KEPT_RUN_BYTES / largest ? fit : KEPT_RUN_BYTES / largest;
         most = fit > 256 ? 256 : fit < 8 ? 8 : (int32_t)fit;
     }
     return n_samples < most ? (int32_t)n_samples : most;
