@@ -21,7 +21,8 @@ build:
 	@sh tools/install.sh build
 	@mkdir -p $(BUILD)
 	@cmake -S . -B $(BUILD) -DNARROW_TESTS=OFF >$(BUILD)/configure.log || { cat $(BUILD)/configure.log; exit 1; }
-	@cmake --build $(BUILD) -j $(JOBS) --target narrow libnarrow
+	@echo "building $(NARROW)"
+	@cmake --build $(BUILD) -j $(JOBS) --target narrow libnarrow >$(BUILD)/make.log 2>&1 || { cat $(BUILD)/make.log; exit 1; }
 
 demo: build
 	@sh demo/demo.sh $(NARROW) $(BUILD)

@@ -198,10 +198,12 @@ static void print_text(const bench *b, double seconds, double float_seconds)
 {
     if (b->layers)
         print_layers(b);
-    printf("integer, %s kernels   %9.3f ms\n", nw_isa_name(nw_engine_isa(b->network.engine)), 1e3 * seconds);
+    char name[48];
+    snprintf(name, sizeof(name), "integer, %s kernels", nw_isa_name(nw_engine_isa(b->network.engine)));
+    printf("%-28s %9.3f ms\n", name, 1e3 * seconds);
     if (b->float_path)
-        printf("float, oneDNN%*s   %9.3f ms\n%.2f times as fast as float (median of %lld runs each, taking turns, %zu "
-               "threads)\n", 6, "", 1e3 * float_seconds, float_seconds / seconds, (long long)b->runs,
+        printf("%-28s %9.3f ms\n%.2f times as fast as float (medians of %lld runs each, taking turns, %zu threads)\n",
+               "float, oneDNN", 1e3 * float_seconds, float_seconds / seconds, (long long)b->runs,
                nw_thread_count(b->threads));
     printf("activations %zu bytes, engine with weights %zu bytes\n", nw_engine_activation_size(b->network.engine),
            nw_engine_total_size(b->network.engine));
