@@ -115,9 +115,15 @@ def quantize_switches(narrow):
         assert a.read() == b.read(), "flags and file of the same preprocessing give two networks"
 
 
+def wide_ends(narrow):
+    net = quantized(narrow, "ends.nw", "--weights", "4", samples=3)
+    assert [w["weight_bits"] for w in narrow.report("inspect", net)["widths"]] == [4, 8]
+
+
 def every_width(narrow):
     for bits in range(1, 9):
-        net = quantized(narrow, "w%d.nw" % bits, "--weights", str(bits), "--acts", str(bits), samples=3)
+        net = quantized(narrow, "w%d.nw" % bits, "--weights", str(bits), "--acts", str(bits), "--first-last", "0",
+                        samples=3)
         assert [w["weight_bits"] for w in narrow.report("inspect", net)["widths"]] == [bits]
         assert narrow.report("run", net, PICTURE)["top"]
 
@@ -299,5 +305,6 @@ def verify(narrow):
 
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
-        help_of_every_command, page_names_every_preprocessing_option, quantize, quantize_switches, every_width, evaluate,
+        help_of_every_command, page_names_every_preprocessing_option, quantize, quantize_switches, wide_ends, every_width,
+        evaluate,
         batches, data_formats, segmentation, run, families, threads, bench, inspect, verify])
