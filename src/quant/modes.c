@@ -36,30 +36,37 @@ static bool is_constant(const nw_scheme *scheme, int32_t tensor)
     return tensor != NW_NONE && scheme->model->tensors[tensor].data != NULL;
 }
 
-/** Whether a tensor can be had as reals without going through codes. */
-static bool comes_as_real(const nw_scheme *scheme, int32_t tensor)
+/** Operators that may run on codes or on reals, as their inputs come. A sum of reals has no clamp. */
+static bool runs_as_either(const nw_node *node)
 {
-    const int32_t producer = nw_model_producer(scheme->model, tensor);
-    if (producer == NW_NONE)
-        return false;
-    const nw_node *node = &scheme->model->nodes[producer];
-    if (scheme->tensors[tensor].code)
-        return false;
-    if (nw_is_linear(node))
-        return !is_clamped(node);
-    if (moves_data(node->op) && node->op != NW_OP_PAD) {
-        for (int32_t j = 0; j < node->n_inputs; j++)
-            if (node->inputs[j] != NW_NONE && !comes_as_real(scheme, node->inputs[j]))
-                return false;
-        return true;
-    }
-    return runs_as_real(node->op);
+    return (moves_data(node->op) && node->op != NW_OP_PAD) || node->op == NW_OP_RESIZE ||
+           (node->op == NW_OP_ADD && !is_clamped(node));
 }
 
+/**
+ * Marks what can be had as reals without going through codes. One walk forwards; a constant counts, an input of the
+ * network does not, because nothing but QUANTIZE reads it.
+ */
+static void mark_may_be_real(nw_scheme *scheme)
+{
+    const nw_model *model = scheme->model;
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        scheme->tensors[t].may_be_real = model->tensors[t].data != NULL;
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        const nw_node *node = &model->nodes[i];
+        bool good = nw_is_linear(node) ? !is_clamped(node) : runs_as_real(node->op) || runs_as_either(node);
+        for (int32_t j = 0; j < node->n_inputs && runs_as_either(node); j++)
+            good = good && (node->inputs[j] == NW_NONE || scheme->tensors[node->inputs[j]].may_be_real);
+        scheme->tensors[node->output].may_be_real = good;
+    }
+}
+
+/** Whether the inputs can be had as reals and nobody wants them as codes. */
 static bool inputs_come_as_real(const nw_scheme *scheme, const nw_node *node)
 {
     for (int32_t j = 0; j < node->n_inputs; j++)
-        if (node->inputs[j] != NW_NONE && !comes_as_real(scheme, node->inputs[j]))
+        if (node->inputs[j] != NW_NONE &&
+            (!scheme->tensors[node->inputs[j]].may_be_real || scheme->tensors[node->inputs[j]].code))
             return false;
     return true;
 }
@@ -109,8 +116,7 @@ static nw_status mode_of(nw_scheme *scheme, const nw_node *node, nw_mode *mode, 
         *mode = NW_MODE_LINEAR;
         return mode_of_linear(scheme, node, output, error);
     }
-    const bool stays = runs_as_real(node->op) ||
-                       (moves_data(node->op) && node->op != NW_OP_PAD && inputs_come_as_real(scheme, node));
+    const bool stays = runs_as_real(node->op) || (runs_as_either(node) && inputs_come_as_real(scheme, node));
     if (!output->code && stays) {
         *mode = NW_MODE_REAL;
         want_inputs(scheme, node, true);
@@ -135,6 +141,7 @@ static nw_status mode_of(nw_scheme *scheme, const nw_node *node, nw_mode *mode, 
 nw_status nw_scheme_modes(nw_scheme *scheme, nw_error *error)
 {
     const nw_model *model = scheme->model;
+    mark_may_be_real(scheme);
     for (int32_t i = 0; i < model->n_outputs; i++)
         scheme->tensors[model->outputs[i]].real = true;
     for (int32_t i = model->n_nodes - 1; i >= 0; i--) {

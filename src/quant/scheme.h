@@ -38,6 +38,7 @@ typedef enum nw_mode {
 
 typedef struct nw_tensor_scheme {
     bool code, real;  /* forms in which the integer network needs the tensor */
+    bool may_be_real; /* computed in float without quantizing in between, if nothing else wants codes (modes.c) */
     int32_t group;    /* lowest tensor index of those that share the grid; itself when alone or not a code */
     nw_grid grid;
     int32_t n_channels;
