@@ -491,6 +491,7 @@ static nw_status lower(nw_float_engine *engine, int32_t index)
     case NW_OP_EXP:
     case NW_OP_HARD_SIGMOID:
     case NW_OP_HARD_SWISH:
+    case NW_OP_SILU:
     case NW_OP_LEAKY_RELU:
         return lower_eltwise(engine, index);
     case NW_OP_ADD:

@@ -587,6 +587,10 @@ static bool eltwise_kind(const nw_node *node, dnnl_alg_kind_t *kind, float *alph
     case NW_OP_HARD_SWISH:
         *kind = dnnl_eltwise_hardswish;
         return true;
+    case NW_OP_SILU:
+        *kind = dnnl_eltwise_swish;
+        *alpha = 1.0f;
+        return true;
     case NW_OP_HARD_SIGMOID: /* the clamp to [0, 1] is a post-op */
         *kind = dnnl_eltwise_linear;
         *alpha = node->alpha;

@@ -329,6 +329,7 @@ static const char *const op_names[NW_OP_COUNT] = {
     [NW_OP_EXP] = "exp",
     [NW_OP_HARD_SIGMOID] = "hard_sigmoid",
     [NW_OP_HARD_SWISH] = "hard_swish",
+    [NW_OP_SILU] = "silu",
     [NW_OP_LEAKY_RELU] = "leaky_relu",
     [NW_OP_SOFTMAX] = "softmax",
 };

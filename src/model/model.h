@@ -90,6 +90,7 @@ typedef enum nw_op {
     NW_OP_EXP,
     NW_OP_HARD_SIGMOID,
     NW_OP_HARD_SWISH,
+    NW_OP_SILU, /* x * sigmoid(x) */
     NW_OP_LEAKY_RELU,
     NW_OP_SOFTMAX,
     NW_OP_COUNT

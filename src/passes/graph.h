@@ -66,6 +66,7 @@ nw_status nw_graph_compact(nw_graph *graph);
 /* ---- the passes, one file each, in the order of passes.c ---- */
 nw_status nw_pass_noop(nw_graph *graph);
 nw_status nw_pass_view(nw_graph *graph);
+nw_status nw_pass_activation(nw_graph *graph);
 nw_status nw_pass_affine(nw_graph *graph);
 nw_status nw_pass_gemm(nw_graph *graph);
 nw_status nw_pass_clamp(nw_graph *graph);

@@ -10,6 +10,7 @@ static pass *const passes[] = {
     nw_pass_noop,     /* Flatten of a vector and the like; Reshape behind Reshape */
     nw_pass_view,     /* channel shuffles become slices */
     nw_pass_noop,     /* and a view that turned out to be everything */
+    nw_pass_activation, /* x * sigmoid(x) and its like into one node; before affine, which would take them apart */
     nw_pass_affine,   /* normalisation and constant factors into weights */
     nw_pass_gemm,     /* fully connected layers become convolutions */
     nw_pass_clamp,    /* Relu and Clip into lo and hi */

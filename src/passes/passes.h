@@ -10,6 +10,7 @@
  * - BATCH_NORM and GEMM are gone: folded into a CONV or turned into one (a standalone BATCH_NORM is a depthwise 1 x 1
  *   CONV, a GEMM a CONV on [N, K] or, behind a flattening, a CONV with a kernel of the whole plane);
  * - RELU and CLIP behind CONV, CONV_TRANSPOSE or ADD are its lo and hi; only those behind other operators remain;
+ * - products of x with a sigmoid of x, or with its straight-lined kin, are SILU or HARD_SWISH;
  * - an ADD of a convolution's result is that convolution's residual, input 3;
  * - padding by zeros is in the window of the CONV behind it;
  * - every activation has dims[0] = 1, nodes are in topological order, tensors without a user are gone.

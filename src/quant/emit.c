@@ -253,6 +253,8 @@ static double function_of(const nw_node *node, double x)
         return fmin(fmax((double)node->alpha * x + (double)node->beta, 0.0), 1.0);
     case NW_OP_HARD_SWISH:
         return x * fmin(fmax(x / 6.0 + 0.5, 0.0), 1.0);
+    case NW_OP_SILU:
+        return x / (1.0 + exp(-x));
     default: /* LEAKY_RELU */
         return x < 0.0 ? (double)node->alpha * x : x;
     }

@@ -18,7 +18,7 @@ static bool runs_as_real(nw_op op)
 static bool is_unary(nw_op op)
 {
     return op == NW_OP_RELU || op == NW_OP_CLIP || op == NW_OP_SIGMOID || op == NW_OP_TANH || op == NW_OP_EXP ||
-           op == NW_OP_HARD_SIGMOID || op == NW_OP_HARD_SWISH || op == NW_OP_LEAKY_RELU;
+           op == NW_OP_HARD_SIGMOID || op == NW_OP_HARD_SWISH || op == NW_OP_SILU || op == NW_OP_LEAKY_RELU;
 }
 
 static bool moves_data(nw_op op)

@@ -272,6 +272,8 @@ static double eltwise(const nw_node *node, double x)
         return fmin(fmax(node->alpha * x + node->beta, 0.0), 1.0);
     case NW_OP_HARD_SWISH:
         return x * fmin(fmax(x / 6.0 + 0.5, 0.0), 1.0);
+    case NW_OP_SILU:
+        return x / (1.0 + exp(-x));
     default: /* NW_OP_LEAKY_RELU */
         return x < 0.0 ? node->alpha * x : x;
     }
@@ -312,7 +314,8 @@ static void test_eltwise(void **state)
 {
     (void)state;
     static const nw_op ops[] = {NW_OP_RELU, NW_OP_CLIP,         NW_OP_SIGMOID,    NW_OP_TANH,
-                                NW_OP_EXP,  NW_OP_HARD_SIGMOID, NW_OP_HARD_SWISH, NW_OP_LEAKY_RELU};
+                                NW_OP_EXP,  NW_OP_HARD_SIGMOID, NW_OP_HARD_SWISH, NW_OP_LEAKY_RELU,
+                                NW_OP_SILU};
     for (size_t i = 0; i < NW_COUNT(ops); i++) {
         check_eltwise(ops[i], false);
         check_eltwise(ops[i], true);

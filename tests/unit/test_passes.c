@@ -188,6 +188,67 @@ static void test_clamps(void **state)
     nw_model_free(model);
 }
 
+/* Writes one spelling of an activation of `a` to `y`. */
+static void spell(onnx_file *file, int spelling)
+{
+    onnx_floats(file, "three", 0, NULL, (float[]){3});
+    onnx_floats(file, "six", 0, NULL, (float[]){6});
+    onnx_floats(file, "sixth", 1, (int64_t[]){1}, (float[]){1.0f / 6.0f});
+    onnx_floats(file, "zero", 0, NULL, (float[]){0});
+    switch (spelling) {
+    case 0: case 1:
+        onnx_node(file, "Sigmoid", "a", "s");
+        onnx_node(file, "Mul", spelling ? "s a" : "a s", "y");
+        return;
+    case 2: case 3:
+        onnx_node(file, "HardSigmoid", "a", "s");
+        onnx_float(file, "alpha", spelling == 2 ? 1.0f / 6.0f : 0.2f);
+        onnx_node(file, "Mul", "a s", "y");
+        return;
+    default:
+        onnx_node(file, "Add", "three a", "b");
+        onnx_node(file, "Clip", "b zero six", "c");
+    }
+    switch (spelling) {
+    case 4:
+        onnx_node(file, "Mul", "c a", "d");
+        onnx_node(file, "Div", "d six", "y");
+        return;
+    case 5:
+        onnx_node(file, "Mul", "c sixth", "d");
+        onnx_node(file, "Mul", "a d", "y");
+        return;
+    case 6:
+        onnx_node(file, "Div", "c six", "y");
+        return;
+    default: /* of something else */
+        onnx_node(file, "Mul", "c x", "d");
+        onnx_node(file, "Div", "d six", "y");
+    }
+}
+
+static void test_activations(void **state)
+{
+    (void)state;
+    static const nw_op expected[] = {NW_OP_SILU,       NW_OP_SILU,       NW_OP_HARD_SWISH,   NW_OP_COUNT,
+                                     NW_OP_HARD_SWISH, NW_OP_HARD_SWISH, NW_OP_HARD_SIGMOID, NW_OP_COUNT};
+    for (int i = 0; i < 8; i++) {
+        onnx_file *file = begin();
+        conv(file, "x k", "a");
+        spell(file, i);
+        nw_model *model = onnx_import_simplified(file);
+        if (expected[i] == NW_OP_COUNT) {
+            assert_true(model->n_nodes > 2);
+            assert_int_equal(count_nodes(model, NW_OP_HARD_SWISH) + count_nodes(model, NW_OP_SILU), 0);
+        } else {
+            assert_int_equal(model->n_nodes, 2);
+            assert_int_equal(only_node(model, expected[i])->inputs[0], model->nodes[0].output);
+            assert_true(expected[i] != NW_OP_HARD_SIGMOID || model->nodes[1].beta == 0.5f);
+        }
+        nw_model_free(model);
+    }
+}
+
 /* conv, relu, conv, + x, relu: the sum and its clamp go into the second convolution. */
 static void test_residual(void **state)
 {
@@ -349,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_standalone_norm),
         cmocka_unit_test(test_gemm_behind_flatten),
         cmocka_unit_test(test_clamps),
+        cmocka_unit_test(test_activations),
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_residual_choice),
         cmocka_unit_test(test_residual_refused),
