@@ -88,12 +88,26 @@ static void print_text(const nw_model *model, const char *path)
            100.0 * (shares.macs[0] == shares.total_macs ? 0.0 : nw_shares_integer(&shares)));
 }
 
+/** The plan that the quantizer followed: to be edited and fed back. */
+static nw_status print_plan(const nw_model *model, const char *path, nw_error *error)
+{
+    if (!model->plan)
+        return nw_fail(error, NW_ERROR_USAGE, "%s: carries no plan; `narrow quantize` stores one", path);
+    fputs(model->plan, stdout);
+    return NW_OK;
+}
+
 nw_status nw_command_inspect(int argc, char **argv, nw_error *error)
 {
     bool json = false;
+    bool plan = false;
     bool help;
     const char *path = NULL;
-    const nw_option options[] = {NW_OPTION_JSON(&json), NW_OPTIONS_END};
+    const nw_option options[] = {
+        {"plan", NULL, NW_OPTION_FLAG, &plan, "the plan it was quantized by, for `narrow quantize --plan`"},
+        NW_OPTION_JSON(&json),
+        NW_OPTIONS_END,
+    };
     const nw_command_line line = {"inspect", "MODEL", "Layers, widths and sizes of a .onnx or .nw network.",
                                   "narrow inspect net.nw", options};
     NW_TRY(nw_args_parse(&line, argc, argv, &path, 1, 1, &help, error));
@@ -102,7 +116,9 @@ nw_status nw_command_inspect(int argc, char **argv, nw_error *error)
     nw_model *model = NULL;
     NW_TRY(nw_path_is_onnx(path) ? nw_float_model_read(&model, path, error) : nw_model_read(&model, path, error));
     nw_status status = NW_OK;
-    if (json)
+    if (plan)
+        status = print_plan(model, path, error);
+    else if (json)
         status = print_json(model, path, error);
     else
         print_text(model, path);

@@ -9,16 +9,19 @@
 #include "cli/commands.h"
 #include "cli/data_options.h"
 #include "cli/network.h"
+#include "cli/plan_rows.h"
 #include "cli/report.h"
 #include "cli/shares.h"
 #include "model/file.h"
 #include "quant/quantize.h"
 
 typedef struct quantize {
-    const char *calib, *range, *weight_range, *bias_correction, *weight_method, *point_budget;
+    const char *calib, *range, *weight_range, *bias_correction, *weight_method, *point_budget, *plan_path,
+        *layer_bits, *tensor_bits;
     int64_t samples, threads, weights, acts, seed, border;
     bool json, equalize, limits;
     nw_data_options preprocess;
+    nw_plan *plan;
     nw_model *model, *integer;
     nw_dataset *data;
     nw_calibration *calibration;
@@ -111,6 +114,21 @@ static nw_status settle_options(nw_quantize_options *o, const quantize *q, nw_er
     return NW_OK;
 }
 
+/** --plan, and after it what the command line says of single layers and tensors. */
+static nw_status settle_plan(nw_quantize_options *o, quantize *q, nw_error *error)
+{
+    if (q->plan_path)
+        NW_TRY(nw_plan_read(&q->plan, q->plan_path, error));
+    if (!q->plan)
+        q->plan = nw_plan_create();
+    if (!q->plan)
+        return nw_fail_memory(error, "a plan");
+    NW_TRY(nw_plan_rows_add(q->plan, NW_PLAN_LAYERS, q->layer_bits, error));
+    NW_TRY(nw_plan_rows_add(q->plan, NW_PLAN_TENSORS, q->tensor_bits, error));
+    o->plan = q->plan;
+    return NW_OK;
+}
+
 static nw_status calibrate(quantize *q, nw_error *error)
 {
     spread s = {.data = q->data, .count = nw_dataset_count(q->data)};
@@ -148,6 +166,7 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
     NW_TRY(check_output(paths[1], error));
     NW_TRY(settle_options(&options, q, error));
+    NW_TRY(settle_plan(&options, q, error));
     NW_TRY(nw_thread_count_check(q->threads, error));
     NW_TRY(nw_float_model_read(&q->model, paths[0], error));
     bool given;
@@ -202,6 +221,10 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
          "extra multiply-accumulates that further points may cost (default 5)"},
         {"first-last", "BITS", NW_OPTION_NUMBER, &q.border,
          "least width of the first and last layers' weights (default 8; 0: like the rest)"},
+        {"plan", "FILE", NW_OPTION_TEXT, &q.plan_path, "choices for single layers and tensors (`narrow inspect --plan`)"},
+        {"layer-bits", "LIST", NW_OPTION_TEXT, &q.layer_bits,
+         "widths of single layers' weights, by regular expression: 'layer3.*=4,fc=8'"},
+        {"tensor-bits", "LIST", NW_OPTION_TEXT, &q.tensor_bits, "widths of single activations, likewise"},
         {"range", "METHOD", NW_OPTION_TEXT, &q.range, "activation ranges: minmax, percentile, mse (default)"},
         {"weight-range", "METHOD", NW_OPTION_TEXT, &q.weight_range, "weight steps: minmax, mse, output (default)"},
         {"bias-correction", "METHOD", NW_OPTION_TEXT, &q.bias_correction, "none, analytic, empirical (default)"},
@@ -225,6 +248,7 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
         status = report(&q, paths, error);
     nw_dataset_free(q.data);
     nw_calibration_free(q.calibration);
+    nw_plan_free(q.plan);
     nw_model_free(q.model);
     nw_model_free(q.integer);
     return status;

@@ -5,7 +5,6 @@
  * linear.c.
  */
 #include <math.h>
-#include <string.h>
 
 #include "quant/scheme.h"
 
@@ -65,35 +64,10 @@ static bool group_extremes(const nw_scheme *scheme, int32_t group, double *lo, d
     return input;
 }
 
-/** Width of the group's codes: the override of any member; two that differ contradict each other. */
-static nw_status group_bits(const nw_scheme *scheme, int32_t group, int32_t *bits, nw_error *error)
-{
-    const char *said_by = NULL;
-    *bits = scheme->options->activation_bits;
-    for (int32_t t = group; t < scheme->model->n_tensors; t++) {
-        if (scheme->tensors[t].group != group || !scheme->tensors[t].code)
-            continue;
-        const char *name = scheme->model->tensors[t].name;
-        for (int32_t i = 0; i < scheme->options->n_activation_overrides; i++) {
-            const nw_bits_override *row = &scheme->options->activation_overrides[i];
-            if (strcmp(row->name, name) != 0)
-                continue;
-            if (said_by && row->bits != *bits)
-                return nw_fail(error, NW_ERROR_USAGE,
-                               "tensors \"%s\" and \"%s\" share one grid, so %d and %d activation bits contradict",
-                               said_by, name, *bits, row->bits);
-            *bits = row->bits;
-            said_by = name;
-        }
-    }
-    return NW_OK;
-}
-
 static nw_status choose_grid(nw_scheme *scheme, int32_t group, nw_error *error)
 {
     const nw_quantize_options *options = scheme->options;
-    int32_t bits;
-    NW_TRY(group_bits(scheme, group, &bits, error));
+    const int32_t bits = scheme->tensors[group].grid.bits;
     double lo, hi;
     const bool input = group_extremes(scheme, group, &lo, &hi);
     nw_profile *profile = nw_profile_create(lo, hi);

@@ -2,45 +2,8 @@
 /* Integer weights of every linear node, its input's factors divided out. Between grids.c and bias_correction.c. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "quant/scheme.h"
-
-/** Whether a linear node has no other linear node before it (or behind it): the borders of the network. */
-static bool is_border(const nw_scheme *scheme, int32_t index)
-{
-    const nw_model *model = scheme->model;
-    bool *reached = calloc((size_t)model->n_tensors + 1, sizeof(*reached)); /* by data that passed a linear node */
-    bool first = reached != NULL;
-    bool last = first;
-    for (int32_t i = 0; reached && i < model->n_nodes; i++) {
-        const nw_node *node = &model->nodes[i];
-        bool any = nw_is_linear(node) && i < index;
-        for (int32_t j = 0; j < node->n_inputs; j++)
-            any = any || (node->inputs[j] != NW_NONE && reached[node->inputs[j]]);
-        if (i == index) {
-            first = !any;
-            memset(reached, 0, (size_t)model->n_tensors * sizeof(*reached));
-            any = true;
-        } else if (i > index && any && nw_is_linear(node)) {
-            last = false;
-        }
-        reached[node->output] = any;
-    }
-    free(reached);
-    return first || last;
-}
-
-static int32_t bits_of(const nw_scheme *scheme, int32_t index)
-{
-    const nw_node *node = &scheme->model->nodes[index];
-    for (int32_t i = 0; i < scheme->options->n_weight_overrides; i++)
-        if (strcmp(scheme->options->weight_overrides[i].name, node->name) == 0)
-            return scheme->options->weight_overrides[i].bits;
-    const int32_t border = scheme->options->border_bits;
-    return border && scheme->options->weight_bits < border && is_border(scheme, index) ? border
-                                                                                     : scheme->options->weight_bits;
-}
 
 static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
 {
@@ -65,7 +28,6 @@ static nw_status quantize_node(nw_scheme *scheme, int32_t index)
     const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];
     const int32_t bias = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
     linear->shape = nw_linear_shape_of(node, weights);
-    linear->weight_bits = bits_of(scheme, index);
     const size_t k = (size_t)linear->shape.k;
     double *row = malloc((k + 1) * sizeof(*row));
     double *importance = malloc((k + 1) * sizeof(*importance));

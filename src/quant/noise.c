@@ -29,7 +29,7 @@ static double group_step(const nw_scheme *scheme, int32_t group)
             hi = fmax(hi, (double)channels[c].max * tensor->factor[c]);
         }
     }
-    return (hi - lo) / ((1 << scheme->options->activation_bits) - 1);
+    return (hi - lo) / ((1 << scheme->tensors[group].grid.bits) - 1);
 }
 
 static double total_variance(const nw_scheme *scheme, int32_t t)
@@ -45,8 +45,10 @@ static double relative(double noise, double signal)
     return signal > 0.0 ? noise / signal : 0.0;
 }
 
-static nw_status linear_noise(double *noise, const nw_scheme *scheme, const nw_node *node, double step)
+static nw_status linear_noise(double *noise, const nw_scheme *scheme, int32_t index, double step)
 {
+    const nw_node *node = &scheme->model->nodes[index];
+    const int32_t limit = nw_weights_limit(scheme->nodes[index].weight_bits);
     const nw_tensor *weights = &scheme->model->tensors[node->inputs[1]];
     const double *factor = scheme->tensors[node->inputs[0]].factor;
     const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];
@@ -73,7 +75,7 @@ static nw_status linear_noise(double *noise, const nw_scheme *scheme, const nw_n
             squares += w * w;
             power += variance[c];
         }
-        const double weight_step = largest / nw_weights_limit(scheme->options->weight_bits);
+        const double weight_step = largest / limit;
         sum += squares * step * step / 12.0 + power * weight_step * weight_step / 12.0;
     }
     free(row);
@@ -110,7 +112,7 @@ nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group)
                 continue;
             double part;
             if (mode == NW_MODE_LINEAR && j == 0)
-                NW_TRY(linear_noise(&part, scheme, node, step));
+                NW_TRY(linear_noise(&part, scheme, i, step));
             else
                 part = plain_noise(scheme, node, t, step);
             *noise += part;

@@ -2,50 +2,8 @@
 /* See quantize.h: checks the options, then takes the steps of scheme.h one after the other. */
 #include "quant/quantize.h"
 
-#include <string.h>
-
 #include "quant/reconstruct.h"
 #include "quant/scheme.h"
-
-static nw_status check_override(const nw_bits_override *row, bool used, const char *what, nw_error *error)
-{
-    if (row->bits < 1 || row->bits > 8)
-        return nw_fail(error, NW_ERROR_USAGE, "%s of \"%s\": bits must be 1 to 8, not %d", what, row->name, row->bits);
-    if (!used)
-        return nw_fail(error, NW_ERROR_USAGE, "%s of \"%s\": the network quantizes nothing of that name", what,
-                       row->name);
-    return NW_OK;
-}
-
-static bool uses_weights(const nw_scheme *scheme, const char *name)
-{
-    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR && strcmp(scheme->model->nodes[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static bool uses_tensor(const nw_scheme *scheme, const char *name)
-{
-    for (int32_t t = 0; t < scheme->model->n_tensors; t++)
-        if (scheme->tensors[t].code && strcmp(scheme->model->tensors[t].name, name) == 0)
-            return true;
-    return false;
-}
-
-static nw_status check_overrides(const nw_scheme *scheme, nw_error *error)
-{
-    const nw_quantize_options *options = scheme->options;
-    for (int32_t i = 0; i < options->n_weight_overrides; i++) {
-        const nw_bits_override *row = &options->weight_overrides[i];
-        NW_TRY(check_override(row, uses_weights(scheme, row->name), "weight bits", error));
-    }
-    for (int32_t i = 0; i < options->n_activation_overrides; i++) {
-        const nw_bits_override *row = &options->activation_overrides[i];
-        NW_TRY(check_override(row, uses_tensor(scheme, row->name), "activation bits", error));
-    }
-    return NW_OK;
-}
 
 static nw_status check_options(const nw_quantize_options *options, nw_error *error)
 {
@@ -75,14 +33,23 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
 static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
 {
     NW_TRY(nw_scheme_modes(scheme, error));
-    NW_TRY(check_overrides(scheme, error));
     nw_scheme_groups(scheme);
+    NW_TRY(nw_scheme_settle(scheme, error));
     NW_TRY(nw_scheme_equalize(scheme, error));
     NW_TRY(nw_scheme_grids(scheme, error));
     NW_TRY(nw_scheme_linear(scheme, error));
     NW_TRY(nw_scheme_reconstruct(scheme, error));
     NW_TRY(nw_scheme_correct(scheme, error));
     return nw_scheme_emit(out, scheme, error);
+}
+
+/** Writes the plan that was followed into the network. */
+static nw_status store_plan(nw_model *integer, const nw_scheme *scheme, nw_error *error)
+{
+    nw_plan *plan = nw_scheme_plan(scheme);
+    integer->plan = plan ? nw_plan_print(plan) : NULL;
+    nw_plan_free(plan);
+    return integer->plan ? NW_OK : nw_fail_memory(error, "writing down the plan");
 }
 
 nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibration *calibration,
@@ -94,7 +61,14 @@ nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibratio
     nw_scheme *scheme = nw_scheme_create(model, calibration, options);
     if (!scheme)
         return nw_fail_memory(error, "quantizing");
-    const nw_status status = take_steps(out, scheme, error);
+    nw_model *integer = NULL;
+    nw_status status = take_steps(&integer, scheme, error);
+    if (!status)
+        status = store_plan(integer, scheme, error);
     nw_scheme_free(scheme);
+    if (status)
+        nw_model_free(integer);
+    else
+        *out = integer;
     return status;
 }

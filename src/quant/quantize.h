@@ -13,6 +13,7 @@
 
 #include "model/model.h"
 #include "quant/calibrate.h"
+#include "quant/plan.h"
 #include "quant/range.h"
 #include "quant/refine.h"
 #include "quant/weights.h"
@@ -25,16 +26,9 @@ typedef enum nw_bias_correction {
     NW_BIAS_CORRECTION_EMPIRICAL /* measured layer by layer on the kept samples, behind the quantized prefix */
 } nw_bias_correction;
 
-/** Width of one node's weights (by node name) or one activation (by tensor name). */
-typedef struct nw_bits_override {
-    const char *name;
-    int32_t bits; /* 1 to 8 */
-} nw_bits_override;
-
 typedef struct nw_quantize_options {
     int32_t weight_bits, activation_bits; /* 1 to 8 */
-    const nw_bits_override *weight_overrides, *activation_overrides; /* borrowed; an entry nobody uses is an error */
-    int32_t n_weight_overrides, n_activation_overrides;
+    const nw_plan *plan; /* borrowed, or NULL: choices for single layers and tensors; a row nobody uses is an error */
     nw_range_method activation_range;
     double percentile; /* for NW_RANGE_PERCENTILE */
     nw_weight_method weight_range;
@@ -65,7 +59,7 @@ typedef struct nw_quantize_options {
  *
  * Linear nodes become the one layer form; tensors between them codes of the wanted widths; functions of one tensor
  * become tables; what nothing but reals can carry (Softmax and what stands between it and the last linear node,
- * outputs) stays float. The result passes nw_model_validate. It is deterministic for one machine and thread count.
+ * outputs) stays float. The plan that was followed is stored with the network. The result passes nw_model_validate. It is deterministic for one machine and thread count.
  *
  * @param model        as the passes leave it; borrowed for the call
  * @param calibration  of this very model

@@ -6,6 +6,7 @@
  *
  *     modes.c       which nodes run on integers, which tensors exist as codes, as reals, or both
  *     groups.c      tensors that must share a grid; channels that must share a factor
+ *     follow.c      widths and methods: the options and the plan; in the end the plan that was followed
  *     equalize.c    factor per channel: codes stand for factor * real, so that small channels use the grid too
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
@@ -51,6 +52,7 @@ typedef struct nw_node_scheme {
     /* LINEAR only */
     nw_linear_shape shape;
     int32_t weight_bits;
+    nw_rounding rounding; /* of weights below 8 bits */
     bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
     int32_t n_rows;       /* n_channels, and more with further points (order of rows: nw_linear) */
     int32_t *row_channel; /* [n_rows] owned */
@@ -82,6 +84,12 @@ bool nw_is_linear(const nw_node *node);
 /** Sets `group` of every tensor that is a code. */
 void nw_scheme_groups(nw_scheme *scheme);
 
+/**
+ * Sets widths and methods of all nodes and tensors: what the options say, and the plan's rows over it.
+ * NW_ERROR_USAGE for rows that contradict each other or speak of nothing that is quantized.
+ */
+nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error);
+
 /** Calls pair(context, input tensor, channel, output tensor, channel) for every two channels a PASS node connects. */
 typedef void nw_channel_pair(void *context, int32_t input, int32_t c_in, int32_t output, int32_t c_out);
 void nw_scheme_pairs(const nw_scheme *scheme, const nw_node *node, nw_channel_pair *pair, void *context);
@@ -103,6 +111,9 @@ nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
 
 /** Moves biases (options: bias_correction). NW_ERROR_MEMORY or what the float engine returned. */
 nw_status nw_scheme_correct(nw_scheme *scheme, nw_error *error);
+
+/** The plan that was followed: a row for every linear node and every tensor of codes. NULL without memory. */
+nw_plan *nw_scheme_plan(const nw_scheme *scheme);
 
 /** Builds the integer network. NW_ERROR_UNSUPPORTED naming a node whose numbers leave the format's ranges. */
 nw_status nw_scheme_emit(nw_model **out, const nw_scheme *scheme, nw_error *error);

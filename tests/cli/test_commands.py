@@ -120,6 +120,30 @@ def wide_ends(narrow):
     assert [w["weight_bits"] for w in narrow.report("inspect", net)["widths"]] == [4, 8]
 
 
+def plans(narrow):
+    """A network's plan reproduces it; an edited one, and rows on the command line, change what they name."""
+    net = quantized(narrow, "net.nw", "--weights", "4", samples=3)
+    plan = os.path.join(narrow.folder, "plan.json")
+    text = narrow.good("inspect", net, "--plan").out
+    with open(plan, "w") as file:
+        file.write(text)
+    with open(net, "rb") as a, open(quantized(narrow, "again.nw", "--plan", plan, samples=3), "rb") as b:
+        assert a.read() == b.read(), "a network's own plan makes another network"
+    document = json.loads(text)
+    layers = [row["node"] for row in document["layers"]]
+    document["layers"] = [{"node": layers[1], "bits": 3, "why": {"asked": True}}, {"match": ".*", "bits": 5}]
+    document["tensors"] = []
+    with open(plan, "w") as file:
+        json.dump(document, file)
+    edited = quantized(narrow, "edited.nw", "--plan", plan, "--tensor-bits", ".*=6", samples=3)
+    followed = json.loads(narrow.good("inspect", edited, "--plan").out)
+    assert [row["bits"] for row in followed["layers"]] == [5, 3] + [5] * (len(layers) - 2), followed
+    assert followed["layers"][1]["why"] == {"asked": True}
+    assert {row["bits"] for row in followed["tensors"]} == {6}
+    row = quantized(narrow, "row.nw", "--weights", "4", "--layer-bits", "%s=2" % re.escape(layers[1]), samples=3)
+    assert {r["node"]: r["weight_bits"] for r in narrow.report("inspect", row)["nodes"] if "weight_bits" in r}[layers[1]] == 2
+
+
 def every_width(narrow):
     for bits in range(1, 9):
         net = quantized(narrow, "w%d.nw" % bits, "--weights", str(bits), "--acts", str(bits), "--first-last", "0",
@@ -305,6 +329,5 @@ def verify(narrow):
 
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
-        help_of_every_command, page_names_every_preprocessing_option, quantize, quantize_switches, wide_ends, every_width,
-        evaluate,
-        batches, data_formats, segmentation, run, families, threads, bench, inspect, verify])
+        help_of_every_command, page_names_every_preprocessing_option, quantize, quantize_switches, wide_ends, plans,
+        every_width, evaluate, batches, data_formats, segmentation, run, families, threads, bench, inspect, verify])

@@ -28,6 +28,10 @@ def usage(narrow):
         (["quantize", ONNX], "needs ONNX OUT"),
         (["quantize", ONNX, "o.nw"], "needs --calib"),
         (["quantize", ONNX, "o.nw", "more"], "more: one argument too many"),
+        (["quantize", ONNX, "o.nw", "--calib", CALIB, "--layer-bits", "conv"], '"conv": must be EXPRESSION=BITS'),
+        (["quantize", ONNX, "o.nw", "--calib", CALIB, "--layer-bits", "(=4"], "no regular expression"),
+        (["quantize", ONNX, "o.nw", "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "2", "--tensor-bits",
+          "nobody=4"], "nobody"),
         (["quantize", ONNX, "o.nw", "--calib"], "--calib needs a value"),
         (["quantize", ONNX, "o.onnx"] + QUANTIZE, "o.onnx: the output is a .nw file"),
         (["quantize", ONNX, "o.nw", "--weights", "9"] + QUANTIZE, "from 1 to 8"),
@@ -191,6 +195,12 @@ def damaged_json(narrow):
     os.mkdir(os.path.join(narrow.folder, "folder.json"))
     for name in ("missing.json", "folder.json"):
         narrow.bad(4, name, "quantize", ONNX, "o.nw", "--calib", CALIB, "--preprocess", name)
+    plans = {"empty.plan": b"", "cut.plan": b'{"version": 1, "lay', "version.plan": b'{"version": 2}',
+             "bits.plan": b'{"version": 1, "layers": [{"match": ".*", "bits": 9}]}', "deep.plan": b"[" * 100000}
+    for name, data in plans.items():
+        narrow.file(name, data)
+        narrow.bad(4, name, "quantize", ONNX, "o.nw", "--calib", CALIB, "--plan", name)
+    narrow.bad(4, "missing.plan", "quantize", ONNX, "o.nw", "--calib", CALIB, "--plan", "missing.plan")
     narrow.bad(4, "missing.txt", "run", net, PICTURE, "--names", "missing.txt")
     narrow.bad(4, "folder.json", "run", net, PICTURE, "--names", "folder.json")
 

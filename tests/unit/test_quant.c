@@ -125,7 +125,16 @@ static void test_zoo(void **state)
     }
 }
 
-/* Fewer bits, more noise; overrides by name reach what they name. */
+static nw_plan *plan_of(const char *text)
+{
+    nw_plan *plan = NULL;
+    nw_error error = {0};
+    if (nw_plan_parse(&plan, text, strlen(text), "plan", &error))
+        fail_msg("%s", error.message);
+    return plan;
+}
+
+/* Fewer bits, more noise; rows of a plan reach what they name. */
 static void test_bits(void **state)
 {
     (void)state;
@@ -136,13 +145,11 @@ static void test_bits(void **state)
         nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
         options.weight_bits = options.activation_bits = bits;
         options.border_bits = 0;
-        const nw_bits_override weights[] = {{"stem", 8}};
-        const nw_bits_override tensors[] = {{"input", 8}, {"pool", 7}};
-        options.weight_overrides = weights;
-        options.n_weight_overrides = 1;
-        options.activation_overrides = tensors;
-        options.n_activation_overrides = 2;
+        nw_plan *plan = plan_of("{\"version\": 1, \"layers\": [{\"node\": \"stem\", \"bits\": 8}], \"tensors\": "
+                                "[{\"tensor\": \"input\", \"bits\": 8}, {\"match\": \"po+l\", \"bits\": 7}]}");
+        options.plan = plan;
         nw_model *integer = quantize(model, calibration, &options);
+        nw_plan_free(plan);
         for (int32_t i = 0; i < integer->n_nodes; i++)
             if (integer->nodes[i].linear)
                 assert_int_equal(integer->nodes[i].linear->weight_bits,
@@ -334,20 +341,24 @@ static void test_refusals(void **state)
     (void)state;
     nw_model *model = zoo(1);
     nw_calibration *calibration = graph_calibrate(model, 8, 8);
-    const nw_bits_override unknown[] = {{"nobody", 4}};
-    const nw_bits_override contradiction[] = {{"pool", 4}, {"project", 5}};
+    nw_plan *unknown = plan_of("{\"version\": 1, \"layers\": [{\"node\": \"nobody\", \"bits\": 4}]}");
+    nw_plan *unmatched = plan_of("{\"version\": 1, \"tensors\": [{\"match\": \"poo\", \"bits\": 4}]}");
+    nw_plan *contradiction = plan_of("{\"version\": 1, \"tensors\": [{\"tensor\": \"pool\", \"bits\": 4}, "
+                                     "{\"tensor\": \"project\", \"bits\": 5}]}");
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
     options.weight_bits = 9;
     expect_refusal(model, calibration, &options, NW_ERROR_USAGE, "1 to 8");
     options.weight_bits = 8;
-    options.weight_overrides = unknown;
-    options.n_weight_overrides = 1;
+    options.plan = unknown;
     expect_refusal(model, calibration, &options, NW_ERROR_USAGE, "nobody");
-    options.n_weight_overrides = 0;
-    options.activation_overrides = contradiction;
-    options.n_activation_overrides = 2;
+    options.plan = unmatched;
+    expect_refusal(model, calibration, &options, NW_ERROR_USAGE, "\"poo\"");
+    options.plan = contradiction;
     expect_refusal(model, calibration, &options, NW_ERROR_USAGE, "contradict");
-    options.n_activation_overrides = 0;
+    options.plan = NULL;
+    nw_plan_free(unknown);
+    nw_plan_free(unmatched);
+    nw_plan_free(contradiction);
     for (int32_t i = 0; i < model->n_nodes; i++)
         if (strcmp(model->nodes[i].name, "leaky") == 0)
             model->nodes[i].op = NW_OP_SOFTMAX;

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan: what the quantizer decides, as a JSON document that a person can read, edit and feed back. Rows override
+ * what the options of quantize.h say for all; nw_quantize stores the plan it followed, every layer and tensor a row, in
+ * the network it makes.
+ *
+ *     {"version": 1,
+ *      "layers": [
+ *       {"node": "layer1.0.conv1", "bits": 4, "method": "refine", "why": {"damage": 0.013}},
+ *       {"match": "layer3\\..*", "bits": 3}],
+ *      "tensors": [
+ *       {"tensor": "relu_4", "bits": 5}]}
+ *
+ *     nw_plan *plan;
+ *     NW_TRY(nw_plan_read(&plan, "plan.json", error));
+ *     options.plan = plan;
+ *     ...
+ *     nw_plan_free(plan);
+ *
+ * A row names one node or tensor ("node", "tensor") or all that a POSIX extended regular expression matches from their
+ * first to their last letter ("match"). What a row leaves out stays as it is. A row that names beats expressions; among
+ * expressions the last one that matches wins. Two rows that name the same thing, and rows that match nothing, are errors.
+ */
+#ifndef NARROW_QUANT_PLAN_H
+#define NARROW_QUANT_PLAN_H
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "quant/refine.h"
+
+#define NW_PLAN_UNSAID (-1)    /* of a choice that a row leaves out */
+#define NW_PLAN_EXPRESSION 256 /* most letters of an expression */
+
+/** Whom a row speaks of. */
+typedef struct nw_plan_key {
+    char *name;         /* owned; a name, or an expression */
+    bool is_expression;
+    regex_t expression; /* owned, compiled and anchored; valid if is_expression */
+} nw_plan_key;
+
+/** A linear layer. */
+typedef struct nw_plan_layer {
+    nw_plan_key key; /* of the node */
+    int32_t bits;    /* of the weights: 1 to 8, or NW_PLAN_UNSAID */
+    int32_t method;  /* nw_rounding, or NW_PLAN_UNSAID */
+    char *why;       /* owned JSON object for people, or NULL */
+} nw_plan_layer;
+
+/** A tensor of codes. Tensors that share a grid (Concat, pools) share their bits. */
+typedef struct nw_plan_tensor {
+    nw_plan_key key;
+    int32_t bits; /* 1 to 8, or NW_PLAN_UNSAID */
+    char *why;    /* owned JSON object for people, or NULL */
+} nw_plan_tensor;
+
+typedef struct nw_plan {
+    nw_plan_layer *layers;   /* [n_layers] owned */
+    nw_plan_tensor *tensors; /* [n_tensors] owned */
+    int32_t n_layers, n_tensors;
+} nw_plan;
+
+/** An empty plan, or NULL without memory. */
+nw_plan *nw_plan_create(void);
+void nw_plan_free(nw_plan *plan);
+
+/**
+ * Appends a row that says nothing yet.
+ *
+ * @param row         out: valid until the next one is added
+ * @param name        copied
+ * @param expression  whether the name is a regular expression, of at most NW_PLAN_EXPRESSION letters
+ * @return NW_ERROR_USAGE for an expression that does not compile; NW_ERROR_MEMORY
+ */
+nw_status nw_plan_add_layer(nw_plan_layer **row, nw_plan *plan, const char *name, bool expression, nw_error *error);
+nw_status nw_plan_add_tensor(nw_plan_tensor **row, nw_plan *plan, const char *name, bool expression, nw_error *error);
+
+/** Whether the row speaks of that node or tensor. */
+bool nw_plan_matches(const nw_plan_key *key, const char *name);
+
+/**
+ * What all rows together say of a node: fields that none says stay as *row has them. NULL plan: nothing. The result
+ * borrows: its key and why are not to be freed.
+ */
+void nw_plan_layer_of(nw_plan_layer *row, const nw_plan *plan, const char *node);
+void nw_plan_tensor_of(nw_plan_tensor *row, const nw_plan *plan, const char *tensor);
+
+/** How methods are spelled in plans and options: "plain", "feedback", "refine"; NULL-terminated, by nw_rounding. */
+extern const char *const nw_plan_methods[];
+
+/**
+ * Reads a plan from a file, or from text (a network's nw_model.plan).
+ *
+ * @param what  opens the sentence of an error
+ * @return NW_ERROR_DATA for what is no plan, naming the row; NW_ERROR_MEMORY
+ */
+nw_status nw_plan_read(nw_plan **out, const char *path, nw_error *error);
+nw_status nw_plan_parse(nw_plan **out, const char *text, size_t size, const char *what, nw_error *error);
+
+/** The plan as JSON text, a row a line; the caller frees it. NULL without memory. */
+char *nw_plan_print(const nw_plan *plan);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans as JSON (plan.h). Text that nobody vouches for: everything is checked before it becomes a row. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "model/json.h"
+#include "quant/plan.h"
+
+#define MAX_BYTES (16u << 20) /* of a plan's text */
+#define MAX_ROWS 100000
+#define DEPTH 12
+
+/* reading */
+
+typedef struct reader {
+    nw_plan *plan;
+    const char *what;
+    nw_error *error;
+} reader;
+
+/** The row's name: exactly one of items[0] (a name) and items[1] (an expression). */
+static nw_status read_key(const reader *r, const cJSON *const *items, const char *label, const char **name,
+                          bool *expression)
+{
+    const bool named = cJSON_IsString(items[0]);
+    if (named == cJSON_IsString(items[1]))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: a row needs either \"%s\" or \"match\", a text", r->what, label);
+    *expression = !named;
+    *name = items[named ? 0 : 1]->valuestring;
+    return NW_OK;
+}
+
+static nw_status read_int(const reader *r, int32_t *out, const cJSON *item, int32_t lo, int32_t hi, const char *name,
+                          const char *key)
+{
+    if (item && !nw_json_int(out, item, lo, hi))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"%s\" must be a whole number from %d to %d", r->what, name,
+                       key, lo, hi);
+    return NW_OK;
+}
+
+static nw_status read_choice(const reader *r, int32_t *out, const cJSON *item, const char *const *choices,
+                             const char *name, const char *key)
+{
+    if (!item)
+        return NW_OK;
+    for (int32_t i = 0; cJSON_IsString(item) && choices[i]; i++)
+        if (strcmp(choices[i], item->valuestring) == 0) {
+            *out = i;
+            return NW_OK;
+        }
+    return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": no such \"%s\"", r->what, name, key);
+}
+
+static nw_status read_why(const reader *r, char **out, const cJSON *item, const char *name)
+{
+    if (!item)
+        return NW_OK;
+    if (!cJSON_IsObject(item))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"why\" must be an object", r->what, name);
+    *out = cJSON_PrintUnformatted(item);
+    return *out ? NW_OK : nw_fail_memory(r->error, "a plan");
+}
+
+static nw_status read_layer(const reader *r, const cJSON *item)
+{
+    static const char *const keys[] = {"node", "match", "bits", "method", "why"};
+    const cJSON *items[5];
+    const char *name = NULL;
+    bool expression = false;
+    NW_TRY(nw_json_match(items, item, keys, 5, r->what, r->error));
+    NW_TRY(read_key(r, items, "node", &name, &expression));
+    for (int32_t i = 0; !expression && i < r->plan->n_layers; i++)
+        if (!r->plan->layers[i].key.is_expression && strcmp(r->plan->layers[i].key.name, name) == 0)
+            return nw_fail(r->error, NW_ERROR_DATA, "%s: two rows for node \"%s\"", r->what, name);
+    nw_plan_layer *row;
+    NW_TRY(nw_plan_add_layer(&row, r->plan, name, expression, r->error));
+    NW_TRY(read_int(r, &row->bits, items[2], 1, 8, name, keys[2]));
+    NW_TRY(read_choice(r, &row->method, items[3], nw_plan_methods, name, keys[3]));
+    return read_why(r, &row->why, items[4], name);
+}
+
+static nw_status read_tensor(const reader *r, const cJSON *item)
+{
+    static const char *const keys[] = {"tensor", "match", "bits", "why"};
+    const cJSON *items[4];
+    const char *name = NULL;
+    bool expression = false;
+    NW_TRY(nw_json_match(items, item, keys, 4, r->what, r->error));
+    NW_TRY(read_key(r, items, "tensor", &name, &expression));
+    for (int32_t i = 0; !expression && i < r->plan->n_tensors; i++)
+        if (!r->plan->tensors[i].key.is_expression && strcmp(r->plan->tensors[i].key.name, name) == 0)
+            return nw_fail(r->error, NW_ERROR_DATA, "%s: two rows for tensor \"%s\"", r->what, name);
+    nw_plan_tensor *row;
+    NW_TRY(nw_plan_add_tensor(&row, r->plan, name, expression, r->error));
+    NW_TRY(read_int(r, &row->bits, items[2], 1, 8, name, keys[2]));
+    return read_why(r, &row->why, items[3], name);
+}
+
+static nw_status read_rows(const reader *r, const cJSON *rows, const char *label,
+                           nw_status (*read)(const reader *, const cJSON *))
+{
+    if (rows && nw_json_length(rows, MAX_ROWS) < 0)
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\" must be a list of at most %d rows", r->what, label, MAX_ROWS);
+    const cJSON *row;
+    cJSON_ArrayForEach(row, rows)
+        NW_TRY(read(r, row));
+    return NW_OK;
+}
+
+static nw_status read_all(const reader *r, const cJSON *document)
+{
+    static const char *const keys[] = {"version", "layers", "tensors", "about"};
+    const cJSON *items[4];
+    int32_t version;
+    NW_TRY(nw_json_match(items, document, keys, 4, r->what, r->error));
+    if (!nw_json_int(&version, items[0], 1, 1))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: needs \"version\": 1", r->what);
+    NW_TRY(read_rows(r, items[1], keys[1], read_layer));
+    return read_rows(r, items[2], keys[2], read_tensor);
+}
+
+nw_status nw_plan_parse(nw_plan **out, const char *text, size_t size, const char *what, nw_error *error)
+{
+    cJSON *document = NULL;
+    const reader r = {nw_plan_create(), what, error};
+    nw_status status = r.plan ? NW_OK : nw_fail_memory(r.error, "a plan");
+    if (!status && size > MAX_BYTES)
+        status = nw_fail(r.error, NW_ERROR_DATA, "%s: a plan has at most %u bytes", what, MAX_BYTES);
+    if (!status)
+        status = nw_json_parse(&document, text, size, DEPTH, what, r.error);
+    if (!status)
+        status = read_all(&r, document);
+    cJSON_Delete(document);
+    if (status)
+        nw_plan_free(r.plan);
+    else
+        *out = r.plan;
+    return status;
+}
+
+nw_status nw_plan_read(nw_plan **out, const char *path, nw_error *error)
+{
+    nw_bytes file = {0};
+    NW_TRY(nw_bytes_read(&file, path, MAX_BYTES, error));
+    const nw_status status = nw_plan_parse(out, (const char *)file.data, file.size, path, error);
+    nw_bytes_free(&file);
+    return status;
+}
+
+/* writing */
+
+static bool add_int(cJSON *row, const char *key, int32_t value)
+{
+    return value == NW_PLAN_UNSAID || cJSON_AddNumberToObject(row, key, value);
+}
+
+static bool add_choice(cJSON *row, const char *key, int32_t value, const char *const *choices)
+{
+    return value == NW_PLAN_UNSAID || cJSON_AddStringToObject(row, key, choices[value]);
+}
+
+static cJSON *start_row(const nw_plan_key *key, const char *label)
+{
+    cJSON *row = cJSON_CreateObject();
+    if (row && cJSON_AddStringToObject(row, key->is_expression ? "match" : label, key->name))
+        return row;
+    cJSON_Delete(row);
+    return NULL;
+}
+
+/** The row as one line of text; deletes it. NULL if `done` is false or without memory. */
+static char *finish_row(cJSON *row, bool done, const char *why)
+{
+    if (done && why)
+        done = cJSON_AddRawToObject(row, "why", why) != NULL;
+    char *text = done ? cJSON_PrintUnformatted(row) : NULL;
+    cJSON_Delete(row);
+    return text;
+}
+
+static char *layer_text(const nw_plan_layer *row)
+{
+    cJSON *item = start_row(&row->key, "node");
+    const bool done = item && add_int(item, "bits", row->bits) &&
+                      add_choice(item, "method", row->method, nw_plan_methods);
+    return finish_row(item, done, row->why);
+}
+
+static char *tensor_text(const nw_plan_tensor *row)
+{
+    cJSON *item = start_row(&row->key, "tensor");
+    const bool done = item && add_int(item, "bits", row->bits);
+    return finish_row(item, done, row->why);
+}
+
+typedef struct text {
+    char *data; /* owned */
+    size_t size;
+    bool failed;
+} text;
+
+static void append(text *to, const char *part)
+{
+    const size_t n = part ? strlen(part) : 0;
+    char *data = part && !to->failed ? realloc(to->data, to->size + n + 1) : NULL;
+    to->failed = !data;
+    if (!data)
+        return;
+    memcpy(data + to->size, part, n + 1);
+    to->data = data;
+    to->size += n;
+}
+
+static void append_row(text *to, char *row, bool last)
+{
+    append(to, "\n  ");
+    append(to, row);
+    append(to, last ? "" : ",");
+    free(row);
+}
+
+char *nw_plan_print(const nw_plan *plan)
+{
+    text all = {0};
+    append(&all, "{\"version\": 1,\n \"layers\": [");
+    for (int32_t i = 0; i < plan->n_layers; i++)
+        append_row(&all, layer_text(&plan->layers[i]), i + 1 == plan->n_layers);
+    append(&all, "],\n \"tensors\": [");
+    for (int32_t i = 0; i < plan->n_tensors; i++)
+        append_row(&all, tensor_text(&plan->tensors[i]), i + 1 == plan->n_tensors);
+    append(&all, "]}\n");
+    if (all.failed) {
+        free(all.data);
+        return NULL;
+    }
+    return all.data;
+}
