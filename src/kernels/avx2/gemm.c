@@ -12,9 +12,9 @@
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/epilogue.h"
 #include "kernels/avx2/gemm_tile.h"
+#include "kernels/extra.h"
 
 #define NR NW_AVX2_NR
-#define MAX_EXTRA 128 /* extra rows of a panel that are listed; more are found by search */
 
 static tile_panel panel_at(const void *packed, int32_t index)
 {
@@ -28,43 +28,11 @@ static tile_panel panel_at(const void *packed, int32_t index)
                         .n_wide = p->n_wide};
 }
 
-/* The extra rows that belong to one panel, in ascending order; those from `rest` on did not fit. */
-typedef struct extra_list {
-    int32_t rows[MAX_EXTRA];
-    int32_t n, rest;
-} extra_list;
-
-static void list_extra(extra_list *list, const nw_requant *requant, int32_t o)
-{
-    list->n = 0;
-    list->rest = 0;
-    for (; list->rest < requant->n_extra; list->rest++) {
-        const int32_t channel = requant->extra_channel[list->rest];
-        if (channel < o || channel >= o + NR)
-            continue;
-        if (list->n == MAX_EXTRA)
-            return;
-        list->rows[list->n++] = list->rest;
-    }
-}
-
-static void add_extra_row(float v[NR], const nw_requant *requant, int32_t o, int32_t e, const int32_t *sums)
-{
-    const int32_t sum = requant->wrap16 ? nw_wrap16(sums[e]) : sums[e];
-    const float term = requant->extra_multiplier[e] * (float)(sum + requant->extra_offset[e]);
-    v[requant->extra_channel[e] - o] += term;
-}
-
-static NW_NOINLINE nw_f32x16 add_extra(const extra_list *list, const nw_requant *requant, int32_t o, nw_f32x16 v,
-                                       const int32_t *sums)
+static NW_NOINLINE nw_f32x16 add_extra(const nw_extra_list *list, nw_f32x16 v, const int32_t *sums)
 {
     float channels[NR];
     memcpy(channels, &v, sizeof(channels));
-    for (int32_t i = 0; i < list->n; i++)
-        add_extra_row(channels, requant, o, list->rows[i], sums);
-    for (int32_t e = list->rest; e < requant->n_extra; e++)
-        if (requant->extra_channel[e] >= o && requant->extra_channel[e] < o + NR)
-            add_extra_row(channels, requant, o, e, sums);
+    nw_extra_add(channels, list, sums);
     memcpy(&v, channels, sizeof(channels));
     return v;
 }
@@ -126,7 +94,7 @@ static NW_INLINE void finish_whole_tile(const nw_gemm_call *call, const __m256i 
 }
 
 /* Any number of channels and pixels, every option, pixel by pixel. */
-static NW_NOINLINE void finish_any_tile(const nw_gemm_call *call, const extra_list *list, const __m256i *sums,
+static NW_NOINLINE void finish_any_tile(const nw_gemm_call *call, const nw_extra_list *list, const __m256i *sums,
                                         int32_t i, int32_t mr, int32_t o, int32_t n)
 {
     const nw_requant *requant = call->requant;
@@ -134,7 +102,7 @@ static NW_NOINLINE void finish_any_tile(const nw_gemm_call *call, const extra_li
         const nw_i32x16 acc = {{sums[2 * j], sums[2 * j + 1]}};
         nw_f32x16 v = first_point(requant, o, acc);
         if (list->n)
-            v = add_extra(list, requant, o, v, call->extra_sums + (ptrdiff_t)(i + j) * requant->n_extra);
+            v = add_extra(list, v, call->extra_sums + (ptrdiff_t)(i + j) * requant->n_extra);
         if (requant->residual_multiplier)
             v = add_residual(requant, o, v, call->residual[i + j] + o);
         store_outputs(requant, o, n, v, call->c[i + j]);
@@ -182,10 +150,10 @@ void nw_gemm_run_avx2(const nw_gemm_call *call)
     assert(header->n_extra == call->requant->n_extra);
     (void)header;
     __m256i sums[2 * MR];
-    extra_list list;
+    nw_extra_list list;
     for (int32_t o = call->begin; o < call->end; o += NR) {
         const tile_panel p = panel_at(call->packed, o / NR);
-        list_extra(&list, call->requant, o);
+        nw_extra_list_make(&list, call->requant, o, NR);
         const bool plain = call->end - o >= NR && !list.n && !call->requant->wrap16 && !call->requant->float_output;
         for (int32_t i = plain ? plain_tiles(call, &p, o) : 0; i < call->m; i += MR) {
             const int32_t mr = nw_min32(call->m - i, MR);

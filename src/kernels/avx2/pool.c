@@ -9,43 +9,9 @@
 #include "base/arith.h"
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/epilogue.h"
+#include "kernels/window.h"
 
-/* Taps inside the picture, and where the first of them lies. */
-typedef struct window {
-    const uint8_t *x;
-    int32_t rows, columns;
-    ptrdiff_t row_step, column_step; /* bytes from tap to tap */
-} window;
-
-/* First tap at or behind coordinate 0, and the number of taps before `size`. */
-static void cut(int32_t start, int32_t dilation, int32_t kernel, int32_t size, int32_t *first, int32_t *n)
-{
-    const int32_t begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
-    const int32_t end = start >= size ? 0 : nw_min32((size - start + dilation - 1) / dilation, kernel);
-    *first = begin;
-    *n = nw_max32(end - begin, 0);
-}
-
-static window window_of(const nw_pool_call *call, int32_t i)
-{
-    window w;
-    int32_t ky;
-    int32_t kx;
-    const int32_t ix = call->ix + i * call->stride_w;
-    cut(call->iy, call->dilation_h, call->kernel_h, call->height, &ky, &w.rows);
-    cut(ix, call->dilation_w, call->kernel_w, call->width, &kx, &w.columns);
-    w.row_step = (ptrdiff_t)call->dilation_h * call->x_row_stride;
-    w.column_step = (ptrdiff_t)call->dilation_w * call->x_pixel_stride;
-    w.x = call->x;
-    if (w.rows && w.columns)
-        w.x += (ptrdiff_t)(call->iy + ky * call->dilation_h) * call->x_row_stride +
-               (ptrdiff_t)(ix + kx * call->dilation_w) * call->x_pixel_stride;
-    else
-        w.rows = 0;
-    return w;
-}
-
-static NW_INLINE __m256i window_max(const window *w, int32_t c)
+static NW_INLINE __m256i window_max(const nw_taps *w, int32_t c)
 {
     __m256i best = _mm256_setzero_si256();
     const uint8_t *row = w->x + c;
@@ -60,7 +26,7 @@ static NW_INLINE __m256i window_max(const window *w, int32_t c)
 void nw_max_pool_avx2(const nw_pool_call *call)
 {
     for (int32_t i = 0; i < call->n; i++) {
-        const window w = window_of(call, i);
+        const nw_taps w = nw_taps_of(call, i);
         uint8_t *y = call->y + (ptrdiff_t)i * call->y_pixel_stride;
         for (int32_t c = 0; c < call->channels; c += 32) {
             const __m256i best = window_max(&w, c);
@@ -77,7 +43,7 @@ void nw_max_pool_avx2(const nw_pool_call *call)
 }
 
 /* Sums over the window: 16-bit sums of up to 256 taps, then into 32 bits. */
-static NW_INLINE nw_i32x16 window_sum(const window *w, int32_t c)
+static NW_INLINE nw_i32x16 window_sum(const nw_taps *w, int32_t c)
 {
     const __m256i zero = _mm256_setzero_si256();
     nw_i32x16 sum = {{zero, zero}};
@@ -104,7 +70,7 @@ static NW_INLINE nw_i32x16 window_sum(const window *w, int32_t c)
 void nw_average_pool_avx2(const nw_pool_call *call)
 {
     for (int32_t i = 0; i < call->n; i++) {
-        const window w = window_of(call, i);
+        const nw_taps w = nw_taps_of(call, i);
         const int32_t n_valid = w.rows * w.columns;
         const int32_t count = call->count_include_pad ? call->kernel_h * call->kernel_w : n_valid;
         const __m256 divisor = _mm256_set1_ps((float)count);

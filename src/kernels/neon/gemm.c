@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "base/arith.h"
+#include "kernels/extra.h"
 #include "kernels/neon/epilogue.h"
 #include "kernels/neon/neon.h"
 
 #define MR NW_NEON_MR
 #define NR NW_NEON_NR
-#define MAX_EXTRA 128 /* extra rows of 16 channels that are listed; more are found by search */
 
 static nw_neon_tile tile_at(const void *packed, int32_t index)
 {
@@ -31,48 +31,16 @@ static nw_neon_tile tile_at(const void *packed, int32_t index)
                           .shifted = header->zero != 0};
 }
 
-/* The extra rows that belong to 16 channels, in ascending order; those from `rest` on did not fit. */
-typedef struct extra_list {
-    int32_t rows[MAX_EXTRA];
-    int32_t n, rest;
-} extra_list;
-
-static void list_extra(extra_list *list, const nw_requant *requant, int32_t o)
-{
-    list->n = 0;
-    list->rest = 0;
-    for (; list->rest < requant->n_extra; list->rest++) {
-        const int32_t channel = requant->extra_channel[list->rest];
-        if (channel < o || channel >= o + NR)
-            continue;
-        if (list->n == MAX_EXTRA)
-            return;
-        list->rows[list->n++] = list->rest;
-    }
-}
-
-static void add_extra_row(float v[NR], const nw_requant *requant, int32_t o, int32_t e, const int32_t *sums)
-{
-    const int32_t sum = requant->wrap16 ? nw_wrap16(sums[e]) : sums[e];
-    const float term = requant->extra_multiplier[e] * (float)(sum + requant->extra_offset[e]);
-    v[requant->extra_channel[e] - o] += term;
-}
-
-static NW_NOINLINE nw_f32x16 add_extra(const extra_list *list, const nw_requant *requant, int32_t o, nw_f32x16 v,
-                                       const int32_t *sums)
+static NW_NOINLINE nw_f32x16 add_extra(const nw_extra_list *list, nw_f32x16 v, const int32_t *sums)
 {
     float channels[NR];
     memcpy(channels, &v, sizeof(channels));
-    for (int32_t i = 0; i < list->n; i++)
-        add_extra_row(channels, requant, o, list->rows[i], sums);
-    for (int32_t e = list->rest; e < requant->n_extra; e++)
-        if (requant->extra_channel[e] >= o && requant->extra_channel[e] < o + NR)
-            add_extra_row(channels, requant, o, e, sums);
+    nw_extra_add(channels, list, sums);
     memcpy(&v, channels, sizeof(channels));
     return v;
 }
 
-static void finish_tile(const nw_gemm_call *call, const extra_list *list, const int32_t *sums, int32_t i, int32_t mr,
+static void finish_tile(const nw_gemm_call *call, const nw_extra_list *list, const int32_t *sums, int32_t i, int32_t mr,
                         int32_t o)
 {
     const nw_requant *requant = call->requant;
@@ -81,7 +49,7 @@ static void finish_tile(const nw_gemm_call *call, const extra_list *list, const 
         nw_f32x16 v = first_point(
             requant, o, (nw_s32x16){{vld1q_s32(sums), vld1q_s32(sums + 4), vld1q_s32(sums + 8), vld1q_s32(sums + 12)}});
         if (list->n)
-            v = add_extra(list, requant, o, v, call->extra_sums + (ptrdiff_t)(i + j) * requant->n_extra);
+            v = add_extra(list, v, call->extra_sums + (ptrdiff_t)(i + j) * requant->n_extra);
         if (requant->residual_multiplier)
             v = add_residual(requant, o, v, call->residual[i + j] + o);
         store_outputs(requant, o, n, v, call->c[i + j]);
@@ -97,13 +65,13 @@ void nw_neon_gemm_run(const nw_gemm_call *call, nw_neon_tile_fn *tile_sums)
     assert(call->end % NR == 0 || call->end == header->n_channels);
     assert(header->n_extra == call->requant->n_extra);
     int32_t sums[MR * NR] = {0}; /* rows past the last panel stay 0 */
-    extra_list list;
+    nw_extra_list list;
     for (int32_t o = call->begin; o < call->end; o += NR) {
         nw_neon_tile panels[NR / 4];
         int32_t n = 0;
         for (; n * rows < NR && o / rows + n < header->n_panels; n++)
             panels[n] = tile_at(call->packed, o / rows + n);
-        list_extra(&list, call->requant, o);
+        nw_extra_list_make(&list, call->requant, o, NR);
         for (int32_t i = 0; i < call->m; i += MR) {
             const int32_t mr = nw_min32(call->m - i, MR);
             for (int32_t p = 0; p < n; p++)
