@@ -7,6 +7,7 @@
 #include "check.h"
 #if defined(NW_HAVE_AVX2)
 #include "kernels/avx2/avx2.h"
+#include "kernels/runs.h"
 #endif
 #if defined(NW_HAVE_NEON)
 #include "kernels/neon/neon.h"
@@ -29,7 +30,7 @@ static bool same_table(const nw_kernels *a, const nw_kernels *b)
     }
 FORM(pack_wide, NW_AVX2_WIDE, 1, 1)
 FORM(pack_int32, NW_AVX2_WIDEN, 1, 1)
-FORM(pack_split, NW_AVX2_SPLIT, NW_AVX2_MAX_RUN, NW_AVX2_WINDOW)
+FORM(pack_split, NW_AVX2_SPLIT, NW_AVX2_MAX_RUN, NW_RUNS_WINDOW)
 FORM(pack_in_order, NW_AVX2_WIDEN, NW_AVX2_MAX_RUN, 1)
 FORM(pack_runs_of_3, NW_AVX2_SPLIT, 3, 7)
 

@@ -58,11 +58,10 @@ typedef enum nw_avx2_form {
 typedef struct nw_avx2_mode {
     nw_avx2_form form;
     int32_t max_run; /* longest run, 1: every product goes to 32 bits at once */
-    int32_t window;  /* steps among which a run may choose, 1: only the next one; at most NW_AVX2_WINDOW */
+    int32_t window;  /* steps among which a run may choose, 1: only the next one; at most NW_RUNS_WINDOW */
 } nw_avx2_mode;
 
 #define NW_AVX2_MAX_RUN 128
-#define NW_AVX2_WINDOW 64
 
 /*
  * Depthwise: a panel is 32 channels, a step two taps whose bytes are interleaved per channel, so that vpmaddubsw sums

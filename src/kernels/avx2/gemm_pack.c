@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packs a matrix for gemm.c and proves on the way that 16 bits are enough: the certificate of a run is made here, from
- * the real weights and the limits of the codes, panel by panel.
+ * the real weights and the limits of the codes, panel by panel (kernels/runs.h). A 16-bit lane is one channel and one
+ * pair of neighbouring k: channel c, k = 4 s + {0, 1} or {2, 3} in step s.
  *
- * A 16-bit lane is one channel and one pair of neighbouring k: channel c, k = 4 s + {0, 1} or {2, 3} in step s. With
- * codes x in [lo, hi], lo >= 0, the pair's sum of products lies in [low, high],
- *
- *     high = sum_j (w_j > 0 ? w_j * hi_j : w_j * lo_j)        low = sum_j (w_j > 0 ? w_j * lo_j : w_j * hi_j)
- *
- * 1. pair test: vpmaddubsw forms the exact sum of two products and saturates it: exact if high <= 32767 and
- *    low >= -32768. Steps that fail in any lane are widened (32-bit products): 1.35 times the cost of a step with int32
- *    sums. Splitting it into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, costs two such steps, or
- *    two places in runs, which is no less.
- * 2. run test: vpaddw adds modulo 2^16. The sum of a run is exact if the *total* over its steps satisfies the same two
- *    bounds; what happens at its prefixes cannot be seen. The totals are bounded by the sums of `high` and of `low`.
- *
- * All lanes of a panel end their runs together, so a run is a set of steps under 64 linear bounds. In the order of k
- * and with lo = 0 (high >= 0 >= low) the greedy choice, always the longest run, gives the fewest: any part of a run
- * that fits also fits, so if some partition's i-th run ends at step e, greedy's i-th run ends at e or later (induction
- * on i). Steps are independent, so runs may also pick among the next `window` steps (first fit), which makes them
- * longer than any partition in order can: 3.1 steps become 4.5 on real 7-bit weights with 8-bit codes, 8.3 become 10.5
- * with 7-bit codes; 64 steps of window are where it levels off.
+ * Before a step may join a run it must pass the pair test: vpmaddubsw forms the exact sum of two products and saturates
+ * it, so every lane of the step must fit 16 bits by itself. Steps that fail are widened (32-bit products): 1.35 times
+ * the cost of a step with int32 sums. Splitting it into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison,
+ * costs two such steps, or two places in runs, which is no less.
  *
  * pack() needs no memory of its own: a first pass counts the runs of each length, a second one, with the same choices,
  * writes each run to its place.
@@ -32,19 +19,14 @@
 #include "base/arith.h"
 #include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
+#include "kernels/runs.h"
 
 #define N_LANES (NW_AVX2_NR * 2)
 #define STEP_SIZE (NW_AVX2_NR * NW_AVX2_KR)
 
-/* Ranges of the lanes of a step or a run, [low, high]; lane 2 c + pair. Vector v holds lanes 8 v .. 8 v + 7. */
-typedef struct ranges {
-    __m256i high[N_LANES / 8], low[N_LANES / 8];
-} ranges;
-
 typedef struct step {
     int32_t offset;
     int8_t weights[NW_AVX2_NR][NW_AVX2_KR];
-    ranges range;
 } step;
 
 /* The steps of a panel, one after the other. */
@@ -55,6 +37,7 @@ typedef struct reader {
     bool split;
     bool pending; /* `second` is the other half of the step handed out before */
     step second;
+    nw_ranges second_range;
 } reader;
 
 static void reader_init(reader *r, const nw_gemm_source *source, int32_t row, int32_t end_row, bool split)
@@ -98,8 +81,8 @@ static __m256i repeat_codes(const uint8_t *codes, size_t n)
     return _mm256_set1_epi64x(all);
 }
 
-/* The range of every lane. */
-static void bound(const reader *r, step *s)
+/* The range of every lane; lane 2 c + pair. */
+static void bound(const reader *r, const step *s, nw_ranges *range)
 {
     const nw_segment *segment = &r->source->segments[r->segment];
     const size_t n = (size_t)nw_min32(segment->length - r->at, NW_AVX2_KR);
@@ -110,41 +93,25 @@ static void bound(const reader *r, step *s)
         const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)s->weights[4 * v]));
         const __m256i positive = _mm256_max_epi16(w, zero);
         const __m256i negative = _mm256_min_epi16(w, zero);
-        s->range.high[v] = _mm256_add_epi32(_mm256_madd_epi16(positive, hi), _mm256_madd_epi16(negative, lo));
-        s->range.low[v] = _mm256_add_epi32(_mm256_madd_epi16(positive, lo), _mm256_madd_epi16(negative, hi));
+        const __m256i high = _mm256_add_epi32(_mm256_madd_epi16(positive, hi), _mm256_madd_epi16(negative, lo));
+        const __m256i low = _mm256_add_epi32(_mm256_madd_epi16(positive, lo), _mm256_madd_epi16(negative, hi));
+        _mm256_storeu_si256((__m256i *)(void *)(range->high + 8 * v), high);
+        _mm256_storeu_si256((__m256i *)(void *)(range->low + 8 * v), low);
     }
-}
-
-/* Lanes of vector v that 16 bits cannot hold: all ones there. */
-static __m256i overflow(const ranges *range, int32_t v)
-{
-    const __m256i above = _mm256_cmpgt_epi32(range->high[v], _mm256_set1_epi32(INT16_MAX));
-    const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(INT16_MIN), range->low[v]);
-    return _mm256_or_si256(above, below);
-}
-
-static bool fits16(const ranges *range)
-{
-    __m256i any = overflow(range, 0);
-    for (int32_t v = 1; v < N_LANES / 8; v++)
-        any = _mm256_or_si256(any, overflow(range, v));
-    return _mm256_testz_si256(any, any);
 }
 
 /* s = s + second, halves of the lanes that fail: |w| <= 64 there, and 2 * 64 * 255 = 32640 fits. */
-static void halve(step *s, step *second)
+static void halve(step *s, const nw_ranges *range, step *second)
 {
     second->offset = s->offset;
-    memset(second->weights, 0, sizeof(second->weights));
-    for (int32_t v = 0; v < N_LANES / 8; v++) {
-        const int32_t failed = _mm256_movemask_ps(_mm256_castsi256_ps(overflow(&s->range, v)));
-        for (int32_t i = 0; i < 16; i++) {
-            int8_t *w = &s->weights[4 * v][0] + i;
-            const int8_t half = (int8_t)(failed >> (i / 2) & 1 ? *w / 2 : 0);
-            (&second->weights[4 * v][0])[i] = half;
-            *w = (int8_t)(*w - half);
+    for (int32_t c = 0; c < NW_AVX2_NR; c++)
+        for (int32_t j = 0; j < NW_AVX2_KR; j++) {
+            const int32_t lane = 2 * c + j / 2;
+            const bool failed = range->high[lane] > INT16_MAX || range->low[lane] < INT16_MIN;
+            const int8_t half = (int8_t)(failed ? s->weights[c][j] / 2 : 0);
+            second->weights[c][j] = half;
+            s->weights[c][j] = (int8_t)(s->weights[c][j] - half);
         }
-    }
 }
 
 static void advance(reader *r)
@@ -157,23 +124,24 @@ static void advance(reader *r)
 }
 
 /* The next step that holds a weight. *fits: it passes the pair test, always after splitting. False at the end. */
-static bool reader_next(reader *r, step *s, bool *fits)
+static bool reader_next(reader *r, step *s, nw_ranges *range, bool *fits)
 {
     *fits = true;
     if (r->pending) {
         *s = r->second;
+        *range = r->second_range;
         r->pending = false;
         return true;
     }
     for (; r->segment < r->source->n_segments; advance(r)) {
         if (!gather(r, s))
             continue;
-        bound(r, s);
-        *fits = fits16(&s->range);
+        bound(r, s, range);
+        *fits = nw_ranges_fit(range, N_LANES);
         if (!*fits && r->split) {
-            halve(s, &r->second);
-            bound(r, s);
-            bound(r, &r->second);
+            halve(s, range, &r->second);
+            bound(r, s, range);
+            bound(r, &r->second, &r->second_range);
             r->pending = true;
             *fits = true;
         }
@@ -193,7 +161,6 @@ typedef struct writer {
     int32_t wide_at;
 } writer;
 
-
 static void write_wide(writer *w, const step *s)
 {
     int16_t wide[2][NW_AVX2_NR][2];
@@ -205,107 +172,52 @@ static void write_wide(writer *w, const step *s)
     w->wide_at++;
 }
 
-/* What is left of a step once it has found its run. */
-typedef struct placed_step {
-    int32_t offset;
-    int8_t weights[STEP_SIZE];
-} placed_step;
-
-/* Steps that wait for a run, in the order of k. */
-typedef struct waiting {
-    step steps[NW_AVX2_WINDOW];
-    int32_t order[NW_AVX2_WINDOW]; /* indices into steps; the first n wait, the others are free */
-    int32_t n;
-} waiting;
-
-static void waiting_init(waiting *q)
-{
-    q->n = 0;
-    for (int32_t i = 0; i < NW_AVX2_WINDOW; i++)
-        q->order[i] = i;
-}
-
-static void waiting_remove(waiting *q, int32_t place)
-{
-    const int32_t index = q->order[place];
-    q->n--;
-    memmove(q->order + place, q->order + place + 1, (size_t)(q->n - place) * sizeof(*q->order));
-    q->order[q->n] = index;
-}
-
-/* Reads until `window` steps wait or the panel ends; steps that do not fit a pair are counted or written at once. */
-static void refill(waiting *q, reader *r, writer *w, bool writing, const nw_avx2_mode *mode)
-{
-    bool fits;
-    while (q->n < mode->window) {
-        step *s = &q->steps[q->order[q->n]];
-        if (!reader_next(r, s, &fits))
-            return;
-        if (fits && mode->form != NW_AVX2_WIDE)
-            q->n++;
-        else if (writing)
-            write_wide(w, s);
-        else
-            w->n_wide++;
-    }
-}
-
-/* Adds a step to a run's totals if they stay within 16 bits. */
-static bool joins(ranges *total, const step *s)
-{
-    ranges sum;
-    for (int32_t v = 0; v < N_LANES / 8; v++) {
-        sum.high[v] = _mm256_add_epi32(total->high[v], s->range.high[v]);
-        sum.low[v] = _mm256_add_epi32(total->low[v], s->range.low[v]);
-    }
-    if (!fits16(&sum))
-        return false;
-    *total = sum;
-    return true;
-}
-
-/* Takes the steps of one run out of the queue; their indices into q->steps stay valid until the next refill. */
-static int32_t choose_run(waiting *q, ranges *total, int32_t room, int32_t *chosen)
-{
-    int32_t n = 0;
-    for (int32_t place = 0; place < q->n && n < room;) {
-        const int32_t index = q->order[place];
-        if (joins(total, &q->steps[index])) {
-            chosen[n++] = index;
-            waiting_remove(q, place);
-        } else {
-            place++;
-        }
-    }
-    return n;
-}
-
 /* One pass over a panel: forms the runs and counts them, or writes them to the places the counts gave. */
-static void form_runs(reader *r, writer *w, bool writing, const nw_avx2_mode *mode)
+typedef struct pass {
+    reader reader;
+    writer *writer;
+    const nw_avx2_mode *mode;
+    bool writing;
+    step waiting[NW_RUNS_WINDOW];
+    step run[NW_AVX2_MAX_RUN];
+    nw_runs runs;
+} pass;
+
+/* nw_runs_read: steps that do not fit a pair are counted or written at once. */
+static bool read_step(void *context, int32_t slot, nw_ranges *range)
 {
-    waiting q;
-    placed_step run[NW_AVX2_MAX_RUN];
-    int32_t chosen[NW_AVX2_WINDOW];
-    waiting_init(&q);
-    for (;;) {
-        ranges total = {0};
-        int32_t length = 0;
-        int32_t n;
-        do {
-            refill(&q, r, w, writing, mode);
-            n = choose_run(&q, &total, mode->max_run - length, chosen);
-            for (int32_t i = 0; writing && i < n; i++) {
-                run[length + i].offset = q.steps[chosen[i]].offset;
-                memcpy(run[length + i].weights, q.steps[chosen[i]].weights, STEP_SIZE);
-            }
-            length += n;
-        } while (n > 0 && length < mode->max_run);
-        if (length == 0)
-            return;
+    pass *p = context;
+    bool fits;
+    while (reader_next(&p->reader, &p->waiting[slot], range, &fits)) {
+        if (fits && p->mode->form != NW_AVX2_WIDE)
+            return true;
+        if (p->writing)
+            write_wide(p->writer, &p->waiting[slot]);
+        else
+            p->writer->n_wide++;
+    }
+    return false;
+}
+
+/* nw_runs_take */
+static void take_step(void *context, int32_t slot, int32_t place)
+{
+    pass *p = context;
+    if (p->writing)
+        p->run[place] = p->waiting[slot];
+}
+
+static void form_runs(const nw_gemm_source *source, int32_t row, int32_t end_row, writer *w, bool writing,
+                      const nw_avx2_mode *mode)
+{
+    pass p = {.writer = w, .mode = mode, .writing = writing};
+    reader_init(&p.reader, source, row, end_row, mode->form == NW_AVX2_SPLIT);
+    nw_runs_init(&p.runs, N_LANES, mode->window, mode->max_run, read_step, take_step, &p);
+    for (int32_t length; (length = nw_runs_next(&p.runs)) > 0;) {
         w->n_runs[length]++;
         for (int32_t i = 0; writing && i < length; i++) {
-            w->offsets[w->at[length] + i] = run[i].offset;
-            memcpy(w->weights + (size_t)(w->at[length] + i) * STEP_SIZE, run[i].weights, STEP_SIZE);
+            w->offsets[w->at[length] + i] = p.run[i].offset;
+            memcpy(w->weights + (size_t)(w->at[length] + i) * STEP_SIZE, p.run[i].weights, STEP_SIZE);
         }
         w->at[length] += length;
     }
@@ -314,10 +226,8 @@ static void form_runs(reader *r, writer *w, bool writing, const nw_avx2_mode *mo
 /* Counts the runs of a panel arranged by `mode`. */
 static void count_panel(writer *w, const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode)
 {
-    reader r;
     memset(w, 0, sizeof(*w));
-    reader_init(&r, source, row, end_row, mode->form == NW_AVX2_SPLIT);
-    form_runs(&r, w, false, mode);
+    form_runs(source, row, end_row, w, false, mode);
     for (int32_t length = NW_AVX2_MAX_RUN; length > 0; length--) { /* long runs first */
         w->at[length] = w->n_steps;
         w->n_steps += w->n_runs[length] * length;
@@ -356,11 +266,9 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
             *groups++ = (nw_avx2_group){length, w.n_runs[length]};
     }
     if (packed) {
-        reader r;
         w.offsets = (int32_t *)(void *)((uint8_t *)packed + panel->offsets);
         w.weights = (int8_t *)packed + panel->weights;
-        reader_init(&r, source, row, end_row, mode->form == NW_AVX2_SPLIT);
-        form_runs(&r, &w, true, mode);
+        form_runs(source, row, end_row, &w, true, mode);
     }
     return size;
 }
@@ -368,7 +276,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
 size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode)
 {
     assert(mode->max_run >= 1 && mode->max_run <= NW_AVX2_MAX_RUN);
-    assert(mode->window >= 1 && mode->window <= NW_AVX2_WINDOW);
+    assert(mode->window >= 1 && mode->window <= NW_RUNS_WINDOW);
     nw_avx2_gemm header = {.n_channels = source->n_channels, .n_extra = source->n_rows - source->n_channels};
     header.n_panels = nw_round_up(header.n_channels, NW_AVX2_NR) / NW_AVX2_NR;
     header.n_extra_panels = nw_round_up(header.n_extra, NW_AVX2_NR) / NW_AVX2_NR;
@@ -378,7 +286,7 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
     for (int32_t p = 0; p < n_panels; p++) {
         const bool extra = p >= header.n_panels;
         const int32_t row = extra ? header.n_channels + (p - header.n_panels) * NW_AVX2_NR : p * NW_AVX2_NR;
-        nw_avx2_panel panel;
+        nw_avx2_panel panel = {0};
         size = pack_panel(packed, size, &panel, &header, source, row, extra ? source->n_rows : header.n_channels, mode);
         if (panels)
             panels[p] = panel;
@@ -390,6 +298,6 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
 {
-    const nw_avx2_mode mode = {.form = NW_AVX2_WIDEN, .max_run = NW_AVX2_MAX_RUN, .window = NW_AVX2_WINDOW};
+    const nw_avx2_mode mode = {.form = NW_AVX2_WIDEN, .max_run = NW_AVX2_MAX_RUN, .window = NW_RUNS_WINDOW};
     return nw_gemm_pack_avx2_mode(packed, source, &mode);
 }

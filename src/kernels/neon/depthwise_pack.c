@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packs depthwise weights for depthwise.c (layout: neon.h) and proves where 16 bits are enough, as gemm_pack.c does for
- * matrices: a lane is one channel, a tap adds one product. Two taps always fit (2 * 128 * 127 = 32512), so no run but
- * the last is shorter than that. A run takes each of the remaining taps, in their order, that keeps the totals of all
- * 16 channels within 16 bits.
- *
- * Taps are taken in blocks of MAX_TAPS, so that a kernel of any size packs without memory of its own; 3x3 to 7x7 is one
- * block.
+ * matrices: a lane is one channel, a step one tap, which adds one product. Two taps always fit (2 * 128 * 127 = 32512),
+ * so no run but the last is shorter than that.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "base/arith.h"
 #include "kernels/neon/neon.h"
+#include "kernels/runs.h"
 
 #define NR NW_NEON_DEPTHWISE_NR
-#define MAX_TAPS 64
 
 static int8_t weight(const nw_depthwise_source *source, int32_t channel, int32_t tap)
 {
@@ -24,60 +20,43 @@ static int8_t weight(const nw_depthwise_source *source, int32_t channel, int32_t
     return source->weights[(size_t)channel * (size_t)source->n_taps + (size_t)tap];
 }
 
-/* Adds a tap to the range [low, high] of every channel's total if all stay within 16 bits. */
-static bool joins(int32_t high[NR], int32_t low[NR], const nw_depthwise_source *source, int32_t channel, int32_t tap,
-                  int32_t zero)
+/* A panel on its way into runs. */
+typedef struct pass {
+    const nw_depthwise_source *source;
+    int32_t channel, zero;
+    int32_t *runs, *offsets;
+    int8_t *weights;
+    int32_t n_runs, next, n_written; /* taps read, taps written */
+    int32_t tap[NW_RUNS_WINDOW];     /* waiting, by slot */
+    nw_runs former;
+} pass;
+
+/* nw_runs_read */
+static bool read_tap(void *context, int32_t slot, nw_ranges *range)
 {
-    int32_t next_high[NR];
-    int32_t next_low[NR];
+    pass *p = context;
+    if (p->next == p->source->n_taps)
+        return false;
+    p->tap[slot] = p->next++;
     for (int32_t c = 0; c < NR; c++) {
-        const int32_t w = weight(source, channel + c, tap);
-        const int32_t a = w ? w * (source->x_lo[channel + c] - zero) : 0;
-        const int32_t b = w ? w * (source->x_hi[channel + c] - zero) : 0;
-        next_high[c] = high[c] + nw_max32(a, b);
-        next_low[c] = low[c] + nw_min32(a, b);
-        if (next_high[c] > INT16_MAX || next_low[c] < INT16_MIN)
-            return false;
+        const int32_t w = weight(p->source, p->channel + c, p->tap[slot]);
+        const int32_t a = w ? w * (p->source->x_lo[p->channel + c] - p->zero) : 0;
+        const int32_t b = w ? w * (p->source->x_hi[p->channel + c] - p->zero) : 0;
+        range->high[c] = nw_max32(a, b);
+        range->low[c] = nw_min32(a, b);
     }
-    memcpy(high, next_high, sizeof(next_high));
-    memcpy(low, next_low, sizeof(next_low));
     return true;
 }
 
-/* What is written of a panel. */
-typedef struct writer {
-    int32_t *runs, *offsets;
-    int8_t *weights;
-    int32_t n_runs, n_taps;
-} writer;
-
-static void write_tap(writer *w, const nw_depthwise_source *source, int32_t channel, int32_t tap)
+/* nw_runs_take */
+static void take_tap(void *context, int32_t slot, int32_t place)
 {
-    w->offsets[w->n_taps] = source->tap_offset[tap];
+    pass *p = context;
+    (void)place; /* runs follow each other */
+    p->offsets[p->n_written] = p->source->tap_offset[p->tap[slot]];
     for (int32_t c = 0; c < NR; c++)
-        w->weights[NR * w->n_taps + c] = weight(source, channel + c, tap);
-    w->n_taps++;
-}
-
-/* The taps [begin, begin + n) in runs. */
-static void write_block(writer *w, const nw_depthwise_source *source, int32_t channel, int32_t begin, int32_t n,
-                        int32_t zero)
-{
-    bool used[MAX_TAPS] = {false};
-    for (int32_t left = n; left > 0;) {
-        int32_t high[NR] = {0};
-        int32_t low[NR] = {0};
-        const int32_t before = w->n_taps;
-        for (int32_t t = 0; t < n; t++) {
-            if (used[t] || !joins(high, low, source, channel, begin + t, zero))
-                continue;
-            used[t] = true;
-            write_tap(w, source, channel, begin + t);
-        }
-        assert(w->n_taps > before);
-        w->runs[w->n_runs++] = w->n_taps - before;
-        left -= w->n_taps - before;
-    }
+        p->weights[NR * p->n_written + c] = weight(p->source, p->channel + c, p->tap[slot]);
+    p->n_written++;
 }
 
 /* Writes a panel to the places that `panel` names. */
@@ -94,12 +73,16 @@ static void write_panel(uint8_t *base, nw_neon_depthwise_panel *panel, const nw_
         for (int32_t t = 0; t < source->n_taps; t++)
             start[c] += zero * weight(source, channel + c, t);
     }
-    writer w = {.runs = (int32_t *)(void *)(base + panel->runs),
-                .offsets = (int32_t *)(void *)(base + panel->offsets),
-                .weights = (int8_t *)base + panel->weights};
-    for (int32_t t = 0; t < source->n_taps; t += MAX_TAPS)
-        write_block(&w, source, channel, t, nw_min32(source->n_taps - t, MAX_TAPS), zero);
-    panel->n_runs = w.n_runs;
+    pass p = {.source = source,
+              .channel = channel,
+              .zero = zero,
+              .runs = (int32_t *)(void *)(base + panel->runs),
+              .offsets = (int32_t *)(void *)(base + panel->offsets),
+              .weights = (int8_t *)base + panel->weights};
+    nw_runs_init(&p.former, NR, NW_RUNS_WINDOW, source->n_taps, read_tap, take_tap, &p);
+    for (int32_t n; (n = nw_runs_next(&p.former)) > 0;)
+        p.runs[p.n_runs++] = n;
+    panel->n_runs = p.n_runs;
 }
 
 size_t nw_depthwise_pack_neon(void *packed, const nw_depthwise_source *source)

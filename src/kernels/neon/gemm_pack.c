@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packs a matrix for the three families (layout: neon.h) and proves on the way where 16 bits are enough: the
- * certificate of a run is made here, from the real weights and the limits of the codes, panel by panel.
+ * certificate of a run is made here, from the real weights and the limits of the codes, panel by panel (kernels/runs.h).
  *
  * A 16-bit lane is one row and one k mod 8; a full step adds two products to each of a panel's 32 lanes. With shifted
  * codes x - z in [lo - z, hi - z] a product lies between w (lo - z) and w (hi - z), in either order; `high` and `low`
  * of a step are the sums of the upper and the lower ends of its two products.
  *
- * 1. One step alone always fits: |x - z| <= 128, |w| <= 127 and 2 * 128 * 127 = 32512. So smull and smlal2 followed by
- *    sadalp are exact for any weights; nothing needs to be widened.
- * 2. smlal adds modulo 2^16: the sum of a run is exact iff its *total* lies in [-32768, 32767]; what happens at its
- *    prefixes cannot be seen. The total lies between the sums of `low` and of `high`, which is tested for every lane.
- *
- * A run takes each of the next WINDOW steps that still fits (steps are independent, so a run need not be contiguous).
- * Runs of less than SHORTEST steps are not worth their fold and go to 32 bits step by step.
+ * One step alone always fits: |x - z| <= 128, |w| <= 127 and 2 * 128 * 127 = 32512. So smull and smlal2 followed by
+ * sadalp are exact for any weights; nothing needs to be widened. Runs of less than SHORTEST steps are not worth their
+ * fold and go to 32 bits step by step.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "base/arith.h"
 #include "kernels/neon/neon.h"
+#include "kernels/runs.h"
 
 #define MAX_ROWS 16
 #define RUN_ROWS 4 /* rows of a panel that has runs */
@@ -119,17 +116,8 @@ static void write_small(writer *w, const step *s)
     w->n_small++;
 }
 
-/* Ranges of the lanes of a step or a run; lane 8 row + k mod 8. */
-typedef struct ranges {
-    int32_t high[N_LANES], low[N_LANES];
-} ranges;
-
-typedef struct ranged_step {
-    step step;
-    ranges range;
-} ranged_step;
-
-static void bound(ranges *range, const reader *r, const step *s, int32_t zero)
+/* The range of every lane; lane 8 row + k mod 8. */
+static void bound(nw_ranges *range, const reader *r, const step *s, int32_t zero)
 {
     const nw_gemm_source *source = r->source;
     memset(range, 0, sizeof(*range));
@@ -143,74 +131,6 @@ static void bound(ranges *range, const reader *r, const step *s, int32_t zero)
         }
 }
 
-/* Adds a step to a run's totals if every lane stays within 16 bits. */
-static bool joins(ranges *total, const ranges *more)
-{
-    ranges sum;
-    int32_t outside = 0;
-    for (int32_t i = 0; i < N_LANES; i++) {
-        sum.high[i] = total->high[i] + more->high[i];
-        sum.low[i] = total->low[i] + more->low[i];
-        outside |= (sum.high[i] > INT16_MAX) | (sum.low[i] < INT16_MIN);
-    }
-    if (!outside)
-        *total = sum;
-    return !outside;
-}
-
-/* Full steps that wait for a run, in the order of k. */
-typedef struct waiting {
-    ranged_step steps[WINDOW];
-    int32_t order[WINDOW]; /* indices into steps; the first n wait, the others are free */
-    int32_t n;
-} waiting;
-
-static void waiting_init(waiting *q)
-{
-    q->n = 0;
-    for (int32_t i = 0; i < WINDOW; i++)
-        q->order[i] = i;
-}
-
-static void refill(waiting *q, reader *r, writer *w, int32_t zero)
-{
-    while (q->n < WINDOW) {
-        ranged_step *s = &q->steps[q->order[q->n]];
-        if (!reader_next(r, &s->step))
-            return;
-        if (s->step.small) {
-            write_small(w, &s->step);
-            continue;
-        }
-        bound(&s->range, r, &s->step, zero);
-        q->n++;
-    }
-}
-
-static void waiting_remove(waiting *q, int32_t place)
-{
-    const int32_t index = q->order[place];
-    q->n--;
-    memmove(q->order + place, q->order + place + 1, (size_t)(q->n - place) * sizeof(*q->order));
-    q->order[q->n] = index;
-}
-
-/* Moves steps that fit from the queue to the run; how many. */
-static int32_t choose(waiting *q, ranges *total, step *run, int32_t room)
-{
-    int32_t n = 0;
-    for (int32_t place = 0; place < q->n && n < room;) {
-        const ranged_step *s = &q->steps[q->order[place]];
-        if (joins(total, &s->range)) {
-            run[n++] = s->step;
-            waiting_remove(q, place);
-        } else {
-            place++;
-        }
-    }
-    return n;
-}
-
 static void write_run(writer *w, const step *run, int32_t n)
 {
     const bool fold = n >= SHORTEST;
@@ -220,23 +140,45 @@ static void write_run(writer *w, const step *run, int32_t n)
         w->runs[w->panel->n_runs++] = n;
 }
 
+/* Full steps on their way into runs. */
+typedef struct pass {
+    reader *reader;
+    writer *writer;
+    int32_t zero;
+    step waiting[NW_RUNS_WINDOW];
+    step run[MAX_RUN];
+    nw_runs runs;
+} pass;
+
+/* nw_runs_read: small steps are written at once. */
+static bool read_step(void *context, int32_t slot, nw_ranges *range)
+{
+    pass *p = context;
+    step *s = &p->waiting[slot];
+    while (reader_next(p->reader, s)) {
+        if (s->small) {
+            write_small(p->writer, s);
+            continue;
+        }
+        bound(range, p->reader, s, p->zero);
+        return true;
+    }
+    return false;
+}
+
+/* nw_runs_take */
+static void take_step(void *context, int32_t slot, int32_t place)
+{
+    pass *p = context;
+    p->run[place] = p->waiting[slot];
+}
+
 static void write_runs(writer *w, reader *r, int32_t zero)
 {
-    waiting q;
-    step run[MAX_RUN];
-    int32_t n;
-    waiting_init(&q);
-    do {
-        ranges total = {0};
-        int32_t more;
-        n = 0;
-        do {
-            refill(&q, r, w, zero);
-            more = choose(&q, &total, run + n, MAX_RUN - n);
-            n += more;
-        } while (more > 0 && n < MAX_RUN);
-        write_run(w, run, n);
-    } while (n > 0);
+    pass p = {.reader = r, .writer = w, .zero = zero};
+    nw_runs_init(&p.runs, N_LANES, WINDOW, MAX_RUN, read_step, take_step, &p);
+    for (int32_t n; (n = nw_runs_next(&p.runs)) > 0;)
+        write_run(w, p.run, n);
 }
 
 static void write_steps(writer *w, reader *r)
