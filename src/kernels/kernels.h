@@ -166,6 +166,13 @@ typedef struct nw_kernels {
     void (*average_pool)(const nw_pool_call *call);
     /** y[i] = table[x[i]] over n bytes. */
     void (*table)(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+    /**
+     * A row of n codes of `bits` (1 to 7) bits, in the order of base/bits.h, to bytes: to[i] = code i << shift, where
+     * bits + shift <= 8. Reads ceil(n * bits / 8) bytes.
+     */
+    void (*unpack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
+    /** The way back: the low `bits` bits of from[i] >> shift; the bits behind the last code are 0. */
+    void (*pack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
 } nw_kernels;
 
 /** Fills every entry with the best function that `isa` may use; ref fills what nothing improves. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernelcheck --bench, for every level: depthwise, sum, pooling and table on rows as networks have them, in time per
+ * kernelcheck --bench, for every level: depthwise, sum, pooling, table and rows of narrow codes as networks have them, in time per
  * output byte and as a ratio to the reference. Kernels and reference take turns; medians.
  */
 #define _DEFAULT_SOURCE
@@ -168,6 +168,18 @@ static void run_table(const nw_kernels *kernels, const job *j, const void *packe
     kernels->table(b.y, b.x, (size_t)j->n * (size_t)j->channels, b.residual);
 }
 
+static void run_unpack(const nw_kernels *kernels, const job *j, const void *packed)
+{
+    (void)packed;
+    kernels->unpack(b.y, b.x, (size_t)j->n * (size_t)j->channels, j->bits, 0);
+}
+
+static void run_pack(const nw_kernels *kernels, const job *j, const void *packed)
+{
+    (void)packed;
+    kernels->pack(b.y, b.x, (size_t)j->n * (size_t)j->channels, j->bits, 0);
+}
+
 typedef void run_fn(const nw_kernels *kernels, const job *j, const void *packed);
 
 static double measure(run_fn *run, const nw_kernels *kernels, const job *j, const void *packed, int32_t repeats)
@@ -212,10 +224,12 @@ void bench_entries(const nw_kernels *ref, const nw_kernels *kernels, const char 
                                {"pool 8x8 global", 64, 1, 8, 1, 8},
                                {"pool 7x7 global", 512, 1, 7, 1, 8}};
     static const job table[] = {{"table", 64, 56, 1, 1, 8}, {"table", 100, 1, 1, 1, 8}};
+    static const job rows[] = {{"3 bits", 16, 32, 1, 1, 3}, {"4 bits", 16, 32, 1, 1, 4}, {"4 bits", 96, 112, 1, 1, 4},
+                               {"5 bits", 96, 112, 1, 1, 5}};
     const nw_kernels *const pair[2] = {ref, kernels};
     if (!b.x)
         prepare();
-    printf("\n%s: depthwise, sum, pooling, table; one thread, medians\n", name);
+    printf("\n%s: depthwise, sum, pooling, table, rows of narrow codes; one thread, medians\n", name);
     for (size_t i = 0; i < NW_COUNT(depthwise); i++)
         compare_job(pair, &depthwise[i], run_depthwise, true, false);
     for (size_t i = 0; i < NW_COUNT(add); i++)
@@ -228,4 +242,10 @@ void bench_entries(const nw_kernels *ref, const nw_kernels *kernels, const char 
         compare_job(pair, &pool[i], run_pool, false, true);
     for (size_t i = 0; i < NW_COUNT(table); i++)
         compare_job(pair, &table[i], run_table, false, false);
+    puts("  unpacked:");
+    for (size_t i = 0; i < NW_COUNT(rows); i++)
+        compare_job(pair, &rows[i], run_unpack, false, false);
+    puts("  packed:");
+    for (size_t i = 0; i < NW_COUNT(rows); i++)
+        compare_job(pair, &rows[i], run_pack, false, false);
 }

@@ -74,6 +74,8 @@ void check_add(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_max_pool(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_average_pool(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_table(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_unpack(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_pack(check *c, const nw_kernels *ref, const nw_kernels *opt);
 
 /** Which parts of nw_requant a case exercises. */
 typedef struct check_requant_kind {

@@ -62,6 +62,10 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_average_pool(c, ref, now);
     if (now->table != before->table)
         check_table(c, ref, now);
+    if (now->unpack != before->unpack)
+        check_unpack(c, ref, now);
+    if (now->pack != before->pack)
+        check_pack(c, ref, now);
 }
 
 static bool level_passes(const options *o, const nw_kernels *ref, const nw_kernels *before, const check_level *level)

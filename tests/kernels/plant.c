@@ -54,10 +54,23 @@ static void table_behind(uint8_t *y, const uint8_t *x, size_t n, const uint8_t t
     y[n] ^= 1u;
 }
 
+static void unpack_last(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift)
+{
+    real.unpack(to, from, n, bits, shift);
+    to[n - 1] ^= 1u;
+}
+
+static void pack_behind(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift)
+{
+    real.pack(to, from, n, bits, shift);
+    to[(n * (size_t)bits + 7) / 8] ^= 1u;
+}
+
 static const char *const names[PLANT_COUNT] = {
     "gemm: last channel of the last pixel", "gemm: one byte behind the panel", "gemm: last extra sum",
     "depthwise: first channel of the last pixel", "add: first output", "max_pool: first output",
     "average_pool: first output", "table: one byte behind the end",
+    "unpack: last code", "pack: one byte behind the row",
 };
 
 const char *plant_name(int32_t i)
@@ -90,6 +103,12 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 6:
         planted.average_pool = average_pool_first;
+        break;
+    case 8:
+        planted.unpack = unpack_last;
+        break;
+    case 9:
+        planted.pack = pack_behind;
         break;
     default:
         planted.table = table_behind;

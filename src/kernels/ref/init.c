@@ -18,5 +18,7 @@ void nw_kernels_init_ref(nw_kernels *kernels)
         .max_pool = nw_max_pool_ref,
         .average_pool = nw_average_pool_ref,
         .table = nw_table_ref,
+        .unpack = nw_unpack_ref,
+        .pack = nw_pack_ref,
     };
 }
