@@ -9,16 +9,21 @@ typedef struct add_state {
     ptrdiff_t a_row, b_row, y_row;
 } add_state;
 
-static void run(const void *state, int32_t begin, int32_t end)
+static void run_rows(const void *state, const nw_rows *rows)
 {
     const add_state *s = state;
-    for (int32_t y = begin; y < end; y++) {
+    for (int32_t y = rows->begin; y < rows->end; y++) {
         nw_add_call call = s->call;
-        call.a += y * s->a_row;
-        call.b += y * s->b_row;
-        call.y += y * s->y_row;
+        call.a += y * s->a_row + rows->x[0];
+        call.b += y * s->b_row + rows->x[1];
+        call.y += y * s->y_row + rows->y;
         s->kernel(&call);
     }
+}
+
+static void run(const void *state, int32_t begin, int32_t end)
+{
+    run_rows(state, &(nw_rows){.begin = begin, .end = end});
 }
 
 nw_job nw_add_make(const nw_add_params *params, const nw_kernels *kernels, nw_arena *arena)
@@ -58,5 +63,5 @@ nw_job nw_add_make(const nw_add_params *params, const nw_kernels *kernels, nw_ar
         s->requant.bias = s->requant.multiplier = NULL;
         s->call.requant = &s->requant;
     }
-    return (nw_job){run, s, "add", nw_view_height(y)};
+    return (nw_job){.run = run, .state = s, .kernel = "add", .n_tiles = nw_view_height(y), .run_rows = run_rows};
 }

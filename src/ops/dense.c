@@ -25,6 +25,7 @@ typedef struct unit {
     int32_t n_channels;
     int32_t height, width; /* output pixels of this unit */
     grid a, c, residual;
+    int32_t first_row, row_step; /* output rows of this unit: first_row, first_row + row_step, ... */
     int32_t first_tile, n_m; /* tiles [first_tile, next unit's first_tile): n_m along the pixels, fastest */
 } unit;
 
@@ -37,33 +38,33 @@ typedef struct dense_state {
     unit *units;
 } dense_state;
 
-/** Pixel pointers of m consecutive pixels of the grid, starting with pixel `first`. */
-static void pixel_pointers(const uint8_t **out, const uint8_t *base, const grid *g, int32_t width, int32_t first,
-                           int32_t m)
+/** Pixel pointers of m consecutive pixels of the grid, starting with pixel `first`, moved by `shift` bytes. */
+static void pixel_pointers(const uint8_t **out, const uint8_t *base, const grid *g, ptrdiff_t shift, int32_t width,
+                           int32_t first, int32_t m)
 {
     int32_t y = first / width;
     int32_t x = first % width;
-    const uint8_t *at = base + g->start + y * g->row + x * g->pixel;
+    const ptrdiff_t start = g->start + shift;
+    const uint8_t *at = base + (start + y * g->row + x * g->pixel);
     for (int32_t i = 0; i < m; i++) {
         out[i] = at;
         at += g->pixel;
         if (++x == width) {
             x = 0;
             y++;
-            at = base + g->start + y * g->row;
+            at = base + (start + y * g->row);
         }
     }
 }
 
-static void run_tile(const dense_state *s, const unit *u, int32_t tile)
+/** m pixels of the unit's grid from pixel `first` on, channels from `begin` on; `moved`: where the operands lie. */
+static void run_tile(const dense_state *s, const unit *u, const nw_rows *moved, int32_t first, int32_t m,
+                     int32_t begin)
 {
     const uint8_t *a[NW_GEMM_MAX_M];
     const uint8_t *c[NW_GEMM_MAX_M];
     const uint8_t *residual[NW_GEMM_MAX_M];
     int32_t extra_sums[MAX_EXTRA_SUMS];
-    const int32_t first = tile % u->n_m * s->tile_m;
-    const int32_t m = nw_min32(s->tile_m, u->height * u->width - first);
-    const int32_t begin = tile / u->n_m * s->tile_n;
     nw_gemm_call call = {
         .packed = u->packed,
         .requant = &u->requant,
@@ -73,10 +74,10 @@ static void run_tile(const dense_state *s, const unit *u, int32_t tile)
         .begin = begin,
         .end = nw_min32(begin + s->tile_n, u->n_channels),
     };
-    pixel_pointers(a, s->x, &u->a, u->width, first, m);
-    pixel_pointers(c, s->y, &u->c, u->width, first, m);
+    pixel_pointers(a, s->x, &u->a, moved->x[0], u->width, first, m);
+    pixel_pointers(c, s->y, &u->c, moved->y, u->width, first, m);
     if (s->residual) {
-        pixel_pointers(residual, s->residual, &u->residual, u->width, first, m);
+        pixel_pointers(residual, s->residual, &u->residual, moved->x[1], u->width, first, m);
         call.residual = residual;
     }
     if (u->requant.n_extra) {
@@ -89,11 +90,33 @@ static void run_tile(const dense_state *s, const unit *u, int32_t tile)
 static void run(const void *state, int32_t begin, int32_t end)
 {
     const dense_state *s = state;
+    const nw_rows in_place = {0};
     int32_t u = 0;
     for (int32_t tile = begin; tile < end; tile++) {
         while (u + 1 < s->n_units && s->units[u + 1].first_tile <= tile)
             u++;
-        run_tile(s, &s->units[u], tile - s->units[u].first_tile);
+        const int32_t i = tile - s->units[u].first_tile;
+        const int32_t first = i % s->units[u].n_m * s->tile_m;
+        const int32_t m = nw_min32(s->tile_m, s->units[u].height * s->units[u].width - first);
+        run_tile(s, &s->units[u], &in_place, first, m, i / s->units[u].n_m * s->tile_n);
+    }
+}
+
+/** Index of the unit's first row that is not above output row `row`. */
+static int32_t unit_row(const unit *u, int32_t row)
+{
+    return row <= u->first_row ? 0 : nw_min32(u->height, (row - u->first_row + u->row_step - 1) / u->row_step);
+}
+
+static void run_rows(const void *state, const nw_rows *rows)
+{
+    const dense_state *s = state;
+    for (int32_t i = 0; i < s->n_units; i++) {
+        const unit *u = &s->units[i];
+        const int32_t last = unit_row(u, rows->end) * u->width;
+        for (int32_t begin = 0; begin < u->n_channels; begin += s->tile_n)
+            for (int32_t first = unit_row(u, rows->begin) * u->width; first < last; first += s->tile_m)
+                run_tile(s, u, rows, first, nw_min32(s->tile_m, last - first), begin);
     }
 }
 
@@ -277,6 +300,8 @@ static void place_unit(unit *u, const nw_linear_params *params, const int32_t ph
             in_step[i] = 1;
             in_start[i] = (start[i] + w->pad[i] - phase[i]) / w->stride[i];
         }
+    u->first_row = start[0];
+    u->row_step = out_step[0];
     u->height = phase_count(start[0], nw_view_height(y), out_step[0]);
     u->width = phase_count(start[1], nw_view_width(y), out_step[1]);
     const int32_t in_channel = g * (nw_view_channels(x) / params->groups);
@@ -329,7 +354,7 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
     dense_state *state = nw_arena_take(arena, sizeof(s));
     s.units = nw_arena_take(arena, (size_t)s.n_units * sizeof(unit));
     int32_t i = 0;
-    *job = (nw_job){run, state, kernels->gemm.name, 0};
+    *job = (nw_job){.run = run, .state = state, .kernel = kernels->gemm.name, .run_rows = run_rows};
     for (int32_t g = 0; g < params->groups; g++) {
         nw_gemm_source source;
         nw_requant group = *requant;

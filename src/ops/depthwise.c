@@ -8,23 +8,29 @@
 typedef struct depthwise_state {
     nw_depthwise kernel;
     nw_requant requant;
-    nw_depthwise_call call; /* of row 0 */
+    nw_depthwise_call call; /* of row 0; a: pixel (0, 0) of the picture */
+    ptrdiff_t a_start; /* from call.a to the first window */
     ptrdiff_t a_row, residual_row, c_row;
     int32_t height, rows_per_tile;
 } depthwise_state;
 
+static void run_rows(const void *state, const nw_rows *rows)
+{
+    const depthwise_state *s = state;
+    for (int32_t y = rows->begin; y < rows->end; y++) {
+        nw_depthwise_call call = s->call;
+        call.a += s->a_start + y * s->a_row + rows->x[0];
+        call.c = (uint8_t *)call.c + (y * s->c_row + rows->y);
+        if (call.residual)
+            call.residual += y * s->residual_row + rows->x[1];
+        s->kernel.run(&call);
+    }
+}
+
 static void run(const void *state, int32_t begin, int32_t end)
 {
     const depthwise_state *s = state;
-    const int32_t last = nw_min32(end * s->rows_per_tile, s->height);
-    for (int32_t y = begin * s->rows_per_tile; y < last; y++) {
-        nw_depthwise_call call = s->call;
-        call.a += y * s->a_row;
-        call.c = (uint8_t *)call.c + y * s->c_row;
-        if (call.residual)
-            call.residual += y * s->residual_row;
-        s->kernel.run(&call);
-    }
+    run_rows(s, &(nw_rows){.begin = begin * s->rows_per_tile, .end = nw_min32(end * s->rows_per_tile, s->height)});
 }
 
 static const void *pack(const nw_linear_params *params, const nw_depthwise *kernel, nw_arena *arena, bool *no_memory)
@@ -64,13 +70,17 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
         return NW_ERROR_MEMORY;
     const int64_t row_work = (int64_t)nw_view_width(y) * params->n_channels * params->k;
     const int32_t rows = row_work < NW_TILE_GRAIN ? NW_TILE_GRAIN / (int32_t)row_work : 1;
-    *job = (nw_job){run, NULL, kernels->depthwise.name, (nw_view_height(y) + rows - 1) / rows};
+    *job = (nw_job){.run = run,
+                    .kernel = kernels->depthwise.name,
+                    .n_tiles = (nw_view_height(y) + rows - 1) / rows,
+                    .run_rows = run_rows};
     depthwise_state *s = nw_arena_take(arena, sizeof(*s));
     if (!s)
         return NW_OK;
     *s = (depthwise_state){
         .kernel = kernels->depthwise,
         .requant = *requant,
+        .a_start = -w->pad[0] * nw_view_row_stride(x) - w->pad[1] * nw_view_pixel_stride(x),
         .a_row = w->stride[0] * nw_view_row_stride(x),
         .residual_row = params->has_residual ? nw_view_row_stride(&params->residual) : 0,
         .c_row = nw_view_row_stride(y),
@@ -80,7 +90,7 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
     s->call = (nw_depthwise_call){
         .packed = packed,
         .requant = &s->requant,
-        .a = x->data - w->pad[0] * nw_view_row_stride(x) - w->pad[1] * nw_view_pixel_stride(x),
+        .a = x->data,
         .residual = params->has_residual ? params->residual.data : NULL,
         .c = y->data,
         .a_step = (int32_t)(w->stride[1] * nw_view_pixel_stride(x)),

@@ -94,7 +94,7 @@ nw_job nw_float_make(nw_float_function function, const nw_view *y, const nw_view
         if (b)
             s->b = broadcast(b, y);
     }
-    return (nw_job){run_float, s, "float", y->rank ? y->dims[axis] : 1};
+    return (nw_job){.run = run_float, .state = s, .kernel = "float", .n_tiles = y->rank ? y->dims[axis] : 1};
 }
 
 typedef struct softmax_state {
@@ -144,5 +144,5 @@ nw_job nw_softmax_make(const nw_view *y, const nw_view *x, int32_t axis, nw_aren
     softmax_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
         *s = (softmax_state){*y, *x, axis};
-    return (nw_job){run_softmax, s, "softmax", 1};
+    return (nw_job){.run = run_softmax, .state = s, .kernel = "softmax", .n_tiles = 1};
 }

@@ -5,6 +5,9 @@
  *
  *     nw_job job = nw_add_make(&params, arena);
  *     job.run(job.state, 0, job.n_tiles);          // or disjoint ranges on several threads
+ *
+ * Operators that compute an output row from a few input rows can also run row by row, with operands elsewhere than where
+ * they lay when the job was made: a strip of rows may then stand for a picture of which only those rows are in memory.
  */
 #ifndef NARROW_OPS_JOB_H
 #define NARROW_OPS_JOB_H
@@ -12,12 +15,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Output rows to compute, and where the operands lie now. */
+typedef struct nw_rows {
+    int32_t begin, end; /* output rows [begin, end) */
+    int32_t first;      /* pooling: first row of the input in memory; rows outside the picture are never among them */
+    ptrdiff_t x[2];     /* bytes to add to every address of the inputs (linear: picture and residual) */
+    ptrdiff_t y;        /* the same for the output */
+} nw_rows;
+
 typedef struct nw_job {
     /** Computes tiles [begin, end). `state` is what the operator put into the arena. */
     void (*run)(const void *state, int32_t begin, int32_t end);
     const void *state;
     const char *kernel; /* name of the kernel, for bench */
     int32_t n_tiles;
+    /** Computes some output rows, all tiles of them; NULL where an operator only runs whole. */
+    void (*run_rows)(const void *state, const nw_rows *rows);
 } nw_job;
 
 /** Work of one tile below which splitting it further costs more than it gains; in multiply-accumulates or bytes. */

@@ -66,6 +66,18 @@ static void run_copy(const void *state, int32_t begin, int32_t end)
     nw_copy_run(&y, &x);
 }
 
+/** Output rows of pictures, row r of y from row r of x. */
+static void run_copy_rows(const void *state, const nw_rows *rows)
+{
+    const move_state *s = state;
+    nw_view y = s->y;
+    nw_view x = s->x;
+    y.data += rows->begin * y.strides[2] + rows->y;
+    x.data += rows->begin * x.strides[2] + rows->x[0];
+    y.dims[2] = rows->end - rows->begin;
+    nw_copy_run(&y, &x);
+}
+
 static void fill_rows(const nw_view *y, uint8_t *to, uint8_t code)
 {
     for (int32_t h = 0; h < y->dims[2]; h++)
@@ -90,6 +102,15 @@ static void run_fill(const void *state, int32_t begin, int32_t end)
     nw_view y = s->y;
     y.data += begin * y.strides[s->axis];
     y.dims[s->axis] = end - begin;
+    fill_axis(&y, 0, y.data, s->element);
+}
+
+static void run_fill_rows(const void *state, const nw_rows *rows)
+{
+    const move_state *s = state;
+    nw_view y = s->y;
+    y.data += rows->begin * y.strides[2] + rows->y;
+    y.dims[2] = rows->end - rows->begin;
     fill_axis(&y, 0, y.data, s->element);
 }
 
@@ -165,12 +186,14 @@ static nw_job make(void (*run)(const void *, int32_t, int32_t), const char *name
     move_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
         *s = *state;
-    return (nw_job){run, s, name, state->y.rank ? state->y.dims[state->axis] : 1};
+    return (nw_job){.run = run, .state = s, .kernel = name, .n_tiles = state->y.rank ? state->y.dims[state->axis] : 1};
 }
 
 nw_job nw_copy_make(const nw_view *y, const nw_view *x, nw_arena *arena)
 {
-    return make(run_copy, "copy", &(move_state){.y = *y, .x = *x, .axis = nw_view_tile_axis(y)}, arena);
+    nw_job job = make(run_copy, "copy", &(move_state){.y = *y, .x = *x, .axis = nw_view_tile_axis(y)}, arena);
+    job.run_rows = y->rank == 4 ? run_copy_rows : NULL;
+    return job;
 }
 
 nw_job nw_reshape_make(const nw_view *y, const nw_view *x, nw_arena *arena)
@@ -182,5 +205,7 @@ nw_job nw_fill_make(const nw_view *y, const void *element, nw_arena *arena)
 {
     move_state state = {.y = *y, .axis = nw_view_tile_axis(y)};
     memcpy(state.element, element, (size_t)y->element_size);
-    return make(run_fill, "fill", &state, arena);
+    nw_job job = make(run_fill, "fill", &state, arena);
+    job.run_rows = y->rank == 4 ? run_fill_rows : NULL;
+    return job;
 }

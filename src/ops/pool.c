@@ -32,19 +32,27 @@ static nw_pool_call slice(const nw_pool_call *from, nw_requant *requant, int32_t
     return call;
 }
 
-static void run(const void *state, int32_t begin, int32_t end)
+/** The picture as the kernel sees it begins with row rows->first, which lies at call.x + rows->x[0]. */
+static void run_rows(const void *state, const nw_rows *rows)
 {
     const pool_state *s = state;
     int32_t scratch[SCRATCH_CHANNELS + NW_PARAMETER_PAD];
-    for (int32_t y = begin; y < end; y++)
+    for (int32_t y = rows->begin; y < rows->end; y++)
         for (int32_t c = 0; c < s->call.channels; c += SCRATCH_CHANNELS) {
             nw_requant requant;
             nw_pool_call call = slice(&s->call, &requant, c, nw_min32(SCRATCH_CHANNELS, s->call.channels - c));
-            call.y += y * s->y_row;
-            call.iy += y * s->stride_h;
+            call.x += rows->x[0];
+            call.y += y * s->y_row + rows->y;
+            call.iy += y * s->stride_h - rows->first;
+            call.height -= rows->first;
             call.scratch = scratch;
             s->kernel(&call);
         }
+}
+
+static void run(const void *state, int32_t begin, int32_t end)
+{
+    run_rows(state, &(nw_rows){.begin = begin, .end = end});
 }
 
 nw_job nw_pool_make(const nw_pool_params *params, const nw_kernels *kernels, nw_arena *arena)
@@ -91,5 +99,9 @@ nw_job nw_pool_make(const nw_pool_params *params, const nw_kernels *kernels, nw_
         };
         s->call.requant = params->average ? &s->requant : NULL;
     }
-    return (nw_job){run, s, params->average ? "average_pool" : "max_pool", nw_view_height(y)};
+    return (nw_job){.run = run,
+                    .state = s,
+                    .kernel = params->average ? "average_pool" : "max_pool",
+                    .n_tiles = nw_view_height(y),
+                    .run_rows = run_rows};
 }

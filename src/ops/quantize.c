@@ -19,13 +19,13 @@ typedef struct quantize_state {
     const uint8_t *pixel_tables;
 } quantize_state;
 
-static void quantize_pixels(const quantize_state *s, int32_t row)
+static void quantize_pixels(const quantize_state *s, int32_t row, ptrdiff_t shift)
 {
     const int32_t channels = nw_view_channels(&s->y);
     const int32_t width = nw_view_width(&s->y);
     const uint8_t *x = s->slot->pixels + (size_t)row * (size_t)width * (size_t)channels;
     for (int32_t i = 0; i < width; i++) {
-        uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y);
+        uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y) + shift);
         for (int32_t c = 0; c < channels; c++)
             y[c] = s->pixel_tables[(size_t)c * 256 + *x++];
     }
@@ -39,7 +39,7 @@ static void quantize_line(const nw_requant *r, int32_t c, const float *x, uint8_
         codes[i] = nw_clamp_round(x[i] * r->multiplier[c], r->lo[c], r->hi[c], shift, r->zero_point);
 }
 
-static void quantize_values(const quantize_state *s, int32_t row)
+static void quantize_values(const quantize_state *s, int32_t row, ptrdiff_t shift)
 {
     const int32_t channels = nw_view_channels(&s->y);
     const int32_t width = nw_view_width(&s->y);
@@ -48,7 +48,7 @@ static void quantize_values(const quantize_state *s, int32_t row)
     uint8_t codes[LINE];
     for (int32_t c = 0; c < channels; c++) {
         const float *x = s->slot->values + (size_t)c * plane + (size_t)row * (size_t)width;
-        uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + c;
+        uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + c + shift);
         for (int32_t i = 0; i < width; i += LINE) {
             const int32_t n = nw_min32(LINE, width - i);
             quantize_line(&s->requant, c, x + i, codes, n);
@@ -58,14 +58,19 @@ static void quantize_values(const quantize_state *s, int32_t row)
     }
 }
 
-static void run_quantize(const void *state, int32_t begin, int32_t end)
+static void run_quantize_rows(const void *state, const nw_rows *rows)
 {
     const quantize_state *s = state;
-    for (int32_t row = begin; row < end; row++)
+    for (int32_t row = rows->begin; row < rows->end; row++)
         if (s->slot->pixels)
-            quantize_pixels(s, row);
+            quantize_pixels(s, row, rows->y);
         else
-            quantize_values(s, row);
+            quantize_values(s, row, rows->y);
+}
+
+static void run_quantize(const void *state, int32_t begin, int32_t end)
+{
+    run_quantize_rows(state, &(nw_rows){.begin = begin, .end = end});
 }
 
 /** [C] inverse scale times 2^-shift: a power of two, so the product is exact. */
@@ -91,7 +96,11 @@ nw_job nw_quantize_make(const nw_quantize_params *params, nw_arena *arena)
     quantize_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
         *s = (quantize_state){params->slot, params->y, requant, tables};
-    return (nw_job){run_quantize, s, "quantize", nw_view_height(&params->y)};
+    return (nw_job){.run = run_quantize,
+                    .state = s,
+                    .kernel = "quantize",
+                    .n_tiles = nw_view_height(&params->y),
+                    .run_rows = run_quantize_rows};
 }
 
 typedef struct dequantize_state {
@@ -100,13 +109,14 @@ typedef struct dequantize_state {
     int32_t zero_point;
 } dequantize_state;
 
-static void run_dequantize(const void *state, int32_t begin, int32_t end)
+static void run_dequantize_rows(const void *state, const nw_rows *rows)
 {
     const dequantize_state *s = state;
-    for (int32_t row = begin; row < end; row++)
+    for (int32_t row = rows->begin; row < rows->end; row++)
         for (int32_t i = 0; i < nw_view_width(&s->y); i++) {
-            const uint8_t *x = s->x.data + row * nw_view_row_stride(&s->x) + i * nw_view_pixel_stride(&s->x);
-            uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y);
+            const uint8_t *x =
+                s->x.data + (row * nw_view_row_stride(&s->x) + i * nw_view_pixel_stride(&s->x) + rows->x[0]);
+            uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y) + rows->y);
             for (int32_t c = 0; c < nw_view_channels(&s->y); c++) {
                 const float v = s->scale * (float)(x[c] - s->zero_point);
                 memcpy(y + (size_t)c * sizeof(v), &v, sizeof(v));
@@ -114,10 +124,19 @@ static void run_dequantize(const void *state, int32_t begin, int32_t end)
         }
 }
 
+static void run_dequantize(const void *state, int32_t begin, int32_t end)
+{
+    run_dequantize_rows(state, &(nw_rows){.begin = begin, .end = end});
+}
+
 nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, nw_arena *arena)
 {
     dequantize_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
         *s = (dequantize_state){*y, *x, scale, zero_point};
-    return (nw_job){run_dequantize, s, "dequantize", nw_view_height(y)};
+    return (nw_job){.run = run_dequantize,
+                    .state = s,
+                    .kernel = "dequantize",
+                    .n_tiles = nw_view_height(y),
+                    .run_rows = run_dequantize_rows};
 }
