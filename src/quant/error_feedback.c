@@ -112,7 +112,7 @@ void nw_feedback_solve(nw_feedback *feedback, double *w, const double *cross)
         w[feedback->order[i]] = z[i];
 }
 
-void nw_feedback_round(nw_feedback *feedback, int8_t *q, const double *w, int32_t bits, double step)
+void nw_feedback_round(nw_feedback *feedback, int8_t *q, const double *w, const nw_code_book *book, double step)
 {
     const size_t k = (size_t)feedback->k;
     double *moved = feedback->work; /* sum of R_jl (w_l - v_l) over the places l done */
@@ -122,7 +122,7 @@ void nw_feedback_round(nw_feedback *feedback, int8_t *q, const double *w, int32_
         const double *column = feedback->factor + i * k; /* of R */
         const size_t at = (size_t)feedback->order[i];
         const double wanted = w[at] + moved[i] / column[i];
-        nw_weights_round_row(q + at, &wanted, 1, bits, step);
+        nw_code_book_round(q + at, &wanted, 1, book, step);
         const double rest = w[at] - step * q[at];
         for (size_t j = 0; j < i; j++)
             moved[j] += column[j] * rest;

@@ -12,13 +12,15 @@
  *
  *     nw_feedback *feedback = nw_feedback_create(gram, k);        one per group of a layer
  *     nw_feedback_solve(feedback, w, cross);                      the real weights that the data ask for
- *     nw_feedback_round(feedback, q, w, bits, step);
+ *     nw_feedback_round(feedback, q, w, &book, step);
  *     nw_feedback_free(feedback);
  */
 #ifndef NARROW_QUANT_ERROR_FEEDBACK_H
 #define NARROW_QUANT_ERROR_FEEDBACK_H
 
 #include <stdint.h>
+
+#include "quant/code_book.h"
 
 typedef struct nw_feedback {
     int32_t k;
@@ -35,7 +37,7 @@ void nw_feedback_free(nw_feedback *feedback);
 /** w = gram^-1 cross. */
 void nw_feedback_solve(nw_feedback *feedback, double *w, const double *cross);
 
-/** q: codes of `bits` bits with small (w - step q)' gram (w - step q); step > 0. */
-void nw_feedback_round(nw_feedback *feedback, int8_t *q, const double *w, int32_t bits, double step);
+/** q: codes of the book with small (w - step q)' gram (w - step q); step > 0. */
+void nw_feedback_round(nw_feedback *feedback, int8_t *q, const double *w, const nw_code_book *book, double step);
 
 #endif

@@ -74,6 +74,7 @@ static void settle_node(nw_scheme *scheme, int32_t index)
                          .method = (int32_t)options->rounding};
     nw_plan_layer_of(&row, options->plan, scheme->model->nodes[index].name);
     linear->weight_bits = row.bits;
+    linear->book = nw_code_book_make(NW_BOOK_UNIFORM, row.bits);
     linear->rounding = (nw_rounding)row.method;
 }
 

@@ -40,7 +40,7 @@ static nw_status quantize_node(nw_scheme *scheme, int32_t index)
             importance[j] = nw_channel_variance(stats, c) * x->factor[c] * x->factor[c];
         }
         linear->step[o] = nw_weights_quantize_row(linear->weights + (size_t)o * k, row, linear->shape.k,
-                                                  linear->weight_bits, scheme->options->weight_range, importance);
+                                                  &linear->book, scheme->options->weight_range, importance);
         linear->bias[o] = bias == NW_NONE ? 0.0 : (double)model->tensors[bias].data[o];
     }
     free(row);

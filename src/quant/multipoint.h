@@ -7,7 +7,7 @@
  * found greedily, each point the best for what the points before left. How many points a channel gets is decided by the
  * error of its output over the whole network at once, under a budget of extra multiply-accumulates.
  *
- *     double a = nw_multipoint_step(z, r, k, bits, NULL);             least |r - a z| over all a > 0 and z
+ *     double a = nw_multipoint_step(z, r, k, &book, NULL);            least |r - a z| over all a > 0 and z
  *     nw_multipoint_allocate(points, channels, n_channels, 0.05 * macs);
  */
 #ifndef NARROW_QUANT_MULTIPOINT_H
@@ -17,21 +17,17 @@
 #include <stdint.h>
 
 #include "model/model.h"
+#include "quant/code_book.h"
 
 /**
- * One greedy step, exactly: the a > 0 and z that make sum_j importance[j] (r_j - a z_j)^2 least.
- *
- * For fixed a the best z is nearest rounding, and code j goes from c to c + 1 while a falls past |r_j| / (c + 1/2); for
- * fixed z the best a is A / B and takes A^2 / B off the error, with A = <|r|, |z|>, B = <z, z>. Walking all k L break
- * points in descending order with A and B at hand therefore meets the optimum. O(k L log(k L)).
+ * One greedy step, exactly: the a > 0 and z that make sum_j importance[j] (r_j - a z_j)^2 least (nw_code_book_step).
  *
  * @param z           [k] out
  * @param r           [k] finite
- * @param bits        1 to 8; with one bit z is -1 or +1
  * @param importance  [k] >= 0, or NULL: all alike
  * @return a; 0 with z = 0 (one bit: z = 1) for a row of zeros; -1 without memory
  */
-double nw_multipoint_step(int8_t *z, const double *r, int32_t k, int32_t bits, const double *importance);
+double nw_multipoint_step(int8_t *z, const double *r, int32_t k, const nw_code_book *book, const double *importance);
 
 /** An output channel that could have more points. */
 typedef struct nw_multipoint_channel {

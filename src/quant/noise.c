@@ -48,7 +48,7 @@ static double relative(double noise, double signal)
 static nw_status linear_noise(double *noise, const nw_scheme *scheme, int32_t index, double step)
 {
     const nw_node *node = &scheme->model->nodes[index];
-    const int32_t limit = nw_weights_limit(scheme->nodes[index].weight_bits);
+    const int32_t limit = nw_code_book_make(NW_BOOK_UNIFORM, scheme->nodes[index].weight_bits).limit;
     const nw_tensor *weights = &scheme->model->tensors[node->inputs[1]];
     const double *factor = scheme->tensors[node->inputs[0]].factor;
     const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];

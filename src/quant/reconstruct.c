@@ -150,7 +150,7 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
     for (int32_t group = 0; !status && group < moments->n_groups; group++) {
         const int32_t first = group * moments->group_outputs;
         const nw_row_target shared = nw_moments_row(moments, first);
-        nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, linear->weight_bits, linear->rounding,
+        nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, &linear->book, linear->rounding,
                                                      options->weight_range, r->quantized ? NW_MAX_STARTS : 1);
         status = solver ? NW_OK : NW_ERROR_MEMORY;
         for (int32_t o = first; !status && o < first + moments->group_outputs; o++) {

@@ -27,26 +27,16 @@ static void set_gradient(double *gradient, const nw_row_target *target, const do
     }
 }
 
-/** The best change of a code: an integer that keeps it within +-limit; one bit: flip or stay. */
-static int32_t best_change(int32_t code, int32_t limit, bool one_bit, double wanted)
-{
-    if (one_bit)
-        return wanted * code < -1.0 ? -2 * code : 0; /* error of d: d^2 - 2 d wanted, in units of the curvature */
-    const double to = fmin(fmax(rint(code + wanted), (double)-limit), (double)limit);
-    return (int32_t)to - code;
-}
-
 /**
  * One sweep over all codes of point p; returns by how much the error fell.
  *
  * @param products  [n_points, k] gram * codes of every point, kept up to date: half the derivative of the error by v_j
  * is sum_p step_p products_p[j] - cross_j
  */
-static double sweep(int8_t *q, double *products, const double *steps, int32_t n_points, int32_t p, int32_t bits,
-                    const nw_row_target *target)
+static double sweep(int8_t *q, double *products, const double *steps, int32_t n_points, int32_t p,
+                    const nw_code_book *book, const nw_row_target *target)
 {
     const size_t k = (size_t)target->k;
-    const int32_t limit = nw_weights_limit(bits);
     const double step = steps[p];
     double *own = products + (size_t)p * k;
     double fallen = 0.0;
@@ -58,7 +48,7 @@ static double sweep(int8_t *q, double *products, const double *steps, int32_t n_
         double slope = -target->cross[j];
         for (int32_t r = 0; r < n_points; r++)
             slope += steps[r] * products[(size_t)r * k + j];
-        const int32_t change = best_change(q[j], limit, bits == 1, -step * slope / curvature);
+        const int32_t change = nw_code_book_nearest(book, q[j] - step * slope / curvature) - q[j];
         const double gain = -(2.0 * change * step * slope + change * change * curvature);
         if (!change || !(gain > 1e-12 * target->energy))
             continue;
@@ -149,8 +139,8 @@ static double fit_steps(const int8_t *codes, double *steps, int32_t n_points, co
     return error;
 }
 
-double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, int32_t bits, const nw_row_target *target,
-                     double *work)
+double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, const nw_code_book *book,
+                     const nw_row_target *target, double *work)
 {
     const size_t k = (size_t)target->k;
     set_products(work, codes, n_points, target);
@@ -158,21 +148,21 @@ double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, int32_t bit
         fit_steps(codes, steps, n_points, target, work);
         double fallen = 0.0;
         for (int32_t p = n_points; p-- > 0;) /* the finest point first */
-            fallen += sweep(codes + (size_t)p * k, work, steps, n_points, p, bits, target);
+            fallen += sweep(codes + (size_t)p * k, work, steps, n_points, p, book, target);
         if (!(fallen > 1e-5 * target->energy))
             break;
     }
     return fit_steps(codes, steps, n_points, target, work);
 }
 
-nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, int32_t bits, nw_rounding rounding,
+nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, const nw_code_book *book, nw_rounding rounding,
                                     nw_weight_method range, int32_t n_starts)
 {
     nw_row_solver *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
     const size_t n = (size_t)k;
-    *s = (nw_row_solver){.k = k, .bits = bits, .rounding = rounding, .range = range, .n_starts = n_starts};
+    *s = (nw_row_solver){.k = k, .book = *book, .rounding = rounding, .range = range, .n_starts = n_starts};
     s->importance = malloc(n * sizeof(double));
     s->wanted = malloc(n * sizeof(double));
     s->rest = malloc(n * sizeof(double));
@@ -211,8 +201,8 @@ static double nearest(nw_row_solver *s, int8_t *q, int32_t point)
 {
     const double *importance = s->range == NW_WEIGHTS_OUTPUT || s->rounding != NW_ROUND_PLAIN ? s->importance : NULL;
     if (point > 0)
-        return nw_multipoint_step(q, s->rest, s->k, s->bits, importance);
-    return nw_weights_quantize_row(q, s->rest, s->k, s->bits,
+        return nw_multipoint_step(q, s->rest, s->k, &s->book, importance);
+    return nw_weights_quantize_row(q, s->rest, s->k, &s->book,
                                    s->rounding == NW_ROUND_PLAIN ? s->range : NW_WEIGHTS_OUTPUT, importance);
 }
 
@@ -229,10 +219,10 @@ static nw_status add_point(nw_row_solver *s, int8_t *q, double *step, int32_t po
     double best = INFINITY;
     for (int32_t i = 0; i < s->n_starts; i++) {
         double trial_step = start * STARTS[i];
-        nw_feedback_round(s->feedback, s->trial, s->rest, s->bits, trial_step);
+        nw_feedback_round(s->feedback, s->trial, s->rest, &s->book, trial_step);
         double error;
         if (s->rounding == NW_ROUND_REFINE) {
-            error = nw_refine_row(s->trial, &trial_step, 1, s->bits, target, s->work);
+            error = nw_refine_row(s->trial, &trial_step, 1, &s->book, target, s->work);
         } else {
             set_products(s->work, s->trial, 1, target);
             error = fit_steps(s->trial, &trial_step, 1, target, s->work);
@@ -274,7 +264,7 @@ nw_status nw_row_solve(nw_row_solver *solver, int8_t *codes, double *steps, doub
         const nw_row_target left = leave_rest(solver, codes, steps, p, target, v);
         NW_TRY(add_point(solver, codes + (size_t)p * k, &steps[p], p, &left));
         if (solver->rounding == NW_ROUND_REFINE && p > 0 && steps[p] > 0.0)
-            nw_refine_row(codes, steps, p + 1, solver->bits, target, solver->work);
+            nw_refine_row(codes, steps, p + 1, &solver->book, target, solver->work);
         sum_points(v, codes, steps, p + 1, solver->k);
         least = fmin(least, fmax(nw_row_error(target, v), 0.0));
         if (errors)

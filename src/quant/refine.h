@@ -7,7 +7,7 @@
  * many gradient steps, and only between the two nearest codes.
  *
  *     nw_row_solver *solver =
- *         nw_row_solver_create(gram, k, NW_ROUND_REFINE, bits, NW_WEIGHTS_OUTPUT, 6);
+ *         nw_row_solver_create(gram, k, &book, NW_ROUND_REFINE, NW_WEIGHTS_OUTPUT, 6);
  *     nw_row_solve(solver, codes, steps, errors, 2, w, &target);              two points
  *     nw_row_solver_free(solver);
  */
@@ -32,14 +32,15 @@ typedef enum nw_rounding {
  * @param work   [n_points * k]
  * @return the error
  */
-double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, int32_t bits, const nw_row_target *target,
-                     double *work);
+double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, const nw_code_book *book,
+                     const nw_row_target *target, double *work);
 
 #define NW_MAX_STARTS 6
 
 /** What the rows of one group of a layer share. */
 typedef struct nw_row_solver {
-    int32_t k, bits, n_starts;
+    int32_t k, n_starts;
+    nw_code_book book;
     nw_rounding rounding;
     nw_weight_method range;               /* NW_ROUND_PLAIN: how the first step is chosen */
     nw_feedback *feedback;                /* owned; NULL for NW_ROUND_PLAIN */
@@ -53,7 +54,7 @@ typedef struct nw_row_solver {
  * @param n_starts  1 to NW_MAX_STARTS: steps that a row's first codes are tried with
  * @return NULL without memory
  */
-nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, int32_t bits, nw_rounding rounding,
+nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, const nw_code_book *book, nw_rounding rounding,
                                     nw_weight_method range, int32_t n_starts);
 void nw_row_solver_free(nw_row_solver *solver);
 

@@ -52,6 +52,7 @@ typedef struct nw_node_scheme {
     /* LINEAR only */
     nw_linear_shape shape;
     int32_t weight_bits;
+    nw_code_book book;
     nw_rounding rounding; /* of weights below 8 bits */
     bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
     int32_t n_rows;       /* n_channels, and more with further points (order of rows: nw_linear) */

@@ -6,37 +6,19 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SEARCH_STEPS 40   /* candidates of the step search */
-#define EXACT_LIMIT 7     /* codes up to which the step is always searched exactly: 4 bits */
+#define SEARCH_STEPS 40    /* candidates of the step search */
+#define EXACT_LEVELS 7     /* magnitudes up to which the step is always searched exactly: 4 bits */
 #define EXACT_POINTS 10000 /* break points up to which it is too: short rows gain most, and cost least */
 
-int32_t nw_weights_limit(int32_t bits)
-{
-    assert(bits >= 1 && bits <= 8);
-    return bits == 1 ? 1 : (1 << (bits - 1)) - 1;
-}
-
-static int8_t code_of(double w, double inverse_step, int32_t limit)
-{
-    const double code = rint(w * inverse_step);
-    return (int8_t)(code > limit ? limit : code < -limit ? -limit : code);
-}
-
-void nw_weights_round_row(int8_t *q, const double *w, int32_t k, int32_t bits, double step)
-{
-    const int32_t limit = nw_weights_limit(bits);
-    for (int32_t j = 0; j < k; j++)
-        q[j] = bits == 1 ? (int8_t)(w[j] < 0.0 ? -1 : 1) : code_of(w[j], 1.0 / step, limit);
-}
-
 /** Weighted squared error of a row for one step; *fit is the step that suits the codes best. */
-static double row_error(const double *w, int32_t k, int32_t limit, double step, const double *importance, double *fit)
+static double row_error(const double *w, int32_t k, const nw_code_book *book, double step, const double *importance,
+                        double *fit)
 {
     double error = 0.0;
     double cross = 0.0;
     double square = 0.0;
     for (int32_t j = 0; j < k; j++) {
-        const double code = code_of(w[j], 1.0 / step, limit);
+        const double code = nw_code_book_nearest(book, w[j] / step);
         const double weight = importance ? importance[j] : 1.0;
         const double rest = w[j] - step * code;
         error += weight * rest * rest;
@@ -48,16 +30,16 @@ static double row_error(const double *w, int32_t k, int32_t limit, double step, 
 }
 
 /** Many codes: tries steps down to a share of the largest, and for each the best fit to the codes it gives. */
-static double search_grid(const double *w, int32_t k, int32_t limit, double largest, const double *importance)
+static double search_grid(const double *w, int32_t k, const nw_code_book *book, double largest, const double *importance)
 {
-    const double lowest = limit > 31 ? 0.5 : 0.3; /* the more codes, the less clipping pays */
+    const double lowest = book->limit > 31 ? 0.5 : 0.3; /* the more codes, the less clipping pays */
     double best_step = largest;
     double fit;
-    double best_error = row_error(w, k, limit, largest, importance, &fit);
+    double best_error = row_error(w, k, book, largest, importance, &fit);
     for (int32_t i = SEARCH_STEPS; i >= 0; i--) {
         double step = largest * (lowest + (1.0 - lowest) * i / SEARCH_STEPS);
         for (int32_t refine = 0; refine < 2; refine++) {
-            const double error = row_error(w, k, limit, step, importance, &fit);
+            const double error = row_error(w, k, book, step, importance, &fit);
             if (error < best_error) {
                 best_error = error;
                 best_step = step;
@@ -70,78 +52,14 @@ static double search_grid(const double *w, int32_t k, int32_t limit, double larg
     return best_step;
 }
 
-/** Where the code of one weight goes up by one as the step falls. */
-typedef struct break_point {
-    double step;
-    int32_t index;
-} break_point;
-
-static int descending(const void *a, const void *b)
+static double search_step(const double *w, int32_t k, const nw_code_book *book, double largest, const double *importance)
 {
-    const break_point *x = a;
-    const break_point *y = b;
-    if (x->step != y->step)
-        return x->step < y->step ? 1 : -1;
-    return x->index - y->index;
+    const bool few = book->n_levels - 1 <= EXACT_LEVELS || (int64_t)k * (book->n_levels - 1) <= EXACT_POINTS || book->levels;
+    const double exact = few ? nw_code_book_step(w, k, book, importance) : 0.0;
+    return exact > 0.0 ? exact : search_grid(w, k, book, largest, importance);
 }
 
-/**
- * Few codes or a short row: the best step exactly. While the step falls past |w_j| / (c + 1/2), code j goes from c to c
- * + 1; for fixed codes z the best step is <|w|, z> / <z, z> and its gain <|w|, z>^2 / <z, z>, so walking all k * limit
- * break points sees every candidate. Returns 0 without memory.
- */
-static double search_break_points(const double *w, int32_t k, int32_t limit, const double *importance)
-{
-    const size_t n = (size_t)k * (size_t)limit;
-    break_point *points = malloc((n + 1) * sizeof(*points));
-    int32_t *code = calloc((size_t)k + 1, sizeof(*code));
-    double best_step = 0.0;
-    double best_gain = 0.0;
-    double cross = 0.0;
-    double square = 0.0;
-    for (size_t i = 0; points && i < n; i++) {
-        const int32_t j = (int32_t)(i / (size_t)limit);
-        points[i] = (break_point){fabs(w[j]) / ((double)(i % (size_t)limit) + 0.5), j};
-    }
-    if (points)
-        qsort(points, n, sizeof(*points), descending);
-    for (size_t i = 0; points && code && i < n && points[i].step > 0.0; i++) {
-        const int32_t j = points[i].index;
-        const double weight = importance ? importance[j] : 1.0;
-        cross += weight * fabs(w[j]);
-        square += weight * (2.0 * code[j] + 1.0);
-        code[j]++;
-        if (square > 0.0 && cross * cross / square > best_gain) {
-            best_gain = cross * cross / square;
-            best_step = cross / square;
-        }
-    }
-    free(points);
-    free(code);
-    return best_step;
-}
-
-static double search_step(const double *w, int32_t k, int32_t limit, double largest, const double *importance)
-{
-    const bool few = limit <= EXACT_LIMIT || (int64_t)k * limit <= EXACT_POINTS;
-    const double exact = few ? search_break_points(w, k, limit, importance) : 0.0;
-    return exact > 0.0 ? exact : search_grid(w, k, limit, largest, importance);
-}
-
-/** One bit: the best step for signs is the (weighted) mean magnitude. */
-static double sign_step(const double *w, int32_t k, const double *importance)
-{
-    double sum = 0.0;
-    double total = 0.0;
-    for (int32_t j = 0; j < k; j++) {
-        const double weight = importance ? importance[j] : 1.0;
-        sum += weight * fabs(w[j]);
-        total += weight;
-    }
-    return total > 0.0 ? sum / total : 0.0;
-}
-
-double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, int32_t bits, nw_weight_method method,
+double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, const nw_code_book *book, nw_weight_method method,
                                const double *importance)
 {
     double largest = 0.0;
@@ -152,18 +70,17 @@ double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, int32_t bi
         total += importance[j];
     if (method != NW_WEIGHTS_OUTPUT || !(total > 0.0))
         importance = NULL;
-    const int32_t limit = nw_weights_limit(bits);
-    double step = largest / limit;
+    double step = largest / book->limit;
     if (!(step >= 0x1p-120)) { /* zeros, or so near to zero that no multiplier could tell */
         for (int32_t j = 0; j < k; j++)
-            q[j] = bits == 1 ? 1 : 0;
+            q[j] = book->bits == 1 ? 1 : 0;
         return 0.0;
     }
-    if (bits == 1)
-        step = method == NW_WEIGHTS_MIN_MAX ? sign_step(w, k, NULL) : sign_step(w, k, importance);
+    if (book->bits == 1)
+        step = nw_code_book_step(w, k, book, importance);
     else if (method != NW_WEIGHTS_MIN_MAX)
-        step = search_step(w, k, limit, step, importance);
-    nw_weights_round_row(q, w, k, bits, step);
+        step = search_step(w, k, book, step, importance);
+    nw_code_book_round(q, w, k, book, step);
     return step;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Float weight rows to small signed integers: w ~ step * q, |q| <= 2^(bits-1) - 1, symmetric, one step per row.
+ * Float weight rows to small signed integers: w ~ step * q, q from a code book (code_book.h), one step per row.
  *
- *     float step = nw_weights_quantize_row(q, w, k, 8, NW_WEIGHTS_MSE, NULL);
+ *     double step = nw_weights_quantize_row(q, w, k, &book, NW_WEIGHTS_MSE, NULL);
  *
- * With 1 bit q is -1 or +1. A row of zeros has step 0.
+ * A row of zeros has step 0.
  */
 #ifndef NARROW_QUANT_WEIGHTS_H
 #define NARROW_QUANT_WEIGHTS_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "model/model.h"
+#include "quant/code_book.h"
 
 /** How the step of a row is chosen. */
 typedef enum nw_weight_method {
@@ -20,22 +21,15 @@ typedef enum nw_weight_method {
     NW_WEIGHTS_OUTPUT   /* least sum of importance[k] (w - step q)^2: of the output, if inputs do not correlate */
 } nw_weight_method;
 
-/** Largest magnitude of a code: 2^(bits-1) - 1, and 1 for 1 bit. */
-int32_t nw_weights_limit(int32_t bits);
-
-/** q[j] = nearest code to w[j] / step (ties to even); step > 0. */
-void nw_weights_round_row(int8_t *q, const double *w, int32_t k, int32_t bits, double step);
-
 /**
  * Quantizes one row.
  *
  * @param q           [k] out
  * @param w           [k] finite
- * @param bits        1 to 8
  * @param importance  [k] >= 0, NW_WEIGHTS_OUTPUT only: variance of the input that meets the weight; NULL: all alike
  * @return the step, >= 0
  */
-double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, int32_t bits, nw_weight_method method,
+double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, const nw_code_book *book, nw_weight_method method,
                                const double *importance);
 
 /**

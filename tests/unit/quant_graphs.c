@@ -178,3 +178,10 @@ double graph_sqnr(const nw_model *integer, const nw_model *model, int32_t n)
     free(b);
     return 10.0 * log10(signal / (noise + 1e-30));
 }
+
+const nw_code_book *uniform_book(int32_t bits)
+{
+    static nw_code_book books[9];
+    books[bits] = nw_code_book_make(NW_BOOK_UNIFORM, bits);
+    return &books[bits];
+}

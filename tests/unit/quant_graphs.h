@@ -5,6 +5,7 @@
 
 #include "model/model.h"
 #include "quant/calibrate.h"
+#include "quant/code_book.h"
 
 /** Deterministic randomness: uniform in [-1, 1), roughly normal. */
 typedef struct graph_random {
@@ -24,6 +25,9 @@ typedef struct graph_layer {
 
 /** Appends tensors and node with He-scaled random weights and small biases; returns the output tensor. */
 int32_t graph_linear(nw_model *model, graph_random *random, int32_t x, const char *name, graph_layer layer);
+
+/** The uniform code book of 1 to 8 bits. */
+const nw_code_book *uniform_book(int32_t bits);
 
 /** Appends a node of one input. `dims` of the output (4 numbers). */
 int32_t graph_unary(nw_model *model, nw_op op, int32_t x, const char *name, int32_t rank, const int32_t *dims);

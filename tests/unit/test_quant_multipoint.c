@@ -39,8 +39,8 @@ static double grid_error(const double *r, int32_t bits, int n, const double *imp
         largest = fmax(largest, fabs(r[j]));
     double best = INFINITY;
     for (int i = 1; i <= n; i++) {
-        const double a = 1.2 * largest / nw_weights_limit(bits) * i / n;
-        nw_weights_round_row(z, r, K, bits, a);
+        const double a = 1.2 * largest / uniform_book(bits)->limit * i / n;
+        nw_code_book_round(z, r, K, uniform_book(bits), a);
         best = fmin(best, error_of(r, z, a, importance));
     }
     return best;
@@ -58,8 +58,8 @@ static void test_step_beats_grid(void **state)
                 for (int j = 0; j < K; j++)
                     importance[j] = weighted ? 0.1 + (double)(j % 7) : 1.0;
                 const double *by = weighted ? importance : NULL;
-                const double a = nw_multipoint_step(z, w, K, bits, by);
-                const int32_t limit = nw_weights_limit(bits);
+                const double a = nw_multipoint_step(z, w, K, uniform_book(bits), by);
+                const int32_t limit = uniform_book(bits)->limit;
                 for (int j = 0; j < K; j++)
                     assert_true(z[j] >= -limit && z[j] <= limit && (bits > 1 || z[j] != 0));
                 const double error = error_of(w, z, a, by);
@@ -89,13 +89,13 @@ static void test_elementary_bound(void **state)
                 double before = 0.0, after = 0.0;
                 for (int j = 0; j < K; j++)
                     before = fmax(before, fabs(r[j]));
-                const double a = before / nw_weights_limit(bits);
-                nw_weights_round_row(z, r, K, bits, a);
+                const double a = before / uniform_book(bits)->limit;
+                nw_code_book_round(z, r, K, uniform_book(bits), a);
                 for (int j = 0; j < K; j++) {
                     r[j] -= a * z[j];
                     after = fmax(after, fabs(r[j]));
                 }
-                assert_true(after <= before / (2.0 * nw_weights_limit(bits)) * (1.0 + 1e-9));
+                assert_true(after <= before / (2.0 * uniform_book(bits)->limit) * (1.0 + 1e-9));
             }
         }
 }
@@ -113,7 +113,7 @@ static void test_exponential_decay(void **state)
             const int8_t none[K] = {0};
             const double start = error_of(r, none, 0.0, NULL);
             for (int n = 1; n <= NW_MAX_POINTS; n++) {
-                const double a = nw_multipoint_step(z, r, K, bits, NULL);
+                const double a = nw_multipoint_step(z, r, K, uniform_book(bits), NULL);
                 for (int j = 0; j < K; j++)
                     r[j] -= a * z[j];
                 y[n] += 0.5 * log(error_of(r, none, 0.0, NULL) / start) / 20.0;
@@ -141,7 +141,7 @@ static void test_zeros(void **state)
     const double r[K] = {0};
     int8_t z[K];
     for (int32_t bits = 1; bits <= 8; bits++) {
-        assert_true(nw_multipoint_step(z, r, K, bits, NULL) == 0.0);
+        assert_true(nw_multipoint_step(z, r, K, uniform_book(bits), NULL) == 0.0);
         for (int j = 0; j < K; j++)
             assert_int_equal(z[j], bits == 1 ? 1 : 0);
     }

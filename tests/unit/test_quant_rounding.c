@@ -203,7 +203,7 @@ static void test_rows(void **state)
         for (int32_t bits = 1; bits <= 6; bits++)
             for (int rounding = 0; rounding < 3; rounding++) {
                 nw_row_solver *solver =
-                    nw_row_solver_create(m->gram, K, bits, (nw_rounding)rounding, NW_WEIGHTS_OUTPUT, NW_MAX_STARTS);
+                    nw_row_solver_create(m->gram, K, uniform_book(bits), (nw_rounding)rounding, NW_WEIGHTS_OUTPUT, NW_MAX_STARTS);
                 assert_non_null(solver);
                 for (int o = 0; o < O; o++) {
                     int8_t codes[NW_MAX_POINTS * K];
@@ -212,7 +212,7 @@ static void test_rows(void **state)
                     assert_int_equal(nw_row_solve(solver, codes, steps, errors, 3, d->w + o * K, &target), NW_OK);
                     assert_true(errors[0] >= errors[1] && errors[1] >= errors[2] && errors[2] >= 0.0);
                     assert_int_equal(nw_row_solve(solver, codes, steps, errors, 1, d->w + o * K, &target), NW_OK);
-                    const int32_t limit = nw_weights_limit(bits);
+                    const int32_t limit = uniform_book(bits)->limit;
                     for (int j = 0; j < K; j++) {
                         assert_true(abs(codes[j]) <= limit && (bits > 1 || codes[j] != 0));
                         v[j] = steps[0] * codes[j];

@@ -40,7 +40,7 @@ static void test_codes(void **state)
             for (int method = 0; method < 3; method++) {
                 random_row(w, importance, seed);
                 const int32_t limit = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
-                const double step = nw_weights_quantize_row(q, w, K, bits, (nw_weight_method)method, importance);
+                const double step = nw_weights_quantize_row(q, w, K, uniform_book(bits), (nw_weight_method)method, importance);
                 assert_true(step > 0.0);
                 for (int j = 0; j < K; j++) {
                     assert_true(q[j] >= -limit && q[j] <= limit && (bits > 1 || q[j] != 0));
@@ -62,16 +62,16 @@ static void test_steps(void **state)
             double largest = 0.0;
             for (int j = 0; j < K; j++)
                 largest = fmax(largest, fabs(w[j]));
-            const double plain = nw_weights_quantize_row(q, w, K, bits, NW_WEIGHTS_MIN_MAX, NULL);
-            assert_true(fabs(plain * nw_weights_limit(bits) - largest) < 1e-12);
+            const double plain = nw_weights_quantize_row(q, w, K, uniform_book(bits), NW_WEIGHTS_MIN_MAX, NULL);
+            assert_true(fabs(plain * uniform_book(bits)->limit - largest) < 1e-12);
             for (int weighted = 0; weighted < 2; weighted++) {
                 const double *by = weighted ? importance : NULL;
                 const double step =
-                    nw_weights_quantize_row(q, w, K, bits, weighted ? NW_WEIGHTS_OUTPUT : NW_WEIGHTS_MSE, importance);
+                    nw_weights_quantize_row(q, w, K, uniform_book(bits), weighted ? NW_WEIGHTS_OUTPUT : NW_WEIGHTS_MSE, importance);
                 const double error = error_of(w, q, step, by);
                 for (int i = 1; i <= 500; i++) {
                     const double trial = plain * i / 500.0;
-                    nw_weights_round_row(other, w, K, bits, trial);
+                    nw_code_book_round(other, w, K, uniform_book(bits), trial);
                     const double other_error = error_of(w, other, trial, by);
                     if (error > other_error * (1.0 + 1e-9))
                         fail_msg("row %d, %d bits, step %d/500: error %g, found %g", (int)seed, bits, i, error,
@@ -87,7 +87,7 @@ static void test_zero_rows(void **state)
     double w[K] = {0};
     int8_t q[K];
     for (int32_t bits = 1; bits <= 8; bits++) {
-        assert_true(nw_weights_quantize_row(q, w, K, bits, NW_WEIGHTS_MSE, NULL) == 0.0);
+        assert_true(nw_weights_quantize_row(q, w, K, uniform_book(bits), NW_WEIGHTS_MSE, NULL) == 0.0);
         for (int j = 0; j < K; j++)
             assert_int_equal(q[j], bits == 1 ? 1 : 0);
     }
