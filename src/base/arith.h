@@ -73,6 +73,12 @@ static inline uint8_t nw_clamp_round(float v, float lo, float hi, int32_t s, int
     return (uint8_t)(z_y + (int32_t)nw_rint_small(clamped) * (1 << s));
 }
 
+/** floor(v / 2^bits); >> of a negative number is the compiler's choice in C. */
+static inline int32_t nw_shift_floor(int32_t v, int32_t bits)
+{
+    return v >= 0 ? v >> bits : ~(~v >> bits);
+}
+
 /** The exact sum reduced modulo 2^16 to [-2^15, 2^15): what `acc: 16-wrap` means. */
 static inline int32_t nw_wrap16(int32_t sum)
 {

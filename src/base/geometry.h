@@ -13,6 +13,15 @@ typedef struct nw_window {
     int32_t kernel[2], stride[2], dilation[2], pad[4];
 } nw_window;
 
+/** Resize: which pixels make an output pixel, and where its position lies between them (docs/numerics.md). */
+typedef enum nw_resize_mode { NW_RESIZE_NEAREST, NW_RESIZE_LINEAR } nw_resize_mode;
+typedef enum nw_resize_coordinates {
+    NW_COORDINATES_HALF_PIXEL,
+    NW_COORDINATES_PYTORCH_HALF_PIXEL,
+    NW_COORDINATES_ALIGN_CORNERS,
+    NW_COORDINATES_ASYMMETRIC
+} nw_resize_coordinates;
+
 /**
  * A tensor in memory: element [i0, .., ir] of the logical shape (N, C, H, W for pictures) lies at
  * data + sum_j i_j * strides[j]. Strides are in bytes, whatever the layout.

@@ -157,6 +157,34 @@ typedef struct nw_pool_call {
     int32_t *scratch;                 /* average: [channels + NW_PARAMETER_PAD] */
 } nw_pool_call;
 
+#define NW_TAP_BITS 11
+#define NW_TAP_ONE (1 << NW_TAP_BITS)
+
+/** The two input rows or columns that an output row or column of a linear Resize lies between. */
+typedef struct nw_tap {
+    int32_t low, high; /* bytes from the first row or column */
+    int32_t weight;    /* of `high`, 0 to NW_TAP_ONE; that of `low` is the rest: for codes */
+    float fraction;    /* of `high`, 0 to 1: for reals */
+} nw_tap;
+
+/**
+ * One output row of a linear Resize. With the weight w of `down`, u of the column's tap, z = zero_point, s = shift[c]:
+ *
+ *     codes:  sum = ((1 - w) (1 - u) top_low + (1 - w) u top_high + w (1 - u) bottom_low + w u bottom_high) * 2^22
+ *             y = z + (floor((sum - z * 2^22 + 2^(21 + s)) / 2^(22 + s)) << s)
+ *     reals:  left = top_low + (bottom_low - top_low) * w,  right likewise,  y = left + (right - left) * u
+ */
+typedef struct nw_resize_call {
+    const uint8_t *top, *bottom; /* input rows, pixel 0, channel 0 */
+    nw_tap down;                 /* their weights; low and high unused */
+    const nw_tap *taps;          /* [n] of the columns */
+    uint8_t *y;                  /* output row, pixel 0, channel 0 */
+    int32_t y_step;              /* bytes per pixel */
+    int32_t n, channels;
+    int32_t zero_point;          /* codes */
+    const int32_t *shift;        /* [channels], NULL when all are 0; codes */
+} nw_resize_call;
+
 typedef struct nw_kernels {
     nw_isa isa;
     nw_gemm gemm;
@@ -164,6 +192,8 @@ typedef struct nw_kernels {
     void (*add)(const nw_add_call *call);
     void (*max_pool)(const nw_pool_call *call);
     void (*average_pool)(const nw_pool_call *call);
+    void (*resize_codes)(const nw_resize_call *call);
+    void (*resize_reals)(const nw_resize_call *call);
     /** y[i] = table[x[i]] over n bytes. */
     void (*table)(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
     /**

@@ -22,6 +22,8 @@ const nw_attribute nw_file_attributes[NW_N_ATTRIBUTES] = {
 };
 
 const char *const nw_file_accumulators[3] = {"32", "16", "16-wrap"};
+const char *const nw_file_resize_modes[2] = {"nearest", "linear"};
+const char *const nw_file_coordinates[4] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"};
 
 int32_t nw_attribute_count(const nw_attribute *attribute, int32_t rank)
 {

@@ -42,6 +42,9 @@ static inline bool nw_attribute_applies(const nw_attribute *attribute, nw_op op)
 
 /** "32", "16", "16-wrap", by nw_accumulator. */
 extern const char *const nw_file_accumulators[3];
+/** "nearest", "linear", by nw_resize_mode; "half_pixel", ..., by nw_resize_coordinates. */
+extern const char *const nw_file_resize_modes[2];
+extern const char *const nw_file_coordinates[4];
 
 /** Room for the name of a tensor of the file: "n2147483647.residual_multiplier". */
 typedef char nw_file_name[48];

@@ -209,14 +209,20 @@ static nw_status fill_linear(reader *r, nw_linear *linear, int32_t index, const 
     return NW_OK;
 }
 
+/** Index of the text among `n` words; n if the item is none of them. */
+static int word_of(const cJSON *item, const char *const *words, int n)
+{
+    int i = 0;
+    while (i < n && !(cJSON_IsString(item) && !strcmp(item->valuestring, words[i])))
+        i++;
+    return i;
+}
+
 static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const cJSON *k_item, const cJSON *accumulator)
 {
     nw_node *node = &r->model->nodes[index];
     int32_t weight_bits, k;
-    int wanted = 0;
-    while (wanted < 3 &&
-           !(cJSON_IsString(accumulator) && !strcmp(accumulator->valuestring, nw_file_accumulators[wanted])))
-        wanted++;
+    const int wanted = word_of(accumulator, nw_file_accumulators, 3);
     if (!nw_json_int(&weight_bits, bits, 1, 8) || !nw_json_int(&k, k_item, 1, INT32_MAX) || wanted == 3)
         return nw_fail(r->error, NW_ERROR_DATA,
                        "%s: graph: node %d: weight_bits must be 1 to 8, k above 0, accumulator 32, 16 or 16-wrap",
@@ -283,7 +289,19 @@ static nw_status read_node_arrays(reader *r, int32_t index)
     }
 }
 
-enum { KEY_OP, KEY_NAME, KEY_INPUTS, KEY_OUTPUT, KEY_COUNT_PAD, KEY_WEIGHT_BITS, KEY_K, KEY_ACCUMULATOR, N_KEYS };
+enum {
+    KEY_OP,
+    KEY_NAME,
+    KEY_INPUTS,
+    KEY_OUTPUT,
+    KEY_COUNT_PAD,
+    KEY_WEIGHT_BITS,
+    KEY_K,
+    KEY_ACCUMULATOR,
+    KEY_MODE,
+    KEY_COORDINATES,
+    N_KEYS
+};
 
 static nw_status read_attributes(reader *r, int32_t index, const cJSON *const *items)
 {
@@ -304,6 +322,22 @@ static nw_status read_attributes(reader *r, int32_t index, const cJSON *const *i
     return NW_OK;
 }
 
+static nw_status read_resize(reader *r, int32_t index, const cJSON *mode, const cJSON *coordinates)
+{
+    nw_node *node = &r->model->nodes[index];
+    const int m = word_of(mode, nw_file_resize_modes, 2), c = word_of(coordinates, nw_file_coordinates, 4);
+    const bool linear = m == NW_RESIZE_LINEAR;
+    if (node->op != NW_OP_RESIZE ? mode || coordinates : m == 2 || (linear ? c == 4 : coordinates != NULL))
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: node %d: \"mode\" or \"coordinates\" is missing, wrong or out of place", r->name,
+                       (int)index);
+    if (node->op != NW_OP_RESIZE)
+        return NW_OK;
+    node->resize_mode = (nw_resize_mode)m;
+    node->resize_coordinates = linear ? (nw_resize_coordinates)c : NW_COORDINATES_ASYMMETRIC;
+    return NW_OK;
+}
+
 /** Keys that only some operators have, besides the attributes. */
 static nw_status read_specific(reader *r, int32_t index, const cJSON *const *items)
 {
@@ -314,6 +348,7 @@ static nw_status read_specific(reader *r, int32_t index, const cJSON *const *ite
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: \"count_include_pad\" is missing or out of place",
                        r->name, (int)index);
     node->count_include_pad = pool && cJSON_IsTrue(items[KEY_COUNT_PAD]);
+    NW_TRY(read_resize(r, index, items[KEY_MODE], items[KEY_COORDINATES]));
     if (linear)
         return read_linear(r, index, items[KEY_WEIGHT_BITS], items[KEY_K], items[KEY_ACCUMULATOR]);
     if (items[KEY_WEIGHT_BITS] || items[KEY_K] || items[KEY_ACCUMULATOR])
@@ -325,8 +360,8 @@ static nw_status read_specific(reader *r, int32_t index, const cJSON *const *ite
 static nw_status read_node(reader *r, const cJSON *object)
 {
     const int32_t index = r->model->n_nodes;
-    const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {"op",          "name", "inputs",     "output", "count_include_pad",
-                                                  "weight_bits", "k",    "accumulator"};
+    const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {"op",          "name", "inputs",      "output", "count_include_pad",
+                                                  "weight_bits", "k",    "accumulator", "mode",   "coordinates"};
     const cJSON *items[N_KEYS + NW_N_ATTRIBUTES];
     for (int a = 0; a < NW_N_ATTRIBUTES; a++)
         keys[N_KEYS + a] = nw_file_attributes[a].key;

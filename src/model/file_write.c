@@ -209,6 +209,10 @@ static cJSON *describe_node(const nw_model *model, const nw_node *node)
                 put_attributes(object, node, model->tensors[node->output].rank);
     if (node->op == NW_OP_AVERAGE_POOL)
         done = done && put(object, "count_include_pad", cJSON_CreateBool(node->count_include_pad));
+    if (node->op == NW_OP_RESIZE)
+        done = done && put(object, "mode", cJSON_CreateString(nw_file_resize_modes[node->resize_mode]));
+    if (node->op == NW_OP_RESIZE && node->resize_mode == NW_RESIZE_LINEAR)
+        done = done && put(object, "coordinates", cJSON_CreateString(nw_file_coordinates[node->resize_coordinates]));
     if (node->linear)
         done = done && put(object, "weight_bits", cJSON_CreateNumber(node->linear->weight_bits)) &&
                put(object, "k", cJSON_CreateNumber(node->linear->k)) &&

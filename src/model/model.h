@@ -75,7 +75,7 @@ typedef enum nw_op {
     NW_OP_PAD,          /* constant; integer: value 0, same scale and zero point */
     NW_OP_RESHAPE,      /* target shape = dims of the output; batch stays first */
     NW_OP_TRANSPOSE,
-    NW_OP_RESIZE,
+    NW_OP_RESIZE,       /* height and width; integer: same scale and zero point */
     NW_OP_TABLE, /* integer only: y = table[c][x]; every elementwise function of one U8 tensor, requantization too */
     /* float only; a pass or the quantizer turns them into something else, or they run in float */
     NW_OP_RELU,
@@ -95,14 +95,6 @@ typedef enum nw_op {
     NW_OP_SOFTMAX,
     NW_OP_COUNT
 } nw_op;
-
-typedef enum nw_resize_mode { NW_RESIZE_NEAREST, NW_RESIZE_LINEAR } nw_resize_mode;
-typedef enum nw_resize_coordinates {
-    NW_COORDINATES_HALF_PIXEL,
-    NW_COORDINATES_PYTORCH_HALF_PIXEL,
-    NW_COORDINATES_ALIGN_CORNERS,
-    NW_COORDINATES_ASYMMETRIC
-} nw_resize_coordinates;
 
 /** Width of the accumulator a layer was planned for; see docs/numerics.md, 16-bit sums. */
 typedef enum nw_accumulator {
@@ -152,7 +144,7 @@ typedef struct nw_node {
     int32_t pads[2 * NW_MAX_RANK];                   /* PAD: all begins, then all ends; >= 0 */
     int32_t perm[NW_MAX_RANK];                       /* TRANSPOSE */
     nw_resize_mode resize_mode;                      /* RESIZE */
-    nw_resize_coordinates resize_coordinates;
+    nw_resize_coordinates resize_coordinates;        /* RESIZE, linear; nearest is always ASYMMETRIC */
     float alpha, beta;        /* BATCH_NORM: epsilon in alpha; LEAKY_RELU, HARD_SIGMOID: as in ONNX; PAD: value in alpha */
 
     nw_linear *linear;        /* owned; integer CONV and CONV_TRANSPOSE */

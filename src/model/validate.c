@@ -44,7 +44,7 @@ static const struct {
     [NW_OP_TABLE] = {ROLE_CODES, 1, 1},        [NW_OP_SUB] = {ROLE_REALS, 2, 2},
     [NW_OP_MUL] = {ROLE_REALS, 2, 2},          [NW_OP_DIV] = {ROLE_REALS, 2, 2},
     [NW_OP_SIGMOID] = {ROLE_REALS, 1, 1},      [NW_OP_EXP] = {ROLE_REALS, 1, 1},
-    [NW_OP_SOFTMAX] = {ROLE_REALS, 1, 1},
+    [NW_OP_SOFTMAX] = {ROLE_REALS, 1, 1},      [NW_OP_RESIZE] = {ROLE_EITHER, 1, 1},
 };
 
 static bool is_linear(nw_op op)

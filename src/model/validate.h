@@ -19,6 +19,9 @@
 /** Most groups times strides of a transposed convolution, each of which is a matrix product of its own. */
 #define NW_MAX_PHASES (1 << 20)
 
+/** Largest height and width of either side of a Resize. */
+#define NW_MAX_RESIZE (1 << 16)
+
 /** What most checks look at: a node with its first input and its output. */
 typedef struct nw_check {
     const nw_model *model;

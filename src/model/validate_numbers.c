@@ -188,6 +188,7 @@ nw_status nw_check_numbers(const nw_check *check)
     case NW_OP_PAD:
     case NW_OP_RESHAPE:
     case NW_OP_TRANSPOSE:
+    case NW_OP_RESIZE:
         return check->y->type == NW_TYPE_U8 ? nw_check_moved_codes(check) : NW_OK;
     default:
         return NW_OK;

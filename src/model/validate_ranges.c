@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Part of nw_model_validate: operators that move codes without changing them. Input and output share scale, zero point
- * and width, and each output channel must be allowed to hold what arrives in it, because consumers rely on its limits.
+ * Part of nw_model_validate: operators that move codes without changing them, or (RESIZE) take means of them. Input and
+ * output share scale, zero point and width, and each output channel must be allowed to hold what arrives in it, because
+ * consumers rely on its limits; a mean, rounded to the channel's step, then lies within them too.
  */
 #include "model/validate.h"
 

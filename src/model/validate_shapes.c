@@ -173,6 +173,20 @@ static nw_status check_transpose(const nw_check *check)
     return NW_OK;
 }
 
+static nw_status check_resize(const nw_check *check)
+{
+    const nw_tensor *x = check->x, *y = check->y;
+    const nw_node *node = check->node;
+    NW_TRY(demand(check, x->rank == 4 && y->rank == 4 && x->dims[1] == y->dims[1],
+                  "input and output must have four axes and the same channels"));
+    for (int32_t i = 2; i < 4; i++)
+        NW_TRY(demand(check, x->dims[i] <= NW_MAX_RESIZE && y->dims[i] <= NW_MAX_RESIZE,
+                      "height and width must be at most 65536"));
+    return demand(check, (node->resize_mode == NW_RESIZE_NEAREST || node->resize_mode == NW_RESIZE_LINEAR) &&
+                             (unsigned)node->resize_coordinates <= NW_COORDINATES_ASYMMETRIC,
+                  "has an unknown mode or coordinates");
+}
+
 /** One operand of an elementwise float operator: a constant broadcasts as in ONNX, an activation within its rank. */
 static bool broadcasts(const nw_tensor *a, const nw_tensor *y)
 {
@@ -215,6 +229,8 @@ nw_status nw_check_shapes(const nw_check *check)
         return check_pad(check);
     case NW_OP_TRANSPOSE:
         return check_transpose(check);
+    case NW_OP_RESIZE:
+        return check_resize(check);
     case NW_OP_RESHAPE:
         return demand(check, nw_tensor_elements(check->x) == nw_tensor_elements(check->y),
                       "input and output must have as many elements");

@@ -4,9 +4,9 @@
  * everywhere. One tile is one index of the first axis longer than 1.
  */
 #include <math.h>
-#include <string.h>
 
 #include "base/elementary.h"
+#include "base/reals.h"
 #include "ops/ops.h"
 
 typedef struct float_state {
@@ -14,21 +14,6 @@ typedef struct float_state {
     nw_view y, a, b; /* strides of a and b are 0 along axes that repeat */
     int32_t axis;
 } float_state;
-
-static float load(const uint8_t *at)
-{
-    float x;
-    memcpy(&x, at, sizeof(x));
-    return x;
-}
-
-/** One NaN for all: which one an operation makes differs between CPUs. */
-static void store(uint8_t *at, float x)
-{
-    if (x != x)
-        x = NAN;
-    memcpy(at, &x, sizeof(x));
-}
 
 static float apply(nw_float_function function, float a, float b)
 {
@@ -56,7 +41,7 @@ static void apply_axis(const float_state *s, int32_t axis, int32_t begin, int32_
                        const uint8_t *b)
 {
     if (axis == s->y.rank) {
-        store(y, apply(s->function, load(a), b ? load(b) : 0.0f));
+        nw_store_f32(y, apply(s->function, nw_load_f32(a), b ? nw_load_f32(b) : 0.0f));
         return;
     }
     const int32_t first = axis == s->axis ? begin : 0;
@@ -109,15 +94,15 @@ static void softmax_line(const softmax_state *s, uint8_t *y, const uint8_t *x)
     const ptrdiff_t x_step = s->x.strides[s->axis];
     float largest = -INFINITY;
     for (int32_t i = 0; i < n; i++)
-        largest = load(x + i * x_step) > largest ? load(x + i * x_step) : largest;
+        largest = nw_load_f32(x + i * x_step) > largest ? nw_load_f32(x + i * x_step) : largest;
     float sum = 0.0f;
     for (int32_t i = 0; i < n; i++) {
-        const float e = nw_exp(load(x + i * x_step) - largest);
-        store(y + i * y_step, e);
+        const float e = nw_exp(nw_load_f32(x + i * x_step) - largest);
+        nw_store_f32(y + i * y_step, e);
         sum = sum + e;
     }
     for (int32_t i = 0; i < n; i++)
-        store(y + i * y_step, load(y + i * y_step) / sum);
+        nw_store_f32(y + i * y_step, nw_load_f32(y + i * y_step) / sum);
 }
 
 static void softmax_axis(const softmax_state *s, int32_t axis, uint8_t *y, const uint8_t *x)

@@ -68,6 +68,15 @@ typedef struct nw_pool_params {
 
 nw_job nw_pool_make(const nw_pool_params *params, const nw_kernels *kernels, nw_arena *arena);
 
+typedef struct nw_resize_params {
+    nw_view x, y; /* codes or reals */
+    nw_resize_mode mode;
+    nw_resize_coordinates coordinates; /* linear */
+    nw_codes y_codes;                  /* codes; x has the same zero point */
+} nw_resize_params;
+
+nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels, nw_arena *arena);
+
 typedef struct nw_table_params {
     nw_view x, y;
     const uint8_t *tables; /* [n_tables, 256] */

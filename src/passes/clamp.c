@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pass: a RELU or CLIP becomes the clamp of the node before it. It may stand behind operators that only select or move
- * elements: max(relu(x)) = relu(max(x)).
+ * elements: max(relu(x)) = relu(max(x)). A linear RESIZE takes means, so it stays in its place.
  */
 #include <math.h>
 
@@ -10,7 +10,7 @@
 static bool only_moves(const nw_node *node)
 {
     return node->op == NW_OP_MAX_POOL || node->op == NW_OP_RESHAPE || node->op == NW_OP_TRANSPOSE ||
-           node->op == NW_OP_SLICE;
+           node->op == NW_OP_SLICE || (node->op == NW_OP_RESIZE && node->resize_mode == NW_RESIZE_NEAREST);
 }
 
 static float clamped(float x, float lo, float hi)

@@ -260,6 +260,18 @@ static nw_job float_job(nw_builder *b, const nw_node *node, nw_float_function fu
     return nw_float_make(function, &y, &a, &v, b->arena);
 }
 
+static nw_job resize_job(nw_builder *b, const nw_node *node)
+{
+    const nw_resize_params params = {
+        .x = view_of(b, node->inputs[0]),
+        .y = view_of(b, node->output),
+        .mode = node->resize_mode,
+        .coordinates = node->resize_coordinates,
+        .y_codes = codes_of(b, node->output),
+    };
+    return nw_resize_make(&params, b->kernels, b->arena);
+}
+
 static nw_job dequantize_job(nw_builder *b, const nw_node *node)
 {
     const nw_quant *q = &tensor_of(b, node->inputs[0])->quant;
@@ -306,6 +318,9 @@ static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
         break;
     case NW_OP_TRANSPOSE:
         job = transpose_job(b, node);
+        break;
+    case NW_OP_RESIZE:
+        job = resize_job(b, node);
         break;
     case NW_OP_TABLE:
         job = table_job(b, node);

@@ -73,6 +73,8 @@ void check_depthwise(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_add(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_max_pool(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_average_pool(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_resize_codes(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_resize_reals(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_table(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_unpack(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_pack(check *c, const nw_kernels *ref, const nw_kernels *opt);

@@ -60,6 +60,10 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_max_pool(c, ref, now);
     if (now->average_pool != before->average_pool)
         check_average_pool(c, ref, now);
+    if (now->resize_codes != before->resize_codes)
+        check_resize_codes(c, ref, now);
+    if (now->resize_reals != before->resize_reals)
+        check_resize_reals(c, ref, now);
     if (now->table != before->table)
         check_table(c, ref, now);
     if (now->unpack != before->unpack)

@@ -48,6 +48,18 @@ static void average_pool_first(const nw_pool_call *call)
     call->y[0] ^= 1u;
 }
 
+static void resize_codes_last_pixel(const nw_resize_call *call)
+{
+    real.resize_codes(call);
+    call->y[(ptrdiff_t)(call->n - 1) * call->y_step] ^= 1u;
+}
+
+static void resize_reals_first(const nw_resize_call *call)
+{
+    real.resize_reals(call);
+    call->y[0] ^= 1u;
+}
+
 static void table_behind(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256])
 {
     real.table(y, x, n, table);
@@ -71,6 +83,7 @@ static const char *const names[PLANT_COUNT] = {
     "depthwise: first channel of the last pixel", "add: first output", "max_pool: first output",
     "average_pool: first output", "table: one byte behind the end",
     "unpack: last code", "pack: one byte behind the row",
+    "resize_codes: last pixel", "resize_reals: first output",
 };
 
 const char *plant_name(int32_t i)
@@ -109,6 +122,12 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 9:
         planted.pack = pack_behind;
+        break;
+    case 10:
+        planted.resize_codes = resize_codes_last_pixel;
+        break;
+    case 11:
+        planted.resize_reals = resize_reals_first;
         break;
     default:
         planted.table = table_behind;

@@ -199,6 +199,70 @@ static void table_pixel(const look *l, int32_t c, int32_t h, int32_t w)
     l->to.codes[at(l->y, c, h, w)] = l->node->table[table + l->from.codes[at(l->x, c, h, w)]];
 }
 
+/* ---- resize ---- */
+
+/** Where output i of an axis lies in the input: between low and low + 1, `rest` / `den` of the way. */
+typedef struct place {
+    int32_t low, high;
+    int64_t rest, den;
+} place;
+
+static place place_of(const nw_node *node, int64_t i, int64_t in, int64_t out)
+{
+    place p = {.den = 1};
+    int64_t num = i * in;
+    p.den = out;
+    if (node->resize_mode == NW_RESIZE_LINEAR && node->resize_coordinates != NW_COORDINATES_ASYMMETRIC) {
+        const bool corners = node->resize_coordinates == NW_COORDINATES_ALIGN_CORNERS;
+        num = corners ? i * (in - 1) : (2 * i + 1) * in - out;
+        p.den = corners ? out - 1 : 2 * out;
+        if (out == 1 && node->resize_coordinates != NW_COORDINATES_HALF_PIXEL) {
+            num = 0;
+            p.den = 1;
+        }
+    }
+    num = num < 0 ? 0 : num;
+    num = num > (in - 1) * p.den ? (in - 1) * p.den : num;
+    p.low = p.high = (int32_t)(num / p.den);
+    p.rest = node->resize_mode == NW_RESIZE_LINEAR ? num % p.den : 0;
+    p.high += p.rest > 0;
+    return p;
+}
+
+/** The fraction in units of 2^-11, halves up. */
+static int64_t weight_of(const place *p)
+{
+    return (int64_t)floor((double)(p->rest * 2048) / (double)p->den + 0.5);
+}
+
+static void resize_pixel(const look *l, int32_t c, int32_t h, int32_t w)
+{
+    const place v = place_of(l->node, h, nw_tensor_height(l->x), nw_tensor_height(l->y));
+    const place u = place_of(l->node, w, nw_tensor_width(l->x), nw_tensor_width(l->y));
+    const size_t corners[4] = {at(l->x, c, v.low, u.low), at(l->x, c, v.low, u.high), at(l->x, c, v.high, u.low),
+                               at(l->x, c, v.high, u.high)};
+    if (l->x->type == NW_TYPE_U8) {
+        const int64_t down = weight_of(&v), right = weight_of(&u);
+        const int64_t weights[4] = {(2048 - down) * (2048 - right), (2048 - down) * right, down * (2048 - right),
+                                    down * right};
+        const nw_quant *q = &l->y->quant;
+        int64_t sum = 0;
+        for (int i = 0; i < 4; i++)
+            sum += weights[i] * (l->from.codes[corners[i]] - q->zero_point);
+        const double step = ldexp(1.0, 22 + q->shift[c]);
+        const int32_t level = (int32_t)floor((double)sum / step + 0.5); /* exact: all are powers of two */
+        l->to.codes[at(l->y, c, h, w)] = (uint8_t)(q->zero_point + level * (1 << q->shift[c]));
+        return;
+    }
+    const float down = (float)v.rest / (float)v.den, right = (float)u.rest / (float)u.den;
+    float x[4];
+    for (int i = 0; i < 4; i++)
+        x[i] = l->from.reals[corners[i]];
+    const float a = x[0] + (x[2] - x[0]) * down, b = x[1] + (x[3] - x[1]) * down;
+    const float y = a + (b - a) * right;
+    l->to.reals[at(l->y, c, h, w)] = isnan(y) ? NAN : y;
+}
+
 static void dequantize_pixel(const look *l, int32_t c, int32_t h, int32_t w)
 {
     const nw_quant *q = &l->x->quant;
@@ -423,6 +487,9 @@ static void run_node(const nw_naive *naive, const nw_node *node, const nw_input 
     case NW_OP_RESHAPE:
     case NW_OP_TRANSPOSE:
         each_element(&l, move_element);
+        break;
+    case NW_OP_RESIZE:
+        each_pixel(&l, resize_pixel);
         break;
     case NW_OP_SOFTMAX:
         softmax(&l);

@@ -377,9 +377,23 @@ static int32_t random_transpose(builder *b, int32_t x)
     return y;
 }
 
+static int32_t random_resize(builder *b, int32_t x)
+{
+    const nw_tensor in = *tensor_at(b, x);
+    const int32_t dims[4] = {1, in.dims[1], pick(b, 1, 2 * in.dims[2]), pick(b, 1, 2 * in.dims[3])};
+    const int32_t y = add_moved(b, x, 4, dims);
+    nw_node *node = add_node(b, NW_OP_RESIZE, 1, x, y);
+    if (!node)
+        return NW_NONE;
+    node->resize_mode = chance(b, 3) ? NW_RESIZE_NEAREST : NW_RESIZE_LINEAR;
+    node->resize_coordinates = node->resize_mode == NW_RESIZE_LINEAR ? (nw_resize_coordinates)pick(b, 0, 3)
+                                                                     : NW_COORDINATES_ASYMMETRIC;
+    return y;
+}
+
 static int32_t random_step(builder *b, int32_t x)
 {
-    switch (pick(b, 0, 13)) {
+    switch (pick(b, 0, 14)) {
     case 0:
         return random_conv(b, x, true);
     case 1:
@@ -398,6 +412,8 @@ static int32_t random_step(builder *b, int32_t x)
         return random_pad(b, x);
     case 8:
         return random_transpose(b, x);
+    case 9:
+        return random_resize(b, x);
     default:
         return random_conv(b, x, false);
     }

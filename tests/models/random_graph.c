@@ -494,6 +494,27 @@ static void add_pad(builder *b)
     memcpy(add_node(b, NW_OP_PAD, 1, x, y)->pads, pads, sizeof(pads));
 }
 
+static void add_resize(builder *b, nw_type type)
+{
+    const int32_t x = any_tensor(b, type, 4);
+    if (x == NW_NONE)
+        return;
+    const nw_tensor in = *tensor_at(b, x);
+    int32_t dims[4] = {1, in.dims[1]};
+    for (int i = 2; i < 4; i++)
+        dims[i] = chance(b, 3) ? 2 * in.dims[i] : pick(b, 1, 3 * in.dims[i]);
+    if (!small(dims[1], dims[2], dims[3]))
+        return;
+    const int32_t y = add_moved(b, x, 4, dims);
+    const bool same_limits = chance(b, 2);
+    for (int32_t c = 0; same_limits && c < dims[1]; c++)
+        copy_limits(tensor_at(b, y), c, tensor_at(b, x), c);
+    nw_node *node = add_node(b, NW_OP_RESIZE, 1, x, y);
+    node->resize_mode = chance(b, 3) ? NW_RESIZE_NEAREST : NW_RESIZE_LINEAR;
+    node->resize_coordinates = node->resize_mode == NW_RESIZE_LINEAR ? (nw_resize_coordinates)pick(b, 0, 3)
+                                                                     : NW_COORDINATES_ASYMMETRIC;
+}
+
 static void add_transpose(builder *b, nw_type type)
 {
     const int32_t x = any_tensor(b, type, 0);
@@ -581,8 +602,8 @@ static void add_float(builder *b)
 static void add_any(builder *b)
 {
     const bool pictures = b->options.pictures_only;
-    const int32_t op = pick(b, 0, pictures ? 15 : 23);
-    const nw_type type = op < 20 ? NW_TYPE_U8 : NW_TYPE_F32;
+    const int32_t op = pick(b, 0, pictures ? 16 : 25);
+    const nw_type type = op < 21 ? NW_TYPE_U8 : NW_TYPE_F32;
     int32_t x;
     switch (op) {
     case 0: case 1: case 2: case 3: case 4: case 5:
@@ -610,24 +631,30 @@ static void add_any(builder *b)
         add_pad(b);
         break;
     case 16:
-        add_reshape(b, type);
+        add_resize(b, type);
         break;
     case 17:
-        add_transpose(b, type);
+        add_reshape(b, type);
         break;
     case 18:
-        add_fully_connected(b);
+        add_transpose(b, type);
         break;
     case 19:
+        add_fully_connected(b);
+        break;
+    case 20:
         x = any_tensor(b, NW_TYPE_U8, 0);
         if (x != NW_NONE)
             add_dequantize(b, x);
         break;
-    case 20: case 21:
+    case 21: case 22:
         add_float(b);
         break;
-    case 22:
+    case 23:
         add_concat(b, type);
+        break;
+    case 24:
+        add_resize(b, type);
         break;
     default:
         if (chance(b, 3))

@@ -244,11 +244,12 @@ static void test_branches(void **state)
                                      NW_OP_ADD,     NW_OP_MAX_POOL,       NW_OP_AVERAGE_POOL, NW_OP_CONCAT,
                                      NW_OP_SLICE,   NW_OP_PAD,            NW_OP_RESHAPE,   NW_OP_TRANSPOSE,
                                      NW_OP_TABLE,   NW_OP_SUB,            NW_OP_MUL,       NW_OP_DIV,
-                                     NW_OP_SIGMOID, NW_OP_EXP,            NW_OP_SOFTMAX};
+                                     NW_OP_SIGMOID, NW_OP_EXP,            NW_OP_SOFTMAX,   NW_OP_RESIZE};
     census c = {.nodes = 0};
-    check_graphs(state, 1, 240, &(nw_graph_options){.n_nodes = 24, .max_channels = 12, .max_size = 20}, &c);
+    check_graphs(state, 1, 240, &(nw_graph_options){.n_nodes = 30, .max_channels = 12, .max_size = 20}, &c);
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
-        assert_true(c.ops[expected[i]] >= 20);
+        if (c.ops[expected[i]] < 20)
+            fail_msg("only %d nodes %s", c.ops[expected[i]], nw_op_name(expected[i]));
     assert_true(c.residuals >= 50 && c.points >= 50 && c.wraps >= 50 && c.depthwise >= 50 && c.grouped >= 20);
     assert_true(c.reals >= 50 && c.pixels >= 50);
     print_message("240 networks, %d nodes\n", c.nodes);

@@ -199,7 +199,7 @@ static void test_graph(void **state)
     REFUSE("used by nothing", N(N_ADD).inputs[1] = FEATURES);
     REFUSE("must be quantized", (N(N_QUANTIZE).op = NW_OP_SIGMOID));
     REFUSE("no operator of an integer model", N(N_TABLE).op = NW_OP_RELU);
-    REFUSE("no operator of an integer model", N(N_MAX).op = NW_OP_RESIZE);
+    REFUSE("no operator of an integer model", N(N_MAX).op = NW_OP_LEAKY_RELU);
     REFUSE("types", N(N_MAX).op = NW_OP_DEQUANTIZE);
     REFUSE("types", (N(N_TABLE).op = NW_OP_SIGMOID));
     REFUSE("f32 tensor", m->outputs[0] = FLAT);
@@ -233,6 +233,10 @@ static void test_shapes(void **state)
     REFUSE("padded input", N(N_PAD).pads[3] = 1);
     REFUSE("only zero", N(N_PAD).alpha = 1.0f);
     REFUSE("as many elements", T(FLAT).dims[1] = 35);
+    REFUSE("four axes", (N(N_RESHAPE).op = NW_OP_RESIZE));
+    REFUSE("four axes", (N(N_PAD).op = NW_OP_RESIZE, T(PADDED).dims[1] = 4));
+    REFUSE("unknown mode", (N(N_MAX).op = NW_OP_RESIZE, N(N_MAX).resize_mode = (nw_resize_mode)2));
+    REFUSE("unknown mode", (N(N_MAX).op = NW_OP_RESIZE, N(N_MAX).resize_coordinates = (nw_resize_coordinates)4));
     REFUSE("shapes", T(LOGITS).dims[1] = 4);
     REFUSE("shapes of inputs", T(FACTOR).dims[1] = 4);
 }
@@ -269,6 +273,8 @@ static void test_numbers(void **state)
     REFUSE("differ in bits", Q(MAX).scale = 0.25f);
     REFUSE("differ in bits", (Q(MEAN).zero_point = 17, Q(MEAN).hi[0] = 0));
     REFUSE("cannot hold", Q(MAX).hi[2] = 199.0f);
+    REFUSE("differ in bits", (N(N_MAX).op = NW_OP_RESIZE, Q(MAX).scale = 0.25f));
+    REFUSE("cannot hold", (N(N_MAX).op = NW_OP_RESIZE, Q(MAX).hi[2] = 199.0f));
     REFUSE("cannot hold", Q(JOINED).lo[7] = -15.0f);
     REFUSE("cannot hold", Q(PART).hi[2] = 100.0f);
     REFUSE("cannot hold", Q(PADDED).hi[2] = 100.0f);
@@ -286,6 +292,8 @@ static void test_allowed(void **state)
     L(N_CONV)->multiplier[5] = 0.0f;
     L(N_CONV)->bias[0] = 0x1p30f;
     Q(CODES).lo[0] = Q(CODES).hi[0] = 0.0f;
+    N(N_MAX).op = NW_OP_RESIZE;
+    N(N_MAX).resize_mode = NW_RESIZE_LINEAR;
     Q(SUM).hi[2] = 10.0f; /* consumers' limits may be wider */
     assert_int_equal(nw_model_validate(m, &error), NW_OK);
     nw_model_free(m);

@@ -94,6 +94,8 @@ void nw_depthwise_run_avx2(const nw_depthwise_call *call);
 void nw_add_avx2(const nw_add_call *call);
 void nw_max_pool_avx2(const nw_pool_call *call);
 void nw_average_pool_avx2(const nw_pool_call *call);
+void nw_resize_codes_avx2(const nw_resize_call *call);
+void nw_resize_reals_avx2(const nw_resize_call *call);
 void nw_table_avx2(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
 void nw_unpack_avx2(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
 void nw_pack_avx2(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);

@@ -16,6 +16,8 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
     kernels->add = nw_add_avx2;
     kernels->max_pool = nw_max_pool_avx2;
     kernels->average_pool = nw_average_pool_avx2;
+    kernels->resize_codes = nw_resize_codes_avx2;
+    kernels->resize_reals = nw_resize_reals_avx2;
     kernels->table = nw_table_avx2;
     kernels->unpack = nw_unpack_avx2;
     kernels->pack = nw_pack_avx2;

@@ -17,6 +17,8 @@ void nw_kernels_init_ref(nw_kernels *kernels)
         .add = nw_add_ref,
         .max_pool = nw_max_pool_ref,
         .average_pool = nw_average_pool_ref,
+        .resize_codes = nw_resize_codes_ref,
+        .resize_reals = nw_resize_reals_ref,
         .table = nw_table_ref,
         .unpack = nw_unpack_ref,
         .pack = nw_pack_ref,

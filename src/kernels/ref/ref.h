@@ -27,6 +27,8 @@ void nw_depthwise_run_ref(const nw_depthwise_call *call);
 void nw_add_ref(const nw_add_call *call);
 void nw_max_pool_ref(const nw_pool_call *call);
 void nw_average_pool_ref(const nw_pool_call *call);
+void nw_resize_codes_ref(const nw_resize_call *call);
+void nw_resize_reals_ref(const nw_resize_call *call);
 void nw_table_ref(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
 void nw_unpack_ref(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
 void nw_pack_ref(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);

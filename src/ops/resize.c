@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Resize of height and width, on codes and on reals: the taps of docs/numerics.md, worked out once in integers. Nearest,
+ * and linear where every weight is 0 (one pixel spread over a picture), moves pixels; the rest are kernels over rows.
+ * One tile is one output row.
+ */
+#include <string.h>
+
+#include "ops/ops.h"
+
+typedef struct resize_state {
+    void (*kernel)(const nw_resize_call *call); /* NULL: moves pixels */
+    nw_view x, y;
+    const nw_tap *rows, *columns; /* [H], [W] of y */
+    const int32_t *shift;
+    int32_t zero_point;
+} resize_state;
+
+/** Position of output i in the input, a fraction of two integers, before it is clamped to the picture. */
+static void position_of(nw_resize_coordinates coordinates, int64_t i, int64_t in, int64_t out, int64_t *num, int64_t *den)
+{
+    *num = 0;
+    *den = 1;
+    switch (coordinates) {
+    case NW_COORDINATES_ALIGN_CORNERS:
+        if (out > 1) {
+            *num = i * (in - 1);
+            *den = out - 1;
+        }
+        return;
+    case NW_COORDINATES_ASYMMETRIC:
+        *num = i * in;
+        *den = out;
+        return;
+    case NW_COORDINATES_PYTORCH_HALF_PIXEL:
+        if (out == 1)
+            return;
+        break;
+    case NW_COORDINATES_HALF_PIXEL:
+        break;
+    }
+    *num = (2 * i + 1) * in - out;
+    *den = 2 * out;
+}
+
+static nw_tap tap_of(const nw_resize_params *params, int64_t i, int64_t in, int64_t out, int32_t stride)
+{
+    const bool linear = params->mode == NW_RESIZE_LINEAR;
+    int64_t num = i * in;
+    int64_t den = out;
+    if (linear)
+        position_of(params->coordinates, i, in, out, &num, &den);
+    const int64_t low = num > 0 ? num / den : 0;
+    if (!linear || num <= 0 || low >= in - 1) {
+        const int32_t at = (int32_t)(low < in - 1 ? low : in - 1) * stride;
+        return (nw_tap){at, at, 0, 0.0f};
+    }
+    const int64_t rest = num % den;
+    return (nw_tap){.low = (int32_t)low * stride,
+                    .high = (int32_t)(low + 1) * stride,
+                    .weight = (int32_t)((2 * NW_TAP_ONE * rest + den) / (2 * den)),
+                    .fraction = (float)rest / (float)den};
+}
+
+/** Taps along one axis, into the arena; *plain becomes false if any of them blends. */
+static const nw_tap *make_taps(const nw_resize_params *params, int32_t in, int32_t out, ptrdiff_t stride, bool *plain,
+                               nw_arena *arena)
+{
+    nw_tap *taps = nw_arena_take(arena, (size_t)out * sizeof(*taps));
+    for (int32_t i = 0; taps && i < out; i++) {
+        taps[i] = tap_of(params, i, in, out, (int32_t)stride);
+        *plain = *plain && taps[i].low == taps[i].high;
+    }
+    return taps;
+}
+
+static void move_row(const resize_state *s, int32_t row)
+{
+    const size_t size = (size_t)nw_view_channels(&s->y) * (size_t)s->y.element_size;
+    const uint8_t *x = s->x.data + s->rows[row].low;
+    uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y);
+    for (int32_t i = 0; i < nw_view_width(&s->y); i++)
+        memcpy(y + i * nw_view_pixel_stride(&s->y), x + s->columns[i].low, size);
+}
+
+static void run(const void *state, int32_t begin, int32_t end)
+{
+    const resize_state *s = state;
+    for (int32_t row = begin; row < end; row++) {
+        if (!s->kernel) {
+            move_row(s, row);
+            continue;
+        }
+        const nw_resize_call call = {.top = s->x.data + s->rows[row].low,
+                                     .bottom = s->x.data + s->rows[row].high,
+                                     .down = s->rows[row],
+                                     .taps = s->columns,
+                                     .y = s->y.data + row * nw_view_row_stride(&s->y),
+                                     .y_step = (int32_t)nw_view_pixel_stride(&s->y),
+                                     .n = nw_view_width(&s->y),
+                                     .channels = nw_view_channels(&s->y),
+                                     .zero_point = s->zero_point,
+                                     .shift = s->shift};
+        s->kernel(&call);
+    }
+}
+
+nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels, nw_arena *arena)
+{
+    const nw_view *x = &params->x;
+    const nw_view *y = &params->y;
+    const bool codes = y->element_size == 1;
+    bool plain = true;
+    const nw_tap *rows = make_taps(params, nw_view_height(x), nw_view_height(y), nw_view_row_stride(x), &plain, arena);
+    const nw_tap *columns = make_taps(params, nw_view_width(x), nw_view_width(y), nw_view_pixel_stride(x), &plain, arena);
+    const int32_t *shift = codes ? nw_shift_copy(params->y_codes.shift, nw_view_channels(y), arena) : NULL;
+    resize_state *s = nw_arena_take(arena, sizeof(*s));
+    if (s)
+        *s = (resize_state){.kernel = plain ? NULL : codes ? kernels->resize_codes : kernels->resize_reals,
+                            .x = *x,
+                            .y = *y,
+                            .rows = rows,
+                            .columns = columns,
+                            .shift = shift,
+                            .zero_point = codes ? params->y_codes.zero_point : 0};
+    return (nw_job){run, s, params->mode == NW_RESIZE_LINEAR ? "resize_linear" : "resize_nearest", nw_view_height(y)};
+}
