@@ -45,17 +45,16 @@ static void position_of(nw_resize_coordinates coordinates, int64_t i, int64_t in
 
 static nw_tap tap_of(const nw_resize_params *params, int64_t i, int64_t in, int64_t out, int32_t stride)
 {
-    const bool linear = params->mode == NW_RESIZE_LINEAR;
     int64_t num = i * in;
     int64_t den = out;
-    if (linear)
+    if (params->mode == NW_RESIZE_LINEAR)
         position_of(params->coordinates, i, in, out, &num, &den);
     const int64_t low = num > 0 ? num / den : 0;
-    if (!linear || num <= 0 || low >= in - 1) {
+    const int64_t rest = params->mode == NW_RESIZE_LINEAR && num > 0 && low < in - 1 ? num % den : 0;
+    if (rest == 0) {
         const int32_t at = (int32_t)(low < in - 1 ? low : in - 1) * stride;
         return (nw_tap){at, at, 0, 0.0f};
     }
-    const int64_t rest = num % den;
     return (nw_tap){.low = (int32_t)low * stride,
                     .high = (int32_t)(low + 1) * stride,
                     .weight = (int32_t)((2 * NW_TAP_ONE * rest + den) / (2 * den)),
@@ -123,5 +122,8 @@ nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels,
                             .columns = columns,
                             .shift = shift,
                             .zero_point = codes ? params->y_codes.zero_point : 0};
-    return (nw_job){run, s, params->mode == NW_RESIZE_LINEAR ? "resize_linear" : "resize_nearest", nw_view_height(y)};
+    return (nw_job){.run = run,
+                    .state = s,
+                    .kernel = params->mode == NW_RESIZE_LINEAR ? "resize_linear" : "resize_nearest",
+                    .n_tiles = nw_view_height(y)};
 }
