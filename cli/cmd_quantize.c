@@ -16,7 +16,7 @@
 #include "quant/quantize.h"
 
 typedef struct quantize {
-    const char *calib, *range, *weight_range, *bias_correction, *weight_method, *point_budget, *plan_path,
+    const char *calib, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *point_budget, *plan_path,
         *layer_bits, *tensor_bits;
     int64_t samples, threads, weights, acts, seed, border;
     bool json, equalize, limits;
@@ -72,6 +72,12 @@ static nw_status settle_weights(nw_quantize_options *o, const quantize *q, nw_er
                                           "multipoint", "multipoint-feedback", "multipoint-refine", NULL};
     int method = (int)o->rounding;
     NW_TRY(choose(&method, "weight-method", q->weight_method, methods, error));
+    int book = (int)o->book;
+    NW_TRY(choose(&book, "weight-book", q->weight_book, nw_plan_books, error));
+    o->book = (nw_book_kind)book;
+    if (!nw_code_book_exists(o->book, (int32_t)q->weights) && !q->plan_path && !q->layer_bits)
+        return nw_fail(error, NW_ERROR_USAGE, "--weight-book %s: has no codes of %d bits", q->weight_book,
+                       (int)q->weights);
     const bool multipoint = method > (int)NW_ROUND_REFINE;
     o->rounding = (nw_rounding)(method % 3);
     o->point_budget = multipoint ? 0.05 : 0.0;
@@ -217,6 +223,8 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
         {"acts", "BITS", NW_OPTION_NUMBER, &q.acts, "width of activations, 1 to 8 (default 8)"},
         {"weight-method", "METHOD", NW_OPTION_TEXT, &q.weight_method,
          "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine"},
+        {"weight-book", "BOOK", NW_OPTION_TEXT, &q.weight_book,
+         "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits)"},
         {"point-budget", "PERCENT", NW_OPTION_TEXT, &q.point_budget,
          "extra multiply-accumulates that further points may cost (default 5)"},
         {"first-last", "BITS", NW_OPTION_NUMBER, &q.border,

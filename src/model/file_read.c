@@ -11,6 +11,7 @@
 #include "model/file.h"
 #include "model/file_graph.h"
 #include "model/json.h"
+#include "model/levels.h"
 #include "model/safetensors.h"
 #include "model/validate.h"
 
@@ -183,6 +184,23 @@ static nw_status read_scales(reader *r)
 }
 
 /** Weights and what belongs to their rows. */
+/** Weights of a code book: what was unpacked are codes. */
+static nw_status decode_rows(reader *r, nw_linear *linear, int32_t index)
+{
+    const uint8_t *levels = NULL;
+    const size_t n = nw_levels_count(linear->weight_bits);
+    NW_TRY(take_part(&levels, r, 'n', index, "levels", NW_ARRAY_U8, n));
+    if (!nw_levels_valid(levels, linear->weight_bits))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"n%d.levels\": must ascend from 0 to at most 127, for 2 bits or more",
+                       r->name, (int)index);
+    linear->levels = malloc(n);
+    if (!linear->levels)
+        return out_of_memory(r);
+    memcpy(linear->levels, levels, n);
+    nw_levels_decode(linear->weights, (size_t)linear->n_rows * (size_t)linear->k, levels);
+    return NW_OK;
+}
+
 static nw_status fill_linear(reader *r, nw_linear *linear, int32_t index, const uint8_t *weights, size_t row_size)
 {
     const size_t rows = (size_t)linear->n_rows, channels = (size_t)linear->n_channels, k = (size_t)linear->k;
@@ -206,7 +224,7 @@ static nw_status fill_linear(reader *r, nw_linear *linear, int32_t index, const 
             return nw_fail(r->error, NW_ERROR_DATA,
                            "%s: tensor \"n%d.weights\": row %zu holds the value -2^(bits-1), or bits behind its end",
                            r->name, (int)index, row);
-    return NW_OK;
+    return has_part(r, 'n', index, "levels") ? decode_rows(r, linear, index) : NW_OK;
 }
 
 /** Index of the text among `n` words; n if the item is none of them. */

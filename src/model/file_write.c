@@ -7,6 +7,7 @@
 #include "model/file.h"
 #include "model/file_graph.h"
 #include "model/json.h"
+#include "model/levels.h"
 #include "model/safetensors.h"
 
 #define PLAN_DEPTH 32
@@ -88,6 +89,30 @@ static bool add_quant(nw_safetensors *file, int32_t index, const nw_tensor *tens
     return true;
 }
 
+/** Packs the rows; false without memory. */
+static bool pack_rows(uint8_t *to, const nw_linear *linear, size_t row_size)
+{
+    const size_t k = (size_t)linear->k;
+    int8_t *codes = linear->levels ? malloc(k) : NULL;
+    bool done = codes || !linear->levels;
+    for (size_t row = 0; done && row < (size_t)linear->n_rows; row++) {
+        const int8_t *weights = linear->weights + row * k;
+        if (linear->levels) /* validated: every weight is in the book */
+            done = nw_levels_encode(codes, weights, k, linear->levels, linear->weight_bits);
+        nw_bits_pack(to + row * row_size, codes ? codes : weights, k, linear->weight_bits);
+    }
+    free(codes);
+    return done;
+}
+
+static bool add_levels(nw_safetensors *file, int32_t index, const nw_linear *linear)
+{
+    uint8_t *to = add(file, 'n', index, "levels", NW_ARRAY_U8, nw_levels_count(linear->weight_bits));
+    if (to)
+        memcpy(to, linear->levels, nw_levels_count(linear->weight_bits));
+    return to != NULL;
+}
+
 static bool add_linear(nw_safetensors *file, int32_t index, const nw_linear *linear)
 {
     const size_t rows = (size_t)linear->n_rows, channels = (size_t)linear->n_channels, k = (size_t)linear->k;
@@ -95,9 +120,8 @@ static bool add_linear(nw_safetensors *file, int32_t index, const nw_linear *lin
     nw_file_name name;
     nw_file_name_format(name, 'n', index, "weights");
     uint8_t *weights = nw_safetensors_add(file, name, NW_ARRAY_U8, 2, (size_t[]){rows, row_size});
-    for (size_t row = 0; weights && row < rows; row++)
-        nw_bits_pack(weights + row * row_size, linear->weights + row * k, k, linear->weight_bits);
-    return weights && add_f32(file, 'n', index, "multiplier", linear->multiplier, rows) &&
+    return weights && pack_rows(weights, linear, row_size) && (!linear->levels || add_levels(file, index, linear)) &&
+           add_f32(file, 'n', index, "multiplier", linear->multiplier, rows) &&
            add_i32(file, 'n', index, "offset", linear->offset, rows) &&
            add_f32(file, 'n', index, "bias", linear->bias, channels) &&
            (rows == channels ||

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "model/levels.h"
 
 static void *copy_of(const void *data, size_t size)
 {
@@ -55,6 +56,7 @@ void nw_linear_free(nw_linear *linear)
     if (!linear)
         return;
     free(linear->weights);
+    free(linear->levels);
     free(linear->row_channel);
     free(linear->multiplier);
     free(linear->offset);
@@ -184,6 +186,11 @@ static nw_linear *copy_of_linear(const nw_linear *from)
     const size_t channels = (size_t)from->n_channels;
     to->weight_bits = from->weight_bits;
     to->accumulator = from->accumulator;
+    to->levels = from->levels ? copy_of(from->levels, nw_levels_count(from->weight_bits)) : NULL;
+    if (from->levels && !to->levels) {
+        nw_linear_free(to);
+        return NULL;
+    }
     memcpy(to->weights, from->weights, rows * (size_t)from->k);
     memcpy(to->row_channel, from->row_channel, rows * sizeof(int32_t));
     memcpy(to->multiplier, from->multiplier, rows * sizeof(float));

@@ -118,6 +118,7 @@ typedef struct nw_linear {
     int32_t n_rows;         /* >= n_channels, <= NW_MAX_POINTS * n_channels */
     int32_t k;              /* kh * kw * C / groups */
     uint8_t weight_bits;    /* 1 to 8; |W| <= 2^(bits-1) - 1, and for 1 bit W in {-1, +1} */
+    uint8_t *levels;        /* [1 << (bits-1)] owned, ascending from 0: |W| is one of these instead; NULL: uniform */
     uint8_t accumulator;    /* nw_accumulator */
     int8_t *weights;        /* [n_rows, k] owned */
     int32_t *row_channel;   /* [n_rows] owned */

@@ -2,6 +2,7 @@
 /* Part of nw_model_validate: what the arithmetic of docs/numerics.md relies on. Shapes are right when this runs. */
 #include <math.h>
 
+#include "model/levels.h"
 #include "model/validate.h"
 
 #define MIN_MULTIPLIER 0x1p-40f
@@ -93,13 +94,12 @@ static row_bounds bound_row(const nw_check *check, int32_t row)
     return bounds;
 }
 
-static nw_status check_row(const nw_check *check, int32_t row)
+static nw_status check_row(const nw_check *check, int32_t row, const bool *allowed)
 {
     const nw_linear *linear = check->node->linear;
     const int8_t *weights = linear->weights + (size_t)row * (size_t)linear->k;
-    const int largest = linear->weight_bits == 1 ? 1 : (1 << (linear->weight_bits - 1)) - 1;
     for (int32_t k = 0; k < linear->k; k++)
-        if (weights[k] > largest || weights[k] < -largest || (linear->weight_bits == 1 && weights[k] == 0))
+        if (!allowed[weights[k] + 128])
             return nw_check_fail(check, "row %d holds the weight %d, which is not one of %d bits", (int)row, weights[k],
                                  linear->weight_bits);
     const row_bounds bounds = bound_row(check, row);
@@ -123,6 +123,10 @@ static nw_status check_linear(const nw_check *check)
     const float limit = check->y->type == NW_TYPE_F32 ? MAX_FLOAT_BIAS : MAX_BIAS;
     if (linear->weight_bits < 1 || linear->weight_bits > 8 || linear->accumulator > NW_ACCUMULATOR_16_WRAP)
         return nw_check_fail(check, "weights must have 1 to 8 bits, and a known accumulator");
+    if (linear->levels && !nw_levels_valid(linear->levels, linear->weight_bits))
+        return nw_check_fail(check, "the levels of its weights must ascend from 0 to at most 127");
+    bool allowed[256];
+    nw_levels_allow(allowed, linear->levels, linear->weight_bits);
     NW_TRY(check_rows(check));
     NW_TRY(check_multipliers(check, linear->multiplier, linear->n_rows, true));
     if (linear->residual_multiplier)
@@ -131,7 +135,7 @@ static nw_status check_linear(const nw_check *check)
         if (!(fabsf(linear->bias[o]) <= limit))
             return nw_check_fail(check, "bias %d is out of range", (int)o);
     for (int32_t row = 0; row < linear->n_rows; row++)
-        NW_TRY(check_row(check, row));
+        NW_TRY(check_row(check, row, allowed));
     return NW_OK;
 }
 

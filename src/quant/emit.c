@@ -213,6 +213,13 @@ static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_s
 static nw_status fill_linear(const emitter *e, const nw_node *node, const nw_node_scheme *from, nw_linear *to)
 {
     to->weight_bits = (uint8_t)from->weight_bits;
+    if (from->book.levels) {
+        const size_t n = (size_t)from->book.n_levels;
+        to->levels = malloc(n);
+        if (!to->levels)
+            return nw_fail_memory(e->error, "building the integer network");
+        memcpy(to->levels, from->book.levels, n);
+    }
     memcpy(to->weights, from->weights, (size_t)to->n_rows * (size_t)to->k);
     for (int32_t row = 0; row < to->n_rows; row++)
         NW_TRY(fill_row(e, node, from, to, row));

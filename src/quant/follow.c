@@ -71,10 +71,11 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     const nw_quantize_options *options = scheme->options;
     const bool border = options->border_bits > options->weight_bits && is_border(scheme, index);
     nw_plan_layer row = {.bits = border ? options->border_bits : options->weight_bits,
-                         .method = (int32_t)options->rounding};
+                         .method = (int32_t)options->rounding,
+                         .book = (int32_t)options->book};
     nw_plan_layer_of(&row, options->plan, scheme->model->nodes[index].name);
     linear->weight_bits = row.bits;
-    linear->book = nw_code_book_make(NW_BOOK_UNIFORM, row.bits);
+    linear->book = nw_code_book_make((nw_book_kind)row.book, row.bits);
     linear->rounding = (nw_rounding)row.method;
 }
 
@@ -137,6 +138,7 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     NW_TRY(nw_plan_add_layer(&row, plan, name, false, NULL));
     row->bits = linear->weight_bits;
     row->method = linear->weight_bits < 8 ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
+    row->book = linear->book.levels ? (int32_t)linear->book.kind : NW_PLAN_UNSAID;
     row->why = reason(said.why);
     return !said.why || row->why ? NW_OK : NW_ERROR_MEMORY;
 }

@@ -46,6 +46,7 @@ typedef struct nw_plan_layer {
     nw_plan_key key; /* of the node */
     int32_t bits;    /* of the weights: 1 to 8, or NW_PLAN_UNSAID */
     int32_t method;  /* nw_rounding, or NW_PLAN_UNSAID */
+    int32_t book;    /* nw_book_kind, or NW_PLAN_UNSAID */
     char *why;       /* owned JSON object for people, or NULL */
 } nw_plan_layer;
 
@@ -89,6 +90,9 @@ void nw_plan_tensor_of(nw_plan_tensor *row, const nw_plan *plan, const char *ten
 
 /** How methods are spelled in plans and options: "plain", "feedback", "refine"; NULL-terminated, by nw_rounding. */
 extern const char *const nw_plan_methods[];
+
+/** Code books: "uniform", "power-of-two", "flint"; NULL-terminated, by nw_book_kind. */
+extern const char *const nw_plan_books[];
 
 /**
  * Reads a plan from a file, or from text (a network's nw_model.plan).

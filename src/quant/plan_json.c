@@ -66,11 +66,11 @@ static nw_status read_why(const reader *r, char **out, const cJSON *item, const 
 
 static nw_status read_layer(const reader *r, const cJSON *item)
 {
-    static const char *const keys[] = {"node", "match", "bits", "method", "why"};
-    const cJSON *items[5];
+    static const char *const keys[] = {"node", "match", "bits", "method", "book", "why"};
+    const cJSON *items[6];
     const char *name = NULL;
     bool expression = false;
-    NW_TRY(nw_json_match(items, item, keys, 5, r->what, r->error));
+    NW_TRY(nw_json_match(items, item, keys, 6, r->what, r->error));
     NW_TRY(read_key(r, items, "node", &name, &expression));
     for (int32_t i = 0; !expression && i < r->plan->n_layers; i++)
         if (!r->plan->layers[i].key.is_expression && strcmp(r->plan->layers[i].key.name, name) == 0)
@@ -79,7 +79,8 @@ static nw_status read_layer(const reader *r, const cJSON *item)
     NW_TRY(nw_plan_add_layer(&row, r->plan, name, expression, r->error));
     NW_TRY(read_int(r, &row->bits, items[2], 1, 8, name, keys[2]));
     NW_TRY(read_choice(r, &row->method, items[3], nw_plan_methods, name, keys[3]));
-    return read_why(r, &row->why, items[4], name);
+    NW_TRY(read_choice(r, &row->book, items[4], nw_plan_books, name, keys[4]));
+    return read_why(r, &row->why, items[5], name);
 }
 
 static nw_status read_tensor(const reader *r, const cJSON *item)
@@ -185,7 +186,8 @@ static char *layer_text(const nw_plan_layer *row)
 {
     cJSON *item = start_row(&row->key, "node");
     const bool done = item && add_int(item, "bits", row->bits) &&
-                      add_choice(item, "method", row->method, nw_plan_methods);
+                      add_choice(item, "method", row->method, nw_plan_methods) &&
+                      add_choice(item, "book", row->book, nw_plan_books);
     return finish_row(item, done, row->why);
 }
 

@@ -35,6 +35,7 @@ typedef struct nw_quantize_options {
     nw_bias_correction bias_correction;
     int32_t border_bits;     /* least width of the first and last linear nodes' weights; 0: like the rest */
     nw_rounding rounding;    /* of weights below 8 bits */
+    nw_book_kind book;       /* of weights below 8 bits; widths that have no such book are uniform */
     double point_budget;     /* extra multiply-accumulates for further points (multipoint.h), as a share of all */
     bool equalize;           /* factors per channel */
     double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power; NW_EQUALIZE_AUTO: the

@@ -186,12 +186,24 @@ static void fill_row(builder *b, nw_linear *linear, int32_t row, int32_t zero_po
     const int32_t largest = linear->weight_bits == 1 ? 1 : (1 << (linear->weight_bits - 1)) - 1;
     int32_t sum = 0;
     for (int32_t k = 0; k < linear->k; k++) {
-        const int32_t w = linear->weight_bits == 1 ? 1 - 2 * pick(b, 0, 1) : pick(b, -largest, largest);
+        int32_t w = linear->weight_bits == 1 ? 1 - 2 * pick(b, 0, 1) : pick(b, -largest, largest);
+        if (linear->levels)
+            w = w < 0 ? -linear->levels[-w] : linear->levels[w];
         linear->weights[row * linear->k + k] = (int8_t)w;
         sum += w;
     }
     linear->offset[row] = -zero_point * sum;
     linear->multiplier[row] = chance(b, 12) ? 0.0f : (0.1f + nw_rng_unit(&b->rng)) / (float)(largest * 4);
+}
+
+/** A random code book: ascending from 0. */
+static void add_levels(builder *b, nw_linear *linear)
+{
+    const int32_t n = 1 << (linear->weight_bits - 1);
+    linear->levels = calloc((size_t)n, 1);
+    b->failed |= !linear->levels;
+    for (int32_t i = 1; linear->levels && i < n; i++)
+        linear->levels[i] = (uint8_t)(linear->levels[i - 1] + pick(b, 1, 127 / n));
 }
 
 static nw_linear *random_linear(builder *b, int32_t channels, int32_t k, int32_t zero_point, bool residual)
@@ -203,6 +215,8 @@ static nw_linear *random_linear(builder *b, int32_t channels, int32_t k, int32_t
     if (!linear)
         return NULL;
     linear->weight_bits = (uint8_t)pick(b, 1, 8);
+    if (linear->weight_bits > 1 && linear->weight_bits < 7 && chance(b, 4))
+        add_levels(b, linear);
     linear->accumulator = (uint8_t)(chance(b, 4) ? pick(b, 0, 2) : 0);
     memcpy(linear->row_channel, row_channel, (size_t)rows * sizeof(*row_channel));
     for (int32_t row = 0; row < rows; row++)

@@ -43,6 +43,10 @@ def check(path):
         if node["op"] not in ("conv", "conv_transpose"):
             continue
         weights = unpack(tensors[f"n{i}.weights"], node["weight_bits"], node["k"])
+        levels = tensors.get(f"n{i}.levels")
+        if levels is not None:
+            assert len(levels) == 1 << (node["weight_bits"] - 1)
+            weights = numpy.sign(weights) * levels.astype(int)[abs(weights)]
         z = graph["tensors"][node["inputs"][0]]["zero_point"]
         assert (tensors[f"n{i}.offset"] == -z * weights.sum(axis=1)).all(), path
         rows += len(weights)

@@ -27,7 +27,7 @@ static nw_plan *plan_of(const char *text)
 
 #define PLAN                                                                                                          \
     "{\"version\": 1, \"about\": {\"for\": \"people\"}, \"layers\": ["                                                \
-    "{\"node\": \"fc\", \"bits\": 8}, {\"match\": \".*\", \"bits\": 4, \"method\": \"plain\"}, "                      \
+    "{\"node\": \"fc\", \"bits\": 8}, {\"match\": \".*\", \"bits\": 4, \"method\": \"plain\", \"book\": \"flint\"}, "              \
     "{\"match\": \"layer3\\\\..*\", \"bits\": 3, \"why\": {\"damage\": 0.25}}],"                                      \
     "\"tensors\": [{\"tensor\": \"relu\", \"bits\": 5}]}"
 
@@ -45,6 +45,7 @@ static void test_precedence(void **state)
         nw_plan_layer_of(&row, plan, wanted[i].name);
         assert_int_equal(row.bits, wanted[i].bits);
         assert_int_equal(row.method, wanted[i].method);
+        assert_int_equal(row.book, NW_BOOK_FLINT);
     }
     nw_plan_tensor row = {.bits = 7};
     nw_plan_tensor_of(&row, plan, "relu6");

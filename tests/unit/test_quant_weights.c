@@ -40,7 +40,8 @@ static void test_codes(void **state)
             for (int method = 0; method < 3; method++) {
                 random_row(w, importance, seed);
                 const int32_t limit = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
-                const double step = nw_weights_quantize_row(q, w, K, uniform_book(bits), (nw_weight_method)method, importance);
+                const double step =
+                    nw_weights_quantize_row(q, w, K, uniform_book(bits), (nw_weight_method)method, importance);
                 assert_true(step > 0.0);
                 for (int j = 0; j < K; j++) {
                     assert_true(q[j] >= -limit && q[j] <= limit && (bits > 1 || q[j] != 0));
@@ -66,8 +67,8 @@ static void test_steps(void **state)
             assert_true(fabs(plain * uniform_book(bits)->limit - largest) < 1e-12);
             for (int weighted = 0; weighted < 2; weighted++) {
                 const double *by = weighted ? importance : NULL;
-                const double step =
-                    nw_weights_quantize_row(q, w, K, uniform_book(bits), weighted ? NW_WEIGHTS_OUTPUT : NW_WEIGHTS_MSE, importance);
+                const double step = nw_weights_quantize_row(
+                    q, w, K, uniform_book(bits), weighted ? NW_WEIGHTS_OUTPUT : NW_WEIGHTS_MSE, importance);
                 const double error = error_of(w, q, step, by);
                 for (int i = 1; i <= 500; i++) {
                     const double trial = plain * i / 500.0;
@@ -79,6 +80,38 @@ static void test_steps(void **state)
                 }
             }
         }
+}
+
+/* Non-uniform books: no other level is nearer, and no step on a fine grid does better than the one that was found. */
+static void test_books(void **state)
+{
+    (void)state;
+    static const struct {
+        nw_book_kind kind;
+        int32_t bits;
+    } books[] = {{NW_BOOK_POWER_OF_TWO, 3}, {NW_BOOK_POWER_OF_TWO, 4}, {NW_BOOK_FLINT, 4}, {NW_BOOK_FLINT, 5}};
+    double w[K], importance[K];
+    int8_t q[K], other[K];
+    for (size_t b = 0; b < sizeof(books) / sizeof(books[0]); b++)
+        for (uint64_t seed = 1; seed < 20; seed++) {
+            const nw_code_book book = nw_code_book_make(books[b].kind, books[b].bits);
+            assert_true(book.levels != NULL && nw_code_book_exists(books[b].kind, books[b].bits));
+            random_row(w, importance, seed);
+            const double step = nw_weights_quantize_row(q, w, K, &book, NW_WEIGHTS_OUTPUT, importance);
+            for (int j = 0; j < K; j++)
+                for (int32_t i = 0; i < book.n_levels; i++) {
+                    const double level = book.levels[i];
+                    assert_true(fabs(w[j] - step * q[j]) <= fabs(fabs(w[j]) - step * level) + 1e-12);
+                }
+            for (int i = 1; i <= 1000; i++) {
+                const double trial = step * i / 300.0;
+                nw_code_book_round(other, w, K, &book, trial);
+                assert_true(error_of(w, q, step, importance) <=
+                            error_of(w, other, trial, importance) * (1.0 + 1e-9));
+            }
+        }
+    assert_false(nw_code_book_exists(NW_BOOK_FLINT, 3));
+    assert_int_equal(nw_code_book_make(NW_BOOK_FLINT, 3).kind, NW_BOOK_UNIFORM);
 }
 
 static void test_zero_rows(void **state)
@@ -132,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_books),
         cmocka_unit_test(test_zero_rows),
         cmocka_unit_test(test_order),
     };
