@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of this folder share: prototypes of the kernels that init.c puts into the table, and the packed
- * layouts: of a matrix, from gemm_pack.c to gemm.c, and of depthwise weights, from depthwise_pack.c to depthwise.c.
+ * layout of a matrix, from gemm_pack.c to gemm.c.
  */
 #ifndef NARROW_KERNELS_AVX2_AVX2_H
 #define NARROW_KERNELS_AVX2_AVX2_H
@@ -63,25 +63,7 @@ typedef struct nw_avx2_mode {
 
 #define NW_AVX2_MAX_RUN 128
 
-/*
- * Depthwise: a panel is 32 channels, a step two taps whose bytes are interleaved per channel, so that vpmaddubsw sums
- * two taps of one channel. Runs as above; two runs at a time are folded into int32. In memory, from `runs` on:
- *
- *     int32 runs[n_runs] (steps of each) | int32 offsets[n_steps][2] | padding to 32 | weights[n_steps]
- *
- *     weights of a step:  | w[0][t], w[0][u] ... w[7][t], w[7][u] | the same for channels 16-23 |     channel order of
- *                         | 8-15 | 24-31 |                                          vpunpcklbw and vpunpckhbw
- */
-typedef struct nw_avx2_depthwise_panel {
-    int64_t runs, offsets, weights; /* bytes from the start of the packed weights */
-    int32_t n_runs, n_steps;
-} nw_avx2_depthwise_panel;
-
-/** The packed weights open with this, then the panels. */
-typedef struct nw_avx2_depthwise {
-    int32_t n_channels, n_panels;
-} nw_avx2_depthwise;
-
+/* Depthwise weights: kernels/depthwise_pairs.h with vectors of two lanes, panels of 32 channels. */
 #define NW_AVX2_DEPTHWISE_NR 32
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Depthwise convolution along one output row, 32 channels at a time. Reads what depthwise_pack.c packed and proved
- * exact (layout: avx2.h).
+ * Depthwise convolution along one output row, 32 channels at a time. Reads what kernels/depthwise_pairs.c packed and
+ * proved exact.
  *
  * A step interleaves the bytes of two taps, so that vpmaddubsw multiplies and sums them per channel; sums of a run stay
  * in 16 bits; two runs are interleaved and folded into int32 by vpmaddwd. Unpacking leaves channels in the order
@@ -18,6 +18,7 @@
 #include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/store.h"
+#include "kernels/depthwise_pairs.h"
 
 #define NR NW_AVX2_DEPTHWISE_NR
 
@@ -276,11 +277,16 @@ static void any_pixels(const nw_depthwise_call *call, const panel *p, const para
     }
 }
 
+size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source)
+{
+    return nw_pairs_pack(packed, source, 2, 2);
+}
+
 void nw_depthwise_run_avx2(const nw_depthwise_call *call)
 {
-    const nw_avx2_depthwise *header = call->packed;
+    const nw_pairs_header *header = call->packed;
     const uint8_t *base = call->packed;
-    const nw_avx2_depthwise_panel *panels = (const nw_avx2_depthwise_panel *)(const void *)(base + sizeof(*header));
+    const nw_pairs_panel *panels = nw_pairs_panels(base);
     const nw_requant *requant = call->requant;
     const bool plain = !requant->residual_multiplier && !requant->wrap16 && !requant->float_output;
     assert(call->n >= 1 && requant->n_extra == 0);
@@ -290,8 +296,8 @@ void nw_depthwise_run_avx2(const nw_depthwise_call *call)
                          .weights = (const __m256i *)(const void *)(base + panels[i].weights),
                          .n_runs = panels[i].n_runs,
                          .n_steps = panels[i].n_steps,
-                         .channel = i * NR,
-                         .n = nw_min32(header->n_channels - i * NR, NR)};
+                         .channel = panels[i].channel,
+                         .n = nw_min32(header->n_channels - panels[i].channel, NR)};
         parameters parameters;
         parameters_load(&parameters, requant, p.channel);
         if (plain && p.n_steps == STEPS_3X3)
