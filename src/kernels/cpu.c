@@ -14,7 +14,7 @@
 #include <sys/auxv.h>
 #endif
 
-static const char *const names[NW_ISA_COUNT] = {"ref", "avx2", "avx512vnni", "neon", "dotprod", "i8mm"};
+static const char *const names[NW_ISA_COUNT] = {"ref", "avx2", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"};
 
 const char *nw_isa_name(nw_isa isa)
 {
@@ -54,12 +54,15 @@ static bool has_avx2(void)
     return bits_set((uint32_t)enabled_registers(), 0x6) && (cpuid(7, 0).ebx & bit_AVX2);
 }
 
+static bool has_avx512(void)
+{
+    const uint32_t wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    return has_avx2() && bits_set((uint32_t)enabled_registers(), 0xe6) && bits_set(cpuid(7, 0).ebx, wanted);
+}
+
 static bool has_avx512vnni(void)
 {
-    const cpuid_registers leaf7 = cpuid(7, 0);
-    const uint32_t wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
-    return has_avx2() && bits_set((uint32_t)enabled_registers(), 0xe6) && bits_set(leaf7.ebx, wanted) &&
-           (leaf7.ecx & bit_AVX512VNNI);
+    return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VNNI);
 }
 
 bool nw_isa_available(nw_isa isa)
@@ -69,6 +72,8 @@ bool nw_isa_available(nw_isa isa)
         return true;
     case NW_ISA_AVX2:
         return has_avx2();
+    case NW_ISA_AVX512:
+        return has_avx512();
     case NW_ISA_AVX512VNNI:
         return has_avx512vnni();
     default:
@@ -158,5 +163,5 @@ nw_status nw_isa_choose(nw_isa *isa, const char *name, nw_error *error)
         return NW_OK;
     }
     return nw_fail(error, NW_ERROR_USAGE,
-                   "NARROW_ISA=%s: unknown; the names are ref, avx2, avx512vnni, neon, dotprod, i8mm", name);
+                   "NARROW_ISA=%s: unknown; the names are ref, avx2, avx512, avx512vnni, neon, dotprod, i8mm", name);
 }

@@ -16,14 +16,15 @@
 typedef enum nw_isa {
     NW_ISA_REF = 0,    /* plain C, any CPU */
     NW_ISA_AVX2,       /* AVX2 and FMA-free binary32 */
-    NW_ISA_AVX512VNNI, /* AVX-512 F, BW, DQ, VL, VNNI */
+    NW_ISA_AVX512,     /* AVX-512 F, BW, DQ, VL */
+    NW_ISA_AVX512VNNI, /* and VNNI */
     NW_ISA_NEON,       /* 64-bit Arm: Armv8.0 */
     NW_ISA_DOTPROD,    /* Arm dot product: sdot */
     NW_ISA_I8MM,       /* Arm 8-bit matrix multiplication: usmmla */
     NW_ISA_COUNT
 } nw_isa;
 
-/** "ref", "avx2", "avx512vnni", "neon", "dotprod", "i8mm": the same on every machine; NULL past the end. */
+/** "ref", "avx2", "avx512", "avx512vnni", "neon", "dotprod", "i8mm": the same on every machine; NULL past the end. */
 const char *nw_isa_name(nw_isa isa);
 
 /** True if the CPU has the instructions, the operating system saves the registers and the family was compiled in. */

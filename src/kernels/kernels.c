@@ -9,6 +9,10 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa)
     if (isa >= NW_ISA_AVX2)
         nw_kernels_init_avx2(kernels);
 #endif
+#if defined(NW_HAVE_AVX512)
+    if (isa >= NW_ISA_AVX512)
+        nw_kernels_init_avx512(kernels);
+#endif
 #if defined(NW_HAVE_AVX512VNNI)
     if (isa >= NW_ISA_AVX512VNNI)
         nw_kernels_init_avx512vnni(kernels);

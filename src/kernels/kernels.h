@@ -211,6 +211,7 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa);
 /* one per folder; each overwrites the entries it improves */
 void nw_kernels_init_ref(nw_kernels *kernels);
 void nw_kernels_init_avx2(nw_kernels *kernels);
+void nw_kernels_init_avx512(nw_kernels *kernels);
 void nw_kernels_init_avx512vnni(nw_kernels *kernels);
 void nw_kernels_init_neon(nw_kernels *kernels);
 void nw_kernels_init_dotprod(nw_kernels *kernels);

@@ -6,7 +6,7 @@
  *
  * Levels run in order; an entry is checked each time a level brings a new function for it. --plant instead plants one
  * error after the other behind each level's kernels and demands that the check finds it. Exit code: 0 all as it should
- * be, 1 a difference, 2 usage.
+ * be, 1 a difference, 2 usage, 77 no level could run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,12 +107,13 @@ int kernelcheck(int argc, char **argv, const nw_kernels *ref, const check_level 
         return 2;
     }
     bool pass = true;
+    size_t n_named = 0;
     size_t n_run = 0;
     const nw_kernels *before = ref;
     for (size_t i = 0; i < n_levels; i++) {
         if (o.isa && strcmp(o.isa, levels[i].name) != 0)
             continue;
-        n_run++;
+        n_named++;
         if (levels[i].skip) {
             printf("SKIP %s: %s\n", levels[i].name, levels[i].skip);
             continue;
@@ -120,10 +121,15 @@ int kernelcheck(int argc, char **argv, const nw_kernels *ref, const check_level 
         const bool ok = o.plant ? plants_found(&o, ref, &levels[i]) : level_passes(&o, ref, before, &levels[i]);
         pass = pass && ok;
         before = &levels[i].kernels;
+        n_run++;
     }
-    if (n_run == 0) {
+    if (n_named == 0) {
         fprintf(stderr, "kernelcheck: no level is called %s\n", o.isa);
         return 2;
+    }
+    if (n_run == 0) {
+        printf("SKIP: no kernel was checked\n");
+        return 77;
     }
     return pass ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of this folder share: prototypes of the kernels that init.c puts into the table, and the packed
- * layout of a matrix, from gemm_pack.c to gemm.c.
+ * layout of a matrix, from gemm_pack.c to gemm.c; avx512/gemm.c reads it too.
  */
 #ifndef NARROW_KERNELS_AVX2_AVX2_H
 #define NARROW_KERNELS_AVX2_AVX2_H
@@ -19,7 +19,7 @@
  * is the offset of its bytes from the pixel's base and its weights; steps whose weights are all zero are left out, and
  * since sums are exact, the steps of a panel may stand in any order. In memory, from the panel's `groups` on:
  *
- *     groups[n_groups] | offsets[n_steps] | padding to 32 | weights
+ *     groups[n_groups] | offsets[n_steps] | padding to 64 | weights
  *
  * A *run* is a number of steps whose products are added in 16 bits and folded into 32 at its end. Runs of one length
  * stand together in a group, so that the length of the inner loop is constant and branches stay predictable. Groups are
@@ -47,6 +47,12 @@ typedef struct nw_avx2_gemm {
     int32_t n_panels, n_extra_panels;
     int64_t n_steps, n_runs, n_wide; /* of all panels, for reports; n_steps without the wide ones */
 } nw_avx2_gemm;
+
+/** Panel `index` of a packed matrix. */
+static inline const nw_avx2_panel *nw_avx2_panel_at(const void *packed, int32_t index)
+{
+    return (const nw_avx2_panel *)(const void *)((const uint8_t *)packed + sizeof(nw_avx2_gemm)) + index;
+}
 
 /** How gemm_pack.c may arrange the steps: a choice of speed, never of results. */
 typedef enum nw_avx2_form {

@@ -19,7 +19,7 @@
 static tile_panel panel_at(const void *packed, int32_t index)
 {
     const uint8_t *base = packed;
-    const nw_avx2_panel *p = (const nw_avx2_panel *)(const void *)(base + sizeof(nw_avx2_gemm)) + index;
+    const nw_avx2_panel *p = nw_avx2_panel_at(packed, index);
     return (tile_panel){.groups = (const nw_avx2_group *)(const void *)(base + p->groups),
                         .offsets = (const int32_t *)(const void *)(base + p->offsets),
                         .weights = (const __m256i *)(const void *)(base + p->weights),

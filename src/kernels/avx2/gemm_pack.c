@@ -255,7 +255,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
     memcpy(panel->n_short, w.n_runs, sizeof(panel->n_short));
     size += (size_t)panel->n_groups * sizeof(nw_avx2_group);
     panel->offsets = (int64_t)size;
-    size = nw_align(size + (size_t)(w.n_steps + w.n_wide) * sizeof(int32_t), 32);
+    size = nw_align(size + (size_t)(w.n_steps + w.n_wide) * sizeof(int32_t), NW_ALIGNMENT);
     panel->weights = (int64_t)size;
     size += ((size_t)w.n_steps + 2u * (size_t)w.n_wide) * STEP_SIZE;
     totals->n_steps += w.n_steps;

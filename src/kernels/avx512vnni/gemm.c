@@ -22,8 +22,9 @@
 #include <string.h>
 
 #include "base/arith.h"
+#include "kernels/avx512/finish.h"
+#include "kernels/avx512vnni/avx512vnni.h"
 #include "kernels/avx512vnni/gemm.h"
-#include "kernels/avx512vnni/requant.h"
 
 #define MAX_MR 10
 #define MAX_SUMS (24 * 16)
@@ -135,92 +136,6 @@ static tile_fn *const tiles[4][MAX_MR] = {
 };
 static const int32_t max_mr[4] = {10, 10, 8, 6};
 
-/* What the epilogue of one panel needs beside the sums. */
-typedef struct panel {
-    const nw_requant *requant;
-    __m512i lo, hi, zero16; /* z + lo, z + hi as bytes, repeated for each pixel of 64 codes; z as words */
-    int32_t o, width;
-} panel;
-
-/* Parameters of q vectors of channels, meant for registers. */
-typedef struct parameters {
-    __m512 bias[4], multiplier[4], residual_multiplier[4];
-    __m512i residual_zero;
-} parameters;
-
-/* Rounded, unclamped values of 16 channels of a pixel. */
-static NW_INLINE __m512i rounded(const parameters *p, int j, const int32_t *sums, bool has_residual,
-                                 const uint8_t *residual)
-{
-    const __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + 16 * j));
-    __m512 v = _mm512_add_ps(p->bias[j], _mm512_mul_ps(p->multiplier[j], sum));
-    if (has_residual) {
-        const __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)(residual + 16 * j));
-        const __m512i difference = _mm512_sub_epi32(_mm512_cvtepu8_epi32(codes), p->residual_zero);
-        v = _mm512_add_ps(v, _mm512_mul_ps(p->residual_multiplier[j], _mm512_cvtepi32_ps(difference)));
-    }
-    return _mm512_cvtps_epi32(v);
-}
-
-/* The bounded way for n pixels, q vectors of channels; always called with constant q and has_residual. */
-static NW_INLINE void finish(int q, bool has_residual, const panel *p, const int32_t *sums, int32_t n,
-                             const uint8_t *const *residual, void *const *c)
-{
-    const nw_requant *requant = p->requant;
-    const int32_t o = p->o;
-    const __m512i order = natural_order();
-    const __m512i lo = p->lo;
-    const __m512i hi = p->hi;
-    const __m512i zero16 = p->zero16;
-    parameters param;
-    param.residual_zero = _mm512_set1_epi32(requant->residual_zero_point);
-#pragma GCC unroll 4
-    for (int j = 0; j < q; j++) {
-        param.bias[j] = _mm512_loadu_ps(requant->bias + o + 16 * j);
-        param.multiplier[j] = _mm512_loadu_ps(requant->multiplier + o + 16 * j);
-        if (has_residual)
-            param.residual_multiplier[j] = _mm512_loadu_ps(requant->residual_multiplier + o + 16 * j);
-    }
-    const int together = q > 2 ? 1 : 4 / q; /* pixels that fill 64 codes */
-    for (int32_t i = 0; i < n; i += together) {
-        __m512i r[4];
-        uint8_t *to[4];
-#pragma GCC unroll 4
-        for (int g = 0; g < together; g++) {
-            const int32_t pixel = nw_min32(i + g, n - 1);
-            to[g] = (uint8_t *)c[pixel] + o;
-#pragma GCC unroll 4
-            for (int j = 0; j < q; j++)
-                r[q * g + j] = rounded(&param, j, sums + 16 * q * pixel, has_residual,
-                                       has_residual ? residual[pixel] + o : NULL);
-        }
-        __m512i y = narrow(r[0], r[1], r[2], r[q == 3 ? 2 : 3], zero16);
-        y = _mm512_permutexvar_epi32(order, y);
-        y = _mm512_min_epu8(_mm512_max_epu8(y, lo), hi);
-        if (q > 2)
-            store_codes(to[0], y, p->width);
-        else
-            store_pixels(to, y, q, nw_min32(n - i, together), p->width);
-    }
-}
-
-typedef void finish_fn(const panel *p, const int32_t *sums, int32_t n, const uint8_t *const *residual, void *const *c);
-
-#define FINISH(q, has_residual)                                                                                        \
-    static void finish_##q##_##has_residual(const panel *p, const int32_t *sums, int32_t n,                            \
-                                            const uint8_t *const *residual, void *const *c)                            \
-    {                                                                                                                  \
-        finish(q, has_residual, p, sums, n, residual, c);                                                              \
-    }
-
-FINISH(1, 0) FINISH(2, 0) FINISH(3, 0) FINISH(4, 0)
-FINISH(1, 1) FINISH(2, 1) FINISH(3, 1) FINISH(4, 1)
-
-static finish_fn *const finishers[2][4] = {{finish_1_0, finish_2_0, finish_3_0, finish_4_0},
-                                           {finish_1_1, finish_2_1, finish_3_1, finish_4_1}};
-
-static const int32_t zeros[GEMM_NR];
-
 /* Pixels of the next tile when m are left: equal shares rather than full tiles and a small rest. */
 static int32_t share(int32_t m, int32_t q)
 {
@@ -254,36 +169,13 @@ static int32_t run_tile(const product *p, const nw_gemm_call *call, int32_t i, c
 
 static void run_panel(const nw_gemm_call *call, const int8_t *b, int32_t o, int32_t width)
 {
-    const nw_requant *requant = call->requant;
     const product product = product_of(call->packed, b, width);
-    const int32_t q = product.q;
-    const bool bounded = nw_requant_bounded_avx512vnni(requant, o, width);
-    const int32_t *init = bounded ? requant->offset + o : zeros;
-    finish_fn *const finish_rows = finishers[requant->residual_multiplier != NULL][q - 1];
-    panel p = {.requant = requant, .o = o, .width = width};
-    if (bounded) {
-        p.lo = repeated_codes(requant->lo + o, requant->zero_point, q);
-        p.hi = repeated_codes(requant->hi + o, requant->zero_point, q);
-        p.zero16 = _mm512_set1_epi16((int16_t)requant->zero_point);
-    }
+    nw_finish finish;
+    nw_finish_init_avx512(&finish, call, o, width);
     _Alignas(64) int32_t sums[MAX_SUMS];
     for (int32_t i = 0, n; i < call->m; i += n) {
-        const uint8_t *const *residual = call->residual ? call->residual + i : NULL;
-        n = run_tile(&product, call, i, init, sums);
-        if (bounded) {
-            finish_rows(&p, sums, n, residual, call->c + i);
-            continue;
-        }
-        const nw_requant_rows rows = {.requant = requant,
-                                      .sums = sums,
-                                      .stride = 16 * q,
-                                      .n = n,
-                                      .o = o,
-                                      .width = width,
-                                      .extra_sums = requant->n_extra ? call->extra_sums + i * requant->n_extra : NULL,
-                                      .residual = residual,
-                                      .c = call->c + i};
-        nw_requant_rows_avx512vnni(&rows);
+        n = run_tile(&product, call, i, finish.start, sums);
+        nw_finish_run_avx512(&finish, sums, i, n);
     }
 }
 
@@ -305,7 +197,7 @@ static void run_extra_panel(const nw_gemm_call *call, const int8_t *b, int32_t e
     const product product = product_of(call->packed, b, width);
     _Alignas(64) int32_t sums[MAX_SUMS];
     for (int32_t i = 0, n; i < call->m; i += n) {
-        n = run_tile(&product, call, i, zeros, sums);
+        n = run_tile(&product, call, i, nw_finish_zeros_avx512, sums);
         for (int32_t r = 0; r < n; r++)
             memcpy(call->extra_sums + (i + r) * n_extra + e, sums + 16 * product.q * r, (size_t)width * 4);
     }

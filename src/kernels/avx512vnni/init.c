@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of this family. */
+/* The table of this family; what it leaves out stays with the AVX-512 kernels. */
 #include "kernels/avx512vnni/avx512vnni.h"
 #include "kernels/avx512vnni/gemm.h"
 
@@ -15,8 +15,4 @@ void nw_kernels_init_avx512vnni(nw_kernels *kernels)
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64c4_avx512vnni",
                                         .pack = nw_depthwise_pack_avx512vnni,
                                         .run = nw_depthwise_run_avx512vnni};
-    kernels->add = nw_add_avx512vnni;
-    kernels->max_pool = nw_max_pool_avx512vnni;
-    kernels->average_pool = nw_average_pool_avx512vnni;
-    kernels->table = nw_table_avx512vnni;
 }

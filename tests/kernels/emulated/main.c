@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernelcheck for kernels that this CPU may be unable to run: the same sources, compiled with the intrinsics of SIMDe
- * (src/kernels/avx512vnni/intrinsics.h). It proves what they compute, not that the compiler's code for the real
- * instructions does; kernelcheck itself does that where the CPU has them.
+ * kernelcheck for families that this CPU may be unable to run: the same sources, compiled with intrinsics in plain C.
+ * It proves what they compute, not that the compiler's code for the real instructions does; kernelcheck itself does
+ * that where the CPU has them. The emulated objects stand before the real ones of the library, so the table's functions
+ * are theirs. The AVX2 code that these families share runs as it is.
  */
-#include <string.h>
-
 #include "check.h"
-
-/* Has the name in avx512vnni.h under NW_EMULATE_AVX512. */
-void nw_kernels_init_avx512vnni_emulated(nw_kernels *kernels);
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        nw_isa isa;
+        const char *name;
+    } families[] = {{NW_ISA_AVX512, "avx512 emulated"}, {NW_ISA_AVX512VNNI, "avx512vnni emulated"}};
+    check_level levels[NW_COUNT(families)];
     nw_kernels ref;
     nw_kernels_init(&ref, NW_ISA_REF);
-    check_level level = {.name = "avx512vnni emulated", .kernels = ref};
-    nw_kernels_init_avx512vnni_emulated(&level.kernels);
-    return kernelcheck(argc, argv, &ref, &level, 1);
+    for (size_t i = 0; i < NW_COUNT(families); i++) {
+        levels[i] = (check_level){.name = families[i].name};
+        nw_kernels_init(&levels[i].kernels, families[i].isa);
+        if (!nw_isa_available(NW_ISA_AVX2))
+            levels[i].skip = "this CPU cannot run the AVX2 code that packs for it";
+    }
+    return kernelcheck(argc, argv, &ref, levels, NW_COUNT(families));
 }

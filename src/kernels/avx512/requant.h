@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From sums to outputs, the parts that gemm.c, depthwise.c, elementwise.c and pool.c share. nw_requant in kernels.h
- * gives the formula; every float operation here is one of its operations, in its order.
+ * From sums to outputs, the parts that the AVX-512 kernels share. nw_requant in kernels.h gives the formula; every float operation here is one of its operations, in its order.
  *
  * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31, clamps late and in
  * bytes:
@@ -11,14 +10,13 @@
  * which equals z + rint(min(max(v, lo), hi)) because lo and hi are integers, rint is monotone and z + lo, z + hi lie
  * in [0, 255]: two instructions for 64 outputs instead of eight. The general way (requant.c) does as the formula says.
  */
-#ifndef NARROW_KERNELS_AVX512VNNI_REQUANT_H
-#define NARROW_KERNELS_AVX512VNNI_REQUANT_H
+#ifndef NARROW_KERNELS_AVX512_REQUANT_H
+#define NARROW_KERNELS_AVX512_REQUANT_H
 
 #include "base/compiler.h"
-#include "kernels/avx512vnni/avx512vnni.h"
-#include "kernels/avx512vnni/intrinsics.h"
-
-#define NW_ROWS 16 /* most rows of one nw_requant_rows */
+#include "kernels/avx512/avx512.h"
+#include "kernels/avx512/intrinsics.h"
+#include "kernels/extra.h"
 
 /** A mask of the lowest n bits, n in 0..64 (clamped to that range). */
 static NW_INLINE uint64_t low_bits(int32_t n)
@@ -113,19 +111,20 @@ static NW_INLINE void store_pixels(uint8_t *const c[4], __m512i y, int q, int32_
  * wrap16, and |v| < 2^31 because m <= 1/2 (|acc + offset| < 2^31 by contract), |b| <= 2^29 and the residual's m <=
  * 2^20.
  */
-bool nw_requant_bounded_avx512vnni(const nw_requant *requant, int32_t o, int32_t width);
+bool nw_requant_bounded_avx512(const nw_requant *requant, int32_t o, int32_t width);
 
 /** The general way, for a tile of raw sums (neither wrapped nor offset). */
 typedef struct nw_requant_rows {
     const nw_requant *requant;
     const int32_t *sums;            /* [n, stride], channel o first; readable up to the next multiple of 16 */
-    int32_t stride, n;              /* n <= NW_ROWS */
-    int32_t o, width;
-    const int32_t *extra_sums;      /* [n, n_extra] of these rows */
+    int32_t stride, n;
+    int32_t o, width;               /* width <= 64 */
+    const nw_extra_list *extra;     /* extra rows of [o, o + width), or NULL */
+    const int32_t *extra_sums;      /* [n, n_extra] of these pixels */
     const uint8_t *const *residual; /* [n] channel 0, or NULL */
     void *const *c;                 /* [n] channel 0 */
 } nw_requant_rows;
 
-void nw_requant_rows_avx512vnni(const nw_requant_rows *rows);
+void nw_requant_rows_avx512(const nw_requant_rows *rows);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Elementwise kernels: the sum of two pictures and functions of one code through a table. */
-#include "kernels/avx512vnni/requant.h"
+#include "kernels/avx512/requant.h"
 
 #include "base/arith.h"
 
@@ -37,7 +37,7 @@ static void add_channels(const nw_add_call *call, int32_t c, int32_t width)
     }
 }
 
-void nw_add_avx512vnni(const nw_add_call *call)
+void nw_add_avx512(const nw_add_call *call)
 {
     for (int32_t c = 0; c < call->channels; c += 16)
         add_channels(call, c, nw_min32(16, call->channels - c));
@@ -61,7 +61,7 @@ static NW_INLINE __m512i look_up_bytes(__m512i x, const __m512i t[4])
     return _mm512_or_si512(even, _mm512_slli_epi16(odd, 8));
 }
 
-void nw_table_avx512vnni(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256])
+void nw_table_avx512(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256])
 {
     const __m512i t[4] = {_mm512_loadu_si512(table), _mm512_loadu_si512(table + 64), _mm512_loadu_si512(table + 128),
                           _mm512_loadu_si512(table + 192)};

@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The AVX-512 intrinsics of this folder. Normally the compiler's own; with NW_EMULATE_AVX512 those of SIMDe in plain
- * C, so that tests run the very same kernel sources on a CPU without AVX-512. What SIMDe 0.7.4 lacks is written
- * below, after Intel's pseudocode; the list is complete for the kernels here and not meant for more.
+ * AVX-512 in plain C for kernels that this CPU may be unable to run: SIMDe, put before the sources of avx512/,
+ * avx512vnni/ and amx/ by the compiler (-include). What SIMDe 0.7.4 lacks is written below, after Intel's pseudocode;
+ * the list is complete for the kernels there and not meant for more.
  */
-#ifndef NARROW_KERNELS_AVX512VNNI_INTRINSICS_H
-#define NARROW_KERNELS_AVX512VNNI_INTRINSICS_H
+#ifndef NARROW_TESTS_KERNELS_EMULATED_AVX512_H
+#define NARROW_TESTS_KERNELS_EMULATED_AVX512_H
 
-#if !defined(NW_EMULATE_AVX512)
-
-#include <immintrin.h>
-
-/*
- * x, of which the compiler knows no more than that it is in a register of its own. GCC 12 otherwise lets accumulators
- * share their first value and then moves each of them to another register and back in every turn of a loop (objdump).
- */
-static inline __m512i in_register(__m512i x)
-{
-    __asm__("" : "+v"(x));
-    return x;
-}
-
-#else
+#define NW_EMULATED
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
@@ -34,11 +20,6 @@ static inline __m512i in_register(__m512i x)
 typedef uint64_t __mmask64;
 typedef uint32_t __mmask32;
 typedef uint16_t __mmask16;
-
-static inline __m512i in_register(__m512i x)
-{
-    return x;
-}
 
 static inline __m512 emulate_cvtepi32_ps(__m512i a)
 {
@@ -97,6 +78,21 @@ static inline __m128i emulate_cvtepi32_epi8(__m512i a)
     for (int i = 0; i < 16; i++)
         y[i] = (uint8_t)x[i];
     memcpy(&r, y, 16);
+    return r;
+}
+
+/* SIMDe 0.7.4 gives the alias four parameters. */
+static inline __m512i emulate_madd_epi16(__m512i a, __m512i b)
+{
+    int16_t x[32];
+    int16_t y[32];
+    int32_t sum[16];
+    __m512i r;
+    memcpy(x, &a, 64);
+    memcpy(y, &b, 64);
+    for (int i = 0; i < 16; i++)
+        sum[i] = x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
+    memcpy(&r, sum, 64);
     return r;
 }
 
@@ -170,6 +166,8 @@ static inline void emulate_mm_mask_storeu_epi8(void *to, __mmask16 mask, __m128i
 #define _mm512_srai_epi32 emulate_srai_epi32
 #define _mm512_cvtepu8_epi32 emulate_cvtepu8_epi32
 #define _mm512_cvtepi32_epi8 emulate_cvtepi32_epi8
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16 emulate_madd_epi16
 #undef _mm512_test_epi16_mask
 #define _mm512_test_epi16_mask emulate_test_epi16_mask
 #define _mm512_maskz_loadu_epi8 emulate_maskz_loadu_epi8
@@ -178,7 +176,5 @@ static inline void emulate_mm_mask_storeu_epi8(void *to, __mmask16 mask, __m128i
 #define _mm512_mask_storeu_epi8 emulate_mask_storeu_epi8
 #define _mm512_mask_storeu_ps emulate_mask_storeu_ps
 #define _mm_mask_storeu_epi8 emulate_mm_mask_storeu_epi8
-
-#endif
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pooling of one output row: per pixel the box of taps inside the picture, per box all channels. */
 #include "base/arith.h"
-#include "kernels/avx512vnni/requant.h"
+#include "kernels/avx512/requant.h"
 #include "kernels/window.h"
 
 static NW_INLINE __m512i largest(const nw_taps *b, int32_t c)
@@ -16,7 +16,7 @@ static NW_INLINE __m512i largest(const nw_taps *b, int32_t c)
     return best;
 }
 
-void nw_max_pool_avx512vnni(const nw_pool_call *call)
+void nw_max_pool_avx512(const nw_pool_call *call)
 {
     for (int32_t i = 0; i < call->n; i++) {
         const nw_taps b = nw_taps_of(call, i);
@@ -38,7 +38,7 @@ static NW_INLINE __m512i sum_of(const nw_taps *b, int32_t c)
     return sum;
 }
 
-void nw_average_pool_avx512vnni(const nw_pool_call *call)
+void nw_average_pool_avx512(const nw_pool_call *call)
 {
     const nw_requant *requant = call->requant;
     const __m512i zero_point = _mm512_set1_epi32(requant->zero_point);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The general way from sums to outputs: every feature of nw_requant, 16 channels at a time. See requant.h. */
-#include "kernels/avx512vnni/requant.h"
-
-#include <assert.h>
+#include "kernels/avx512/requant.h"
 
 #include "base/arith.h"
 
@@ -23,7 +21,7 @@ static bool within(const float *x, float limit, int32_t n)
     return _mm512_cmp_ps_mask(largest(x, n), _mm512_set1_ps(limit), _CMP_NLE_UQ) == 0;
 }
 
-bool nw_requant_bounded_avx512vnni(const nw_requant *requant, int32_t o, int32_t width)
+bool nw_requant_bounded_avx512(const nw_requant *requant, int32_t o, int32_t width)
 {
     if (requant->wrap16 || requant->float_output || requant->n_extra || requant->shift)
         return false;
@@ -39,33 +37,6 @@ static __m512 first_term(const nw_requant *requant, int32_t o, const int32_t *su
     sum = _mm512_add_epi32(sum, _mm512_loadu_si512(requant->offset + o));
     const __m512 product = _mm512_mul_ps(_mm512_loadu_ps(requant->multiplier + o), _mm512_cvtepi32_ps(sum));
     return _mm512_add_ps(_mm512_loadu_ps(requant->bias + o), product);
-}
-
-static void add_extra(const nw_requant_rows *rows, int32_t e, float *v)
-{
-    const nw_requant *requant = rows->requant;
-    const int32_t *extra = rows->extra_sums + e;
-    for (int32_t i = 0; i < rows->n; i++, extra += requant->n_extra) {
-        const int32_t sum = requant->wrap16 ? nw_wrap16(*extra) : *extra;
-        v[16 * i] = v[16 * i] + requant->extra_multiplier[e] * (float)(sum + requant->extra_offset[e]);
-    }
-}
-
-/* v: [n, 16] of the channels [o, o + 16). Extra rows in their order, those of other channels passed over by 16. */
-static void add_extras(const nw_requant_rows *rows, int32_t o, float *v)
-{
-    const nw_requant *requant = rows->requant;
-    const __m512i before = _mm512_set1_epi32(o - 1);
-    const __m512i after = _mm512_set1_epi32(o + 16);
-    for (int32_t e = 0; e < requant->n_extra; e += 16) {
-        const __mmask16 valid = (__mmask16)low_bits(nw_min32(requant->n_extra - e, 16));
-        const __m512i channel = _mm512_maskz_loadu_epi32(valid, requant->extra_channel + e);
-        uint32_t mine = (uint32_t)_mm512_cmpgt_epi32_mask(channel, before) &
-                        (uint32_t)_mm512_cmpgt_epi32_mask(after, channel) & valid;
-        for (int32_t j = 0; mine; j++, mine >>= 1)
-            if (mine & 1)
-                add_extra(rows, e + j, v + requant->extra_channel[e + j] - o);
-    }
 }
 
 static __m512 add_residual(const nw_requant *requant, int32_t o, const uint8_t *residual, __m512 v)
@@ -86,24 +57,21 @@ static void store_row(const nw_requant *requant, int32_t o, __m512 v, void *c, _
     _mm_mask_storeu_epi8((uint8_t *)c + o, mask, _mm512_cvtepi32_epi8(y));
 }
 
-void nw_requant_rows_avx512vnni(const nw_requant_rows *rows)
+void nw_requant_rows_avx512(const nw_requant_rows *rows)
 {
     const nw_requant *requant = rows->requant;
-    float v[NW_ROWS * 16];
-    assert(rows->n <= NW_ROWS);
-    for (int32_t j = 0; j < rows->width; j += 16) {
-        const int32_t o = rows->o + j;
-        const int32_t left = rows->width - j;
-        const __mmask16 mask = (__mmask16)low_bits(nw_min32(left, 16));
-        for (int32_t i = 0; i < rows->n; i++)
-            _mm512_storeu_ps(v + 16 * i, first_term(requant, o, rows->sums + i * rows->stride + j));
-        if (requant->n_extra)
-            add_extras(rows, o, v);
-        for (int32_t i = 0; i < rows->n; i++) {
-            __m512 value = _mm512_loadu_ps(v + 16 * i);
+    for (int32_t i = 0; i < rows->n; i++) {
+        float v[64];
+        for (int32_t j = 0; j < rows->width; j += 16)
+            _mm512_storeu_ps(v + j, first_term(requant, rows->o + j, rows->sums + i * rows->stride + j));
+        if (rows->extra && rows->extra->n)
+            nw_extra_add(v, rows->extra, rows->extra_sums + (ptrdiff_t)i * requant->n_extra);
+        for (int32_t j = 0; j < rows->width; j += 16) {
+            const __mmask16 mask = (__mmask16)low_bits(nw_min32(rows->width - j, 16));
+            __m512 value = _mm512_loadu_ps(v + j);
             if (requant->residual_multiplier)
-                value = add_residual(requant, o, rows->residual[i], value);
-            store_row(requant, o, value, rows->c[i], mask);
+                value = add_residual(requant, rows->o + j, rows->residual[i], value);
+            store_row(requant, rows->o + j, value, rows->c[i], mask);
         }
     }
 }

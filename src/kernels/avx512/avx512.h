@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernels of this folder, as init.c puts them into the table: AVX-512 F, BW, DQ and VL. What needs no further
+ * instructions serves the families above as well: requant.h, finish.h, depthwise_block.h, pooling, sums, tables.
+ *
+ * Nothing here was timed while it was written: figures in comments are counts of instructions and estimates by llvm-mca
+ * (-mcpu=skylake-avx512, icelake-server: two 512-bit vector ports, two loads a cycle), and say so.
+ */
+#ifndef NARROW_KERNELS_AVX512_AVX512_H
+#define NARROW_KERNELS_AVX512_AVX512_H
+
+#include "kernels/kernels.h"
+
+void nw_gemm_run_avx512(const nw_gemm_call *call);
+void nw_gemm_run_extra_avx512(const nw_gemm_call *call);
+size_t nw_depthwise_pack_avx512(void *packed, const nw_depthwise_source *source);
+void nw_depthwise_run_avx512(const nw_depthwise_call *call);
+void nw_add_avx512(const nw_add_call *call);
+void nw_max_pool_avx512(const nw_pool_call *call);
+void nw_average_pool_avx512(const nw_pool_call *call);
+void nw_table_avx512(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of this family. Matrices are packed by the AVX2 family, whose layout gemm.c reads. */
+#include "kernels/avx2/avx2.h"
+#include "kernels/avx512/avx512.h"
+
+void nw_kernels_init_avx512(nw_kernels *kernels)
+{
+    kernels->gemm = (nw_gemm){.name = "gemm_u8w8_8x16c4_avx512",
+                              .pack = nw_gemm_pack_avx2,
+                              .run_extra = nw_gemm_run_extra_avx512,
+                              .run = nw_gemm_run_avx512,
+                              .mr = 8,
+                              .nr = NW_AVX2_NR,
+                              .kr = NW_AVX2_KR};
+    kernels->depthwise = (nw_depthwise){
+        .name = "depthwise_u8w8_64_avx512", .pack = nw_depthwise_pack_avx512, .run = nw_depthwise_run_avx512};
+    kernels->add = nw_add_avx512;
+    kernels->max_pool = nw_max_pool_avx512;
+    kernels->average_pool = nw_average_pool_avx512;
+    kernels->table = nw_table_avx512;
+}
