@@ -185,6 +185,16 @@ typedef struct nw_resize_call {
     const int32_t *shift;        /* [channels], NULL when all are 0; codes */
 } nw_resize_call;
 
+/** From n pixels of planar reals to codes: y as in nw_requant with v = x * multiplier[c]; reals need not be finite. */
+typedef struct nw_quantize_call {
+    const float *x;    /* channel 0 of the first pixel; pixels lie together */
+    ptrdiff_t x_plane; /* reals from one channel to the next */
+    uint8_t *y;
+    int32_t y_step;    /* bytes per pixel */
+    int32_t n, channels;
+    const nw_requant *requant; /* multiplier, lo, hi, shift, zero_point */
+} nw_quantize_call;
+
 typedef struct nw_kernels {
     nw_isa isa;
     nw_gemm gemm;
@@ -203,6 +213,9 @@ typedef struct nw_kernels {
     void (*unpack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
     /** The way back: the low `bits` bits of from[i] >> shift; the bits behind the last code are 0. */
     void (*pack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
+    void (*quantize)(const nw_quantize_call *call);
+    /** y[i] = scale * f32(x[i] - zero_point) over n codes. */
+    void (*dequantize)(float *y, const uint8_t *x, size_t n, float scale, int32_t zero_point);
 } nw_kernels;
 
 /** Fills every entry with the best function that `isa` may use; ref fills what nothing improves. */

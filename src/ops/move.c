@@ -8,10 +8,23 @@
 #include "base/arith.h"
 #include "ops/ops.h"
 
+/** One loop of a copy: n elements, and the bytes from one to the next on both sides. */
+typedef struct axis {
+    int32_t n;
+    ptrdiff_t y, x;
+} axis;
+
+/** A copy as nested loops, outermost first. */
+typedef struct nest {
+    axis axes[2 * NW_MAX_RANK];
+    int32_t n, size; /* of an element, bytes */
+} nest;
+
 typedef struct move_state {
     nw_view y, x;
-    int32_t axis; /* tiles run along it */
+    int32_t axis; /* tiles run along it; of `nest` where that is set */
     uint8_t element[4];
+    nest nest; /* reshape */
 } move_state;
 
 static void copy_element(uint8_t *y, const uint8_t *x, int32_t size)
@@ -22,37 +35,86 @@ static void copy_element(uint8_t *y, const uint8_t *x, int32_t size)
         memcpy(y, x, 4);
 }
 
-/** Bytes that lie together in both views along a picture's pixel: the channels, if both keep them side by side. */
-static bool dense_channels(const nw_view *y, const nw_view *x)
+static void copy_line(uint8_t *to, const uint8_t *from, const axis *a, int32_t size)
 {
-    return y->rank == 4 && y->strides[1] == y->element_size && x->strides[1] == y->element_size;
+    if (a->y == size && a->x == size)
+        memcpy(to, from, (size_t)a->n * (size_t)size);
+    else if (size == 1)
+        for (int32_t i = 0; i < a->n; i++, to += a->y, from += a->x)
+            *to = *from;
+    else
+        for (int32_t i = 0; i < a->n; i++, to += a->y, from += a->x)
+            memcpy(to, from, 4);
 }
 
-static void copy_rows(const nw_view *y, const nw_view *x, uint8_t *to, const uint8_t *from)
+static void copy_axes(uint8_t *to, const uint8_t *from, const axis *axes, int32_t n, int32_t size)
 {
-    const size_t size = (size_t)y->dims[1] * (size_t)y->element_size;
-    for (int32_t h = 0; h < y->dims[2]; h++)
-        for (int32_t w = 0; w < y->dims[3]; w++)
-            memcpy(to + h * y->strides[2] + w * y->strides[3], from + h * x->strides[2] + w * x->strides[3], size);
+    if (n == 1) {
+        copy_line(to, from, axes, size);
+        return;
+    }
+    for (int32_t i = 0; i < axes->n; i++)
+        copy_axes(to + i * axes->y, from + i * axes->x, axes + 1, n - 1, size);
 }
 
-static void copy_axis(const nw_view *y, const nw_view *x, int32_t axis, uint8_t *to, const uint8_t *from)
+static ptrdiff_t distance(ptrdiff_t step)
 {
-    if (axis == 1 && dense_channels(y, x)) {
-        copy_rows(y, x, to, from);
-        return;
+    return step < 0 ? -step : step;
+}
+
+static void move_axis(nest *l, int32_t from, int32_t to)
+{
+    const axis a = l->axes[from];
+    for (; from > to; from--)
+        l->axes[from] = l->axes[from - 1];
+    for (; from < to; from++)
+        l->axes[from] = l->axes[from + 1];
+    l->axes[to] = a;
+}
+
+/**
+ * Elements may be copied in any order: writes go along the axis on which they lie together; around it comes the axis on
+ * which reads do, so that a transposition passes over the same cache lines while they are near; loops that continue
+ * each other on both sides become one.
+ */
+static void choose_order(nest *l)
+{
+    for (int32_t i = 1; i < l->n; i++)
+        for (int32_t j = i; j > 0 && distance(l->axes[j].y) > distance(l->axes[j - 1].y); j--)
+            move_axis(l, j, j - 1);
+    for (int32_t i = l->n - 2; i >= 0; i--) {
+        axis *outer = &l->axes[i];
+        const axis *inner = outer + 1;
+        if (outer->y != inner->n * inner->y || outer->x != inner->n * inner->x)
+            continue;
+        *outer = (axis){outer->n * inner->n, inner->y, inner->x};
+        move_axis(l, i + 1, l->n - 1);
+        l->n--;
     }
-    if (axis == y->rank || axis == NW_MAX_RANK) {
-        copy_element(to, from, y->element_size);
-        return;
-    }
-    for (int32_t i = 0; i < y->dims[axis]; i++)
-        copy_axis(y, x, axis + 1, to + i * y->strides[axis], from + i * x->strides[axis]);
+    int32_t nearest = l->n - 2;
+    for (int32_t i = l->n - 3; i >= 0; i--)
+        if (distance(l->axes[i].x) < distance(l->axes[nearest].x))
+            nearest = i;
+    if (nearest >= 0)
+        move_axis(l, nearest, l->n - 2);
+}
+
+static void copy_nest(nest l, uint8_t *to, const uint8_t *from)
+{
+    choose_order(&l);
+    if (l.n == 0)
+        copy_element(to, from, l.size);
+    else
+        copy_axes(to, from, l.axes, l.n, l.size);
 }
 
 void nw_copy_run(const nw_view *y, const nw_view *x)
 {
-    copy_axis(y, x, 0, y->data, x->data);
+    nest l = {.size = y->element_size};
+    for (int32_t i = 0; i < y->rank; i++)
+        if (y->dims[i] != 1)
+            l.axes[l.n++] = (axis){y->dims[i], y->strides[i], x->strides[i]};
+    copy_nest(l, y->data, x->data);
 }
 
 static void run_copy(const void *state, int32_t begin, int32_t end)
@@ -180,6 +242,55 @@ static void run_reshape(const void *state, int32_t begin, int32_t end)
     }
 }
 
+/**
+ * A reshape as nested loops: the axes of both shapes cut where either ends. False where they do not divide each other
+ * ([4, 3] to [6, 2]).
+ */
+static bool reshape_nest(nest *out, const nw_view *y, const nw_view *x)
+{
+    nest l = {.size = y->element_size};
+    int32_t i = y->rank - 1;
+    int32_t j = x->rank - 1;
+    int32_t y_done = 1; /* elements of y's axis i that inner loops cover */
+    int32_t x_done = 1;
+    while (i >= 0 || j >= 0) {
+        const int32_t y_left = i >= 0 ? y->dims[i] / y_done : 1;
+        const int32_t x_left = j >= 0 ? x->dims[j] / x_done : 1;
+        if (y_left == 1 && i >= 0) {
+            i--;
+            y_done = 1;
+            continue;
+        }
+        if (x_left == 1 && j >= 0) {
+            j--;
+            x_done = 1;
+            continue;
+        }
+        const int32_t n = nw_min32(y_left, x_left);
+        if (n == 1 || y_left % n || x_left % n)
+            return false;
+        l.axes[l.n++] = (axis){n, y_done * y->strides[i], x_done * x->strides[j]};
+        y_done *= n;
+        x_done *= n;
+    }
+    for (int32_t first = 0, last = l.n - 1; first < last; first++, last--) {
+        const axis a = l.axes[first];
+        l.axes[first] = l.axes[last];
+        l.axes[last] = a;
+    }
+    *out = l;
+    return true;
+}
+
+static void run_nest(const void *state, int32_t begin, int32_t end)
+{
+    const move_state *s = state;
+    nest l = s->nest;
+    axis *a = &l.axes[s->axis];
+    a->n = end - begin;
+    copy_nest(l, s->y.data + begin * a->y, s->x.data + begin * a->x);
+}
+
 static nw_job make(void (*run)(const void *, int32_t, int32_t), const char *name, const move_state *state,
                    nw_arena *arena)
 {
@@ -198,7 +309,16 @@ nw_job nw_copy_make(const nw_view *y, const nw_view *x, nw_arena *arena)
 
 nw_job nw_reshape_make(const nw_view *y, const nw_view *x, nw_arena *arena)
 {
-    return make(run_reshape, "reshape", &(move_state){.y = *y, .x = *x, .axis = nw_view_tile_axis(y)}, arena);
+    move_state state = {.y = *y, .x = *x, .axis = nw_view_tile_axis(y)};
+    if (!reshape_nest(&state.nest, y, x) || state.nest.n == 0)
+        return make(run_reshape, "reshape", &state, arena);
+    state.axis = 0;
+    for (int32_t i = 1; i < state.nest.n; i++)
+        if (state.nest.axes[i].n > state.nest.axes[state.axis].n)
+            state.axis = i;
+    nw_job job = make(run_nest, "reshape", &state, arena);
+    job.n_tiles = state.nest.axes[state.axis].n;
+    return job;
 }
 
 nw_job nw_fill_make(const nw_view *y, const void *element, nw_arena *arena)

@@ -111,10 +111,11 @@ typedef struct nw_quantize_params {
     const uint8_t *pixel_tables; /* [C, 256] or NULL */
 } nw_quantize_params;
 
-nw_job nw_quantize_make(const nw_quantize_params *params, nw_arena *arena);
+nw_job nw_quantize_make(const nw_quantize_params *params, const nw_kernels *kernels, nw_arena *arena);
 
 /** Reals of codes: y = scale * f32(x - zero_point). */
-nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, nw_arena *arena);
+nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, const nw_kernels *kernels,
+                          nw_arena *arena);
 
 /** Float operators of a network's tail, plain C with the elementary functions of base/elementary.h. */
 typedef enum nw_float_function {

@@ -5,67 +5,61 @@
  *     quantize:   y = z + (rint(min(max(x * (1 / scale) * 2^-shift, lo), hi)) << shift); pixels through a table
  *     dequantize: y = scale * f32(x - z)
  */
-#include <string.h>
-
-#include "base/arith.h"
 #include "ops/ops.h"
 
-#define LINE 256 /* reals quantized at a time */
-
 typedef struct quantize_state {
+    nw_kernels kernels;
     const nw_input_slot *slot;
     nw_view y;
     nw_requant requant; /* multiplier: inverse scale times 2^-shift (exact), lo, hi, shift, zero point */
     const uint8_t *pixel_tables;
 } quantize_state;
 
-static void quantize_pixels(const quantize_state *s, int32_t row, ptrdiff_t shift)
-{
-    const int32_t channels = nw_view_channels(&s->y);
-    const int32_t width = nw_view_width(&s->y);
-    const uint8_t *x = s->slot->pixels + (size_t)row * (size_t)width * (size_t)channels;
-    for (int32_t i = 0; i < width; i++) {
-        uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y) + shift);
-        for (int32_t c = 0; c < channels; c++)
-            y[c] = s->pixel_tables[(size_t)c * 256 + *x++];
-    }
-}
-
-/** Codes of n consecutive reals of one channel. A NaN compares false with everything and so becomes lo everywhere. */
-static void quantize_line(const nw_requant *r, int32_t c, const float *x, uint8_t *codes, int32_t n)
-{
-    const int32_t shift = r->shift ? r->shift[c] : 0;
-    for (int32_t i = 0; i < n; i++)
-        codes[i] = nw_clamp_round(x[i] * r->multiplier[c], r->lo[c], r->hi[c], shift, r->zero_point);
-}
-
-static void quantize_values(const quantize_state *s, int32_t row, ptrdiff_t shift)
+static void quantize_pixels(const quantize_state *s, int32_t row, uint8_t *y)
 {
     const int32_t channels = nw_view_channels(&s->y);
     const int32_t width = nw_view_width(&s->y);
     const ptrdiff_t step = nw_view_pixel_stride(&s->y);
-    const size_t plane = (size_t)width * (size_t)nw_view_height(&s->y);
-    uint8_t codes[LINE];
-    for (int32_t c = 0; c < channels; c++) {
-        const float *x = s->slot->values + (size_t)c * plane + (size_t)row * (size_t)width;
-        uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + c + shift);
-        for (int32_t i = 0; i < width; i += LINE) {
-            const int32_t n = nw_min32(LINE, width - i);
-            quantize_line(&s->requant, c, x + i, codes, n);
-            for (int32_t j = 0; j < n; j++)
-                y[(i + j) * step] = codes[j];
+    const uint8_t *x = s->slot->pixels + (size_t)row * (size_t)width * (size_t)channels;
+    if (channels == 1 && step == 1)
+        s->kernels.table(y, x, (size_t)width, s->pixel_tables);
+    else if (channels == 3)
+        for (int32_t i = 0; i < width; i++, x += 3, y += step) {
+            y[0] = s->pixel_tables[x[0]];
+            y[1] = s->pixel_tables[256 + x[1]];
+            y[2] = s->pixel_tables[512 + x[2]];
         }
-    }
+    else
+        for (int32_t i = 0; i < width; i++, y += step)
+            for (int32_t c = 0; c < channels; c++)
+                y[c] = s->pixel_tables[(size_t)c * 256 + *x++];
+}
+
+static void quantize_values(const quantize_state *s, int32_t row, uint8_t *y)
+{
+    const int32_t width = nw_view_width(&s->y);
+    const nw_quantize_call call = {
+        .x = s->slot->values + (size_t)row * (size_t)width,
+        .x_plane = (ptrdiff_t)width * nw_view_height(&s->y),
+        .y = y,
+        .y_step = (int32_t)nw_view_pixel_stride(&s->y),
+        .n = width,
+        .channels = nw_view_channels(&s->y),
+        .requant = &s->requant,
+    };
+    s->kernels.quantize(&call);
 }
 
 static void run_quantize_rows(const void *state, const nw_rows *rows)
 {
     const quantize_state *s = state;
-    for (int32_t row = rows->begin; row < rows->end; row++)
+    for (int32_t row = rows->begin; row < rows->end; row++) {
+        uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + rows->y);
         if (s->slot->pixels)
-            quantize_pixels(s, row, rows->y);
+            quantize_pixels(s, row, y);
         else
-            quantize_values(s, row, rows->y);
+            quantize_values(s, row, y);
+    }
 }
 
 static void run_quantize(const void *state, int32_t begin, int32_t end)
@@ -82,7 +76,7 @@ static const float *multipliers(const nw_quantize_params *params, int32_t channe
     return m;
 }
 
-nw_job nw_quantize_make(const nw_quantize_params *params, nw_arena *arena)
+nw_job nw_quantize_make(const nw_quantize_params *params, const nw_kernels *kernels, nw_arena *arena)
 {
     const int32_t channels = nw_view_channels(&params->y);
     const nw_requant from = {
@@ -95,7 +89,7 @@ nw_job nw_quantize_make(const nw_quantize_params *params, nw_arena *arena)
         params->pixel_tables ? nw_arena_copy(arena, params->pixel_tables, (size_t)channels * 256, 0) : NULL;
     quantize_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
-        *s = (quantize_state){params->slot, params->y, requant, tables};
+        *s = (quantize_state){*kernels, params->slot, params->y, requant, tables};
     return (nw_job){.run = run_quantize,
                     .state = s,
                     .kernel = "quantize",
@@ -107,6 +101,7 @@ typedef struct dequantize_state {
     nw_view y, x;
     float scale;
     int32_t zero_point;
+    void (*dequantize)(float *y, const uint8_t *x, size_t n, float scale, int32_t zero_point);
 } dequantize_state;
 
 static void run_dequantize_rows(const void *state, const nw_rows *rows)
@@ -117,10 +112,7 @@ static void run_dequantize_rows(const void *state, const nw_rows *rows)
             const uint8_t *x =
                 s->x.data + (row * nw_view_row_stride(&s->x) + i * nw_view_pixel_stride(&s->x) + rows->x[0]);
             uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y) + rows->y);
-            for (int32_t c = 0; c < nw_view_channels(&s->y); c++) {
-                const float v = s->scale * (float)(x[c] - s->zero_point);
-                memcpy(y + (size_t)c * sizeof(v), &v, sizeof(v));
-            }
+            s->dequantize((float *)(void *)y, x, (size_t)nw_view_channels(&s->y), s->scale, s->zero_point);
         }
 }
 
@@ -129,11 +121,12 @@ static void run_dequantize(const void *state, int32_t begin, int32_t end)
     run_dequantize_rows(state, &(nw_rows){.begin = begin, .end = end});
 }
 
-nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, nw_arena *arena)
+nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, const nw_kernels *kernels,
+                          nw_arena *arena)
 {
     dequantize_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
-        *s = (dequantize_state){*y, *x, scale, zero_point};
+        *s = (dequantize_state){*y, *x, scale, zero_point, kernels->dequantize};
     return (nw_job){.run = run_dequantize,
                     .state = s,
                     .kernel = "dequantize",

@@ -127,7 +127,7 @@ static nw_status build_quantize(nw_builder *b, int32_t n, nw_error *error)
         .y_codes = codes_of(b, node->output),
         .pixel_tables = node->table,
     };
-    const nw_job job = nw_quantize_make(&params, b->arena);
+    const nw_job job = nw_quantize_make(&params, b->kernels, b->arena);
     append(b, n, &job);
     return NW_OK;
 }
@@ -277,7 +277,7 @@ static nw_job dequantize_job(nw_builder *b, const nw_node *node)
     const nw_quant *q = &tensor_of(b, node->inputs[0])->quant;
     const nw_view y = view_of(b, node->output);
     const nw_view x = view_of(b, node->inputs[0]);
-    return nw_dequantize_make(&y, &x, q->scale, q->zero_point, b->arena);
+    return nw_dequantize_make(&y, &x, q->scale, q->zero_point, b->kernels, b->arena);
 }
 
 static nw_job softmax_job(nw_builder *b, const nw_node *node)

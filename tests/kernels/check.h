@@ -78,6 +78,8 @@ void check_resize_reals(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_table(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_unpack(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_pack(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_quantize(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_dequantize(check *c, const nw_kernels *ref, const nw_kernels *opt);
 
 /** Which parts of nw_requant a case exercises. */
 typedef struct check_requant_kind {

@@ -70,6 +70,10 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_unpack(c, ref, now);
     if (now->pack != before->pack)
         check_pack(c, ref, now);
+    if (now->quantize != before->quantize)
+        check_quantize(c, ref, now);
+    if (now->dequantize != before->dequantize)
+        check_dequantize(c, ref, now);
 }
 
 static bool level_passes(const options *o, const nw_kernels *ref, const nw_kernels *before, const check_level *level)

@@ -78,12 +78,25 @@ static void pack_behind(uint8_t *to, const uint8_t *from, size_t n, int32_t bits
     to[(n * (size_t)bits + 7) / 8] ^= 1u;
 }
 
+static void quantize_last(const nw_quantize_call *call)
+{
+    real.quantize(call);
+    call->y[(ptrdiff_t)(call->n - 1) * call->y_step] ^= 1u;
+}
+
+static void dequantize_last(float *y, const uint8_t *x, size_t n, float scale, int32_t zero_point)
+{
+    real.dequantize(y, x, n, scale, zero_point);
+    y[n - 1] += scale;
+}
+
 static const char *const names[PLANT_COUNT] = {
     "gemm: last channel of the last pixel", "gemm: one byte behind the panel", "gemm: last extra sum",
     "depthwise: first channel of the last pixel", "add: first output", "max_pool: first output",
     "average_pool: first output", "table: one byte behind the end",
     "unpack: last code", "pack: one byte behind the row",
     "resize_codes: last pixel", "resize_reals: first output",
+    "quantize: last pixel", "dequantize: last real",
 };
 
 const char *plant_name(int32_t i)
@@ -128,6 +141,12 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 11:
         planted.resize_reals = resize_reals_first;
+        break;
+    case 12:
+        planted.quantize = quantize_last;
+        break;
+    case 13:
+        planted.dequantize = dequantize_last;
         break;
     default:
         planted.table = table_behind;

@@ -22,5 +22,7 @@ void nw_kernels_init_ref(nw_kernels *kernels)
         .table = nw_table_ref,
         .unpack = nw_unpack_ref,
         .pack = nw_pack_ref,
+        .quantize = nw_quantize_ref,
+        .dequantize = nw_dequantize_ref,
     };
 }
