@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/json.h"
 #include "quant/scheme.h"
 
 static bool speaks_of_node(const nw_scheme *scheme, const nw_plan_key *key)
@@ -122,7 +121,7 @@ nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error)
 /** Why the plan wanted it so, as the row that is written says too. */
 static char *reason(const char *why)
 {
-    return why ? nw_text_copy(why) : NULL;
+    return why ? nw_plan_brief(why) : NULL;
 }
 
 static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index)

@@ -18,14 +18,29 @@ static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
     return linear->weights && linear->step && linear->row_channel && linear->bias ? NW_OK : NW_ERROR_MEMORY;
 }
 
+double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t index, int32_t o, const nw_code_book *book,
+                           double *row, double *importance)
+{
+    const nw_node *node = &scheme->model->nodes[index];
+    const nw_tensor *weights = &scheme->model->tensors[node->inputs[1]];
+    const nw_linear_shape shape = nw_linear_shape_of(node, weights);
+    const nw_tensor_scheme *x = &scheme->tensors[node->inputs[0]];
+    const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];
+    nw_weights_row(row, node, weights, o);
+    for (int32_t j = 0; j < shape.k; j++) {
+        const int32_t c = nw_linear_input_channel(&shape, o, j);
+        row[j] /= x->factor[c];
+        importance[j] = nw_channel_variance(stats, c) * x->factor[c] * x->factor[c];
+    }
+    return nw_weights_quantize_row(q, row, shape.k, book, scheme->options->weight_range, importance);
+}
+
 static nw_status quantize_node(nw_scheme *scheme, int32_t index)
 {
     const nw_node *node = &scheme->model->nodes[index];
     nw_node_scheme *linear = &scheme->nodes[index];
     const nw_model *model = scheme->model;
     const nw_tensor *weights = &model->tensors[node->inputs[1]];
-    const nw_tensor_scheme *x = &scheme->tensors[node->inputs[0]];
-    const nw_tensor_stats *stats = &scheme->calibration->tensors[node->inputs[0]];
     const int32_t bias = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
     linear->shape = nw_linear_shape_of(node, weights);
     const size_t k = (size_t)linear->shape.k;
@@ -33,14 +48,8 @@ static nw_status quantize_node(nw_scheme *scheme, int32_t index)
     double *importance = malloc((k + 1) * sizeof(*importance));
     nw_status status = row && importance ? alloc_linear(linear, weights) : NW_ERROR_MEMORY;
     for (int32_t o = 0; !status && o < linear->shape.n_channels; o++) {
-        nw_weights_row(row, node, weights, o);
-        for (int32_t j = 0; j < linear->shape.k; j++) {
-            const int32_t c = nw_linear_input_channel(&linear->shape, o, j);
-            row[j] /= x->factor[c];
-            importance[j] = nw_channel_variance(stats, c) * x->factor[c] * x->factor[c];
-        }
-        linear->step[o] = nw_weights_quantize_row(linear->weights + (size_t)o * k, row, linear->shape.k,
-                                                  &linear->book, scheme->options->weight_range, importance);
+        linear->step[o] = nw_scheme_round_row(linear->weights + (size_t)o * k, scheme, index, o, &linear->book, row,
+                                              importance);
         linear->bias[o] = bias == NW_NONE ? 0.0 : (double)model->tensors[bias].data[o];
     }
     free(row);

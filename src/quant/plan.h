@@ -103,6 +103,9 @@ extern const char *const nw_plan_books[];
 nw_status nw_plan_read(nw_plan **out, const char *path, nw_error *error);
 nw_status nw_plan_parse(nw_plan **out, const char *text, size_t size, const char *what, nw_error *error);
 
+/** A row's reasons as they are stored in a network: without the long list "by_bits". To be freed; NULL without memory. */
+char *nw_plan_brief(const char *why);
+
 /** The plan as JSON text, a row a line; the caller frees it. NULL without memory. */
 char *nw_plan_print(const nw_plan *plan);
 

@@ -153,6 +153,16 @@ nw_status nw_plan_read(nw_plan **out, const char *path, nw_error *error)
 
 /* writing */
 
+char *nw_plan_brief(const char *why)
+{
+    cJSON *item = cJSON_Parse(why);
+    if (item)
+        cJSON_DeleteItemFromObjectCaseSensitive(item, "by_bits");
+    char *text = item ? cJSON_PrintUnformatted(item) : NULL;
+    cJSON_Delete(item);
+    return text;
+}
+
 static bool add_int(cJSON *row, const char *key, int32_t value)
 {
     return value == NW_PLAN_UNSAID || cJSON_AddNumberToObject(row, key, value);

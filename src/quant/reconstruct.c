@@ -6,16 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quant/moments.h"
 #include "quant/multipoint.h"
+#include "quant/patches.h"
 #include "quant/refine.h"
 #include "quant/simulate.h"
 
-#define MAX_PATCHES 8192        /* positions per layer */
-#define MAX_OUTPUTS 67108864.0  /* reals of y over all layers */
-#define MAX_MOMENTS 268435456.0 /* bytes of one layer's moments */
-#define CHUNK 64                /* patches gathered at a time */
-#define DAMPING 0.03            /* share of the mean energy of an input; 0.01 to 0.1 differ by 0.5 dB at most */
+#define MAX_OUTPUTS 67108864.0 /* reals of y over all layers */
+#define LEAST_PATCHES 64
 
 /** One layer to be rounded. */
 typedef struct layer {
@@ -51,71 +48,13 @@ static nw_node_scheme *linear_of(const reconstruction *r, const layer *l)
     return &r->scheme->nodes[l->node];
 }
 
-/* patches */
-
-/** Position i of n out of `total`: one from each of n equal spans, not at a fixed distance, which could miss columns.
- */
-static int64_t position_of(int32_t i, int32_t n, int64_t total)
-{
-    const int64_t first = i * total / n;
-    const int64_t span = (i + 1) * total / n - first;
-    const uint32_t hash = ((uint32_t)i + 1u) * 2654435761u;
-    return first + (int64_t)(hash >> 8) % span;
-}
-
-/** y of a chunk of patches. */
-static void outputs_of(float *y, const float *x, const float *w, int32_t k, int32_t outputs, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++) {
-        float *to = y + (size_t)i * (size_t)outputs;
-        memset(to, 0, (size_t)outputs * sizeof(*to));
-        for (int32_t j = 0; j < k; j++) {
-            const float value = x[(size_t)i * (size_t)k + (size_t)j];
-            const float *column = w + (size_t)j * (size_t)outputs;
-            for (int32_t o = 0; value != 0.0f && o < outputs; o++)
-                to[o] += value * column[o];
-        }
-    }
-}
-
-/** [k, group_outputs] of one group's weights. */
-static void transpose(float *to, const layer *l, const nw_linear_shape *shape, int32_t group)
-{
-    const size_t n = (size_t)shape->group_outputs;
-    const size_t k = (size_t)shape->k;
-    for (size_t j = 0; j < k; j++)
-        for (size_t o = 0; o < n; o++)
-            to[j * n + o] = (float)l->w[((size_t)group * n + o) * k + j];
-}
-
 /** Goes over all patches of the layer: sets y in the first run, gathers moments if asked to. */
 static nw_status see_patches(reconstruction *r, layer *l, const float *data, nw_moments *moments)
 {
-    const nw_scheme *scheme = r->scheme;
     const nw_node *node = node_of(r, l);
-    const nw_linear_shape *shape = &linear_of(r, l)->shape;
-    const double *factor = scheme->tensors[node->inputs[0]].factor;
-    const int64_t total = nw_patch_positions(scheme->model, node) * r->batch;
-    float *x = malloc(CHUNK * (size_t)shape->k * sizeof(*x));
-    float *w = malloc((size_t)shape->group_outputs * (size_t)shape->k * sizeof(*w));
-    const int32_t groups = x && w ? shape->n_channels / shape->group_outputs : 0;
-    for (int32_t group = 0; group < groups; group++) {
-        transpose(w, l, shape, group);
-        for (int32_t i = 0; i < l->n_patches; i += CHUNK) {
-            const int32_t n = l->n_patches - i < CHUNK ? l->n_patches - i : CHUNK;
-            float *y = l->y + ((size_t)group * (size_t)l->n_patches + (size_t)i) * (size_t)shape->group_outputs;
-            for (int32_t p = 0; p < n; p++)
-                nw_patch_gather(x + (size_t)p * (size_t)shape->k, scheme->model, node, shape, factor, data,
-                                position_of(i + p, l->n_patches, total), group);
-            if (!r->quantized)
-                outputs_of(y, x, w, shape->k, shape->group_outputs, n);
-            if (moments)
-                nw_moments_add(moments, group, x, y, n);
-        }
-    }
-    free(x);
-    free(w);
-    return groups ? NW_OK : NW_ERROR_MEMORY;
+    const nw_patches patches = {r->scheme->model, node, &linear_of(r, l)->shape,
+                                r->scheme->tensors[node->inputs[0]].factor, l->w, r->batch, l->n_patches};
+    return nw_patches_see(&patches, data, l->y, !r->quantized, moments);
 }
 
 /* rounding */
@@ -218,7 +157,7 @@ static nw_status round_layer(reconstruction *r, layer *l, const float *data)
     nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, moments);
     if (!status && moments) {
         nw_moments_finish(moments, l->n_patches, mean_is_free(r));
-        nw_moments_damp(moments, l->w, DAMPING);
+        nw_moments_damp(moments, l->w, NW_PATCHES_DAMPING);
         status = round_rows(r, l, moments);
     }
     nw_moments_free(moments);
@@ -339,11 +278,7 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
     if (!l->w || !l->y || !l->codes || !l->steps || !l->points || (budget && !l->channels))
         return NW_ERROR_MEMORY;
     memset(l->points, 1, n);
-    for (size_t o = 0; o < n; o++) {
-        nw_weights_row(l->w + o * k, node, weights, (int32_t)o);
-        for (size_t j = 0; j < k; j++)
-            l->w[o * k + j] /= factor[nw_linear_input_channel(&linear->shape, (int32_t)o, (int32_t)j)];
-    }
+    nw_patches_weights(l->w, node, weights, factor);
     return NW_OK;
 }
 
@@ -359,7 +294,7 @@ static void clear_layer(layer *l)
 
 static bool is_wanted(const nw_node_scheme *linear)
 {
-    return linear->mode == NW_MODE_LINEAR && linear->weight_bits < 8 && nw_moments_size(&linear->shape) < MAX_MOMENTS;
+    return linear->mode == NW_MODE_LINEAR && linear->weight_bits < 8 && nw_patches_fit(&linear->shape);
 }
 
 static nw_status prepare(reconstruction *r)
@@ -382,7 +317,7 @@ static nw_status prepare(reconstruction *r)
             outputs += linear->shape.n_channels;
         }
     }
-    const int32_t most = (int32_t)fmin(MAX_PATCHES, fmax(MAX_OUTPUTS / outputs, CHUNK));
+    const int32_t most = (int32_t)fmin(NW_PATCHES_MOST, fmax(MAX_OUTPUTS / outputs, LEAST_PATCHES));
     for (int32_t i = 0; i < r->n_layers; i++)
         NW_TRY(alloc_layer(r, &r->layers[i], most));
     return NW_OK;

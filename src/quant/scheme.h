@@ -11,7 +11,7 @@
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
  *     linear.c      integer weights, steps, biases
- *     reconstruct.c codes by the outputs they give, further points
+ *     reconstruct.c codes by the outputs they give, further points (trial.c: of single layers, for the planner)
  *     bias_correction.c   what rounding moved on average, taken out of the biases
  *     emit.c        the integer nw_model
  *
@@ -109,6 +109,14 @@ nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error);
 
 /** Quantizes the weights of all linear nodes; biases are the float network's. NW_ERROR_MEMORY. */
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
+
+/**
+ * Nearest codes of one row of a linear node, on the step that options.weight_range chooses; returns the step.
+ *
+ * @param row, importance  [k] scratch; row is left holding the real weights with the input's factors divided out
+ */
+double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t node, int32_t o, const nw_code_book *book,
+                           double *row, double *importance);
 
 /** Moves biases (options: bias_correction). NW_ERROR_MEMORY or what the float engine returned. */
 nw_status nw_scheme_correct(nw_scheme *scheme, nw_error *error);

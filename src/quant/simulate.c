@@ -50,6 +50,14 @@ static void round_channel(const nw_tensor_scheme *tensor, int32_t c, float *x, s
     }
 }
 
+void nw_simulate_rounding(const nw_tensor_scheme *tensor, int32_t batch, float *data, size_t n_elements)
+{
+    const size_t plane = n_elements / (size_t)batch / (size_t)tensor->n_channels;
+    for (int32_t s = 0; s < batch; s++)
+        for (int32_t c = 0; c < tensor->n_channels; c++)
+            round_channel(tensor, c, data + ((size_t)s * (size_t)tensor->n_channels + (size_t)c) * plane, plane);
+}
+
 static void clamp_values(float *x, size_t n, float lo, float hi)
 {
     for (size_t i = 0; i < n; i++)
@@ -66,9 +74,7 @@ static void edit_tensor(void *context, int32_t t, float *data, size_t n_elements
     if (one->node != NW_NONE && simulator->hook && scheme->nodes[one->node].mode == NW_MODE_LINEAR)
         simulator->hook(simulator->context, one->node, data, tensor->n_channels, plane);
     if (simulator->quantized && tensor->code) {
-        for (int32_t s = 0; s < simulator->batch; s++)
-            for (int32_t c = 0; c < tensor->n_channels; c++)
-                round_channel(tensor, c, data + ((size_t)s * (size_t)tensor->n_channels + (size_t)c) * plane, plane);
+        nw_simulate_rounding(tensor, simulator->batch, data, n_elements);
     } else if (one->node != NW_NONE) {
         const nw_node *node = &scheme->model->nodes[one->node];
         const bool fused = nw_is_linear(node) || node->op == NW_OP_ADD;

@@ -41,6 +41,9 @@ nw_status nw_simulator_observe(nw_simulator *simulator, nw_float_observer *obser
 /** Takes a linear node's weights and biases from the scheme again; allowed while running, for nodes yet to come. */
 nw_status nw_simulator_update(nw_simulator *simulator, int32_t node, nw_error *error);
 
+/** Rounds reals to the tensor's grid and clips them to its limits. @param data  [batch, n_channels, plane] */
+void nw_simulate_rounding(const nw_tensor_scheme *tensor, int32_t batch, float *data, size_t n_elements);
+
 /** As nw_float_run. */
 nw_status nw_simulator_run(nw_simulator *simulator, const float *const *inputs, float *const *outputs,
                            nw_error *error);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a linear layer reads and gives at some of its output positions: the data that rounding its weights looks at.
+ * reconstruct.c walks a whole network with it, trial.c single layers; moments.h takes the sums.
+ *
+ *     nw_patches patches = {model, node, &shape, factor, w, batch, 8192};
+ *     NW_TRY(nw_patches_see(&patches, data, y, true, NULL));        y of the float network
+ *     NW_TRY(nw_patches_see(&patches, data, y, false, moments));    the quantized prefix, later
+ */
+#ifndef NARROW_QUANT_PATCHES_H
+#define NARROW_QUANT_PATCHES_H
+
+#include "quant/moments.h"
+
+#define NW_PATCHES_MOST 8192  /* positions per layer that rounding looks at */
+#define NW_PATCHES_DAMPING 0.03 /* share for nw_moments_damp; 0.01 to 0.1 differ by 0.5 dB at most */
+
+typedef struct nw_patches {
+    const nw_model *model;
+    const nw_node *node;
+    const nw_linear_shape *shape;
+    const double *factor; /* [C] of the input */
+    const double *w;      /* [O, k] real weights with the input's factors divided out */
+    int32_t batch;        /* samples of the data */
+    int32_t n;            /* positions, spread over those of all samples */
+} nw_patches;
+
+/** Real weights with the input's factors divided out. @param w  [O, k] out */
+void nw_patches_weights(double *w, const nw_node *node, const nw_tensor *weights, const double *factor);
+
+/**
+ * Goes over n positions of every group.
+ *
+ * @param data     [batch, C, H, W] the node's input
+ * @param y        [n_groups, n, group_outputs] outputs without bias, computed here if `compute`
+ * @param moments  gets every input with its y; NULL: nothing is gathered
+ * @return NW_ERROR_MEMORY
+ */
+nw_status nw_patches_see(const nw_patches *patches, const float *data, float *y, bool compute, nw_moments *moments);
+
+/** Whether the layer's moments take a reasonable amount of memory (256 MiB); else its weights are rounded without. */
+bool nw_patches_fit(const nw_linear_shape *shape);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See trial.h. Uses the quantizer's steps (scheme.h) up to the grids, and patches.h and refine.h for one layer. */
+#include "quant/trial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "quant/patches.h"
+#include "quant/scheme.h"
+#include "quant/simulate.h"
+
+#define STARTS 2 /* of NW_MAX_STARTS: for comparing widths two are enough */
+
+struct nw_trials {
+    const nw_model *model;
+    const nw_calibration *calibration;
+    nw_quantize_options options[9]; /* by activation bits; [0] is not used */
+    nw_scheme *schemes[9];          /* likewise; [8] always there */
+    /* the open layer */
+    int32_t node;
+    nw_linear_shape shape;
+    double *w;           /* [O, k] */
+    nw_moments *moments; /* NULL if they would not fit */
+    float *y;
+    size_t n_y;
+    int64_t n_samples, n_seen, n_patches;
+    bool finished;
+};
+
+static nw_status make_scheme(nw_trials *trials, int32_t bits, nw_error *error)
+{
+    if (trials->schemes[bits])
+        return NW_OK;
+    trials->options[bits] = trials->options[8];
+    trials->options[bits].activation_bits = bits;
+    nw_scheme *scheme = nw_scheme_create(trials->model, trials->calibration, &trials->options[bits]);
+    if (!scheme)
+        return nw_fail_memory(error, "trying widths");
+    nw_status status = nw_scheme_modes(scheme, error);
+    if (!status) {
+        nw_scheme_groups(scheme);
+        status = nw_scheme_settle(scheme, error);
+    }
+    if (!status)
+        status = nw_scheme_equalize(scheme, error);
+    if (!status)
+        status = nw_scheme_grids(scheme, error);
+    if (status)
+        nw_scheme_free(scheme);
+    else
+        trials->schemes[bits] = scheme;
+    return status;
+}
+
+nw_status nw_trials_create(nw_trials **out, const nw_model *model, const nw_calibration *calibration,
+                           const nw_quantize_options *options, nw_error *error)
+{
+    nw_trials *trials = calloc(1, sizeof(*trials));
+    if (!trials)
+        return nw_fail_memory(error, "trying widths");
+    trials->model = model;
+    trials->calibration = calibration;
+    trials->options[8] = *options;
+    trials->options[8].plan = NULL;
+    trials->options[8].weight_bits = 8;
+    trials->node = NW_NONE;
+    const nw_status status = make_scheme(trials, 8, error);
+    if (status)
+        nw_trials_free(trials);
+    else
+        *out = trials;
+    return status;
+}
+
+static void close_layer(nw_trials *trials)
+{
+    free(trials->w);
+    free(trials->y);
+    nw_moments_free(trials->moments);
+    trials->w = NULL;
+    trials->y = NULL;
+    trials->n_y = 0;
+    trials->moments = NULL;
+    trials->node = NW_NONE;
+}
+
+void nw_trials_free(nw_trials *trials)
+{
+    if (!trials)
+        return;
+    close_layer(trials);
+    for (int32_t bits = 0; bits < 9; bits++)
+        nw_scheme_free(trials->schemes[bits]);
+    free(trials);
+}
+
+bool nw_trials_is_layer(const nw_trials *trials, int32_t node)
+{
+    return trials->schemes[8]->nodes[node].mode == NW_MODE_LINEAR;
+}
+
+bool nw_trials_is_group(const nw_trials *trials, int32_t tensor)
+{
+    const nw_tensor_scheme *scheme = &trials->schemes[8]->tensors[tensor];
+    return scheme->code && scheme->group == tensor;
+}
+
+bool nw_trials_in_group(const nw_trials *trials, int32_t tensor, int32_t group)
+{
+    const nw_tensor_scheme *scheme = &trials->schemes[8]->tensors[tensor];
+    return scheme->code && scheme->group == group;
+}
+
+bool nw_trials_is_source(const nw_trials *trials, int32_t tensor)
+{
+    return nw_scheme_is_source(trials->schemes[8], tensor);
+}
+
+/* layers */
+
+nw_status nw_trials_open(nw_trials *trials, int32_t node, int64_t n_samples, nw_error *error)
+{
+    const nw_node *from = &trials->model->nodes[node];
+    const nw_tensor *weights = &trials->model->tensors[from->inputs[1]];
+    close_layer(trials);
+    trials->shape = nw_linear_shape_of(from, weights);
+    trials->w = malloc((nw_tensor_elements(weights) + 1) * sizeof(*trials->w));
+    if (trials->w && nw_patches_fit(&trials->shape))
+        trials->moments = nw_moments_create(&trials->shape);
+    if (!trials->w || (nw_patches_fit(&trials->shape) && !trials->moments)) {
+        close_layer(trials);
+        return nw_fail_memory(error, "trying widths");
+    }
+    nw_patches_weights(trials->w, from, weights, trials->schemes[8]->tensors[from->inputs[0]].factor);
+    trials->node = node;
+    trials->n_samples = n_samples;
+    trials->n_seen = trials->n_patches = 0;
+    trials->finished = false;
+    return NW_OK;
+}
+
+nw_status nw_trials_see(nw_trials *trials, const float *data, int32_t n, nw_error *error)
+{
+    if (!trials->moments)
+        return NW_OK;
+    const nw_node *node = &trials->model->nodes[trials->node];
+    const int64_t positions = nw_patch_positions(trials->model, node);
+    const int64_t all = positions * trials->n_samples;
+    const int64_t wanted = all < NW_PATCHES_MOST ? all : NW_PATCHES_MOST;
+    const int64_t upto = wanted * (trials->n_seen + n) / trials->n_samples;
+    const int64_t from = wanted * trials->n_seen / trials->n_samples;
+    trials->n_seen += n;
+    if (upto <= from)
+        return NW_OK;
+    const size_t n_y = (size_t)trials->shape.n_channels * (size_t)(upto - from);
+    if (n_y > trials->n_y) {
+        free(trials->y);
+        trials->y = malloc(n_y * sizeof(*trials->y));
+        trials->n_y = trials->y ? n_y : 0;
+    }
+    const nw_patches patches = {trials->model, node, &trials->shape,
+                                trials->schemes[8]->tensors[node->inputs[0]].factor, trials->w, n,
+                                (int32_t)(upto - from)};
+    if (!trials->y || nw_patches_see(&patches, data, trials->y, true, trials->moments))
+        return nw_fail_memory(error, "trying widths");
+    trials->n_patches += upto - from;
+    return NW_OK;
+}
+
+static bool corrects(const nw_trials *trials)
+{
+    return trials->options[8].bias_correction == NW_BIAS_CORRECTION_EMPIRICAL;
+}
+
+/** Writes one row's reals, and takes the mean of the error into the bias. */
+static void store_row(const nw_trials *trials, float *weights, float *bias, int32_t o, const int8_t *q, double step)
+{
+    const nw_node *node = &trials->model->nodes[trials->node];
+    const nw_linear_shape *shape = &trials->shape;
+    const double *factor = trials->schemes[8]->tensors[node->inputs[0]].factor;
+    const nw_tensor_stats *stats = &trials->calibration->tensors[node->inputs[0]];
+    const double *row = trials->w + (size_t)o * (size_t)shape->k;
+    const double *means = NULL; /* of the inputs times their factors */
+    if (trials->moments)
+        means = trials->moments->input + (size_t)(o / shape->group_outputs) * (size_t)shape->k;
+    double shift = 0.0;
+    for (int32_t j = 0; j < shape->k; j++) {
+        const int32_t c = nw_linear_input_channel(shape, o, j);
+        const double mean = means ? means[j] : nw_channel_mean(stats, c) * factor[c];
+        shift += (row[j] - step * q[j]) * mean;
+        weights[nw_weights_index(shape, node->op == NW_OP_CONV_TRANSPOSE, o, j)] = (float)(step * q[j] * factor[c]);
+    }
+    const int32_t b = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
+    const double given = b == NW_NONE ? 0.0 : (double)trials->model->tensors[b].data[o];
+    bias[o] = (float)(given + (corrects(trials) ? shift : 0.0));
+}
+
+static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, float *weights, float *bias)
+{
+    const size_t k = (size_t)trials->shape.k;
+    int8_t *q = malloc(k + 1);
+    double *row = malloc((k + 1) * sizeof(*row));
+    double *importance = malloc((k + 1) * sizeof(*importance));
+    const bool done = q && row && importance;
+    for (int32_t o = 0; done && o < trials->shape.n_channels; o++) {
+        const double step = nw_scheme_round_row(q, trials->schemes[8], trials->node, o, book, row, importance);
+        store_row(trials, weights, bias, o, q, step);
+    }
+    free(q);
+    free(row);
+    free(importance);
+    return done ? NW_OK : NW_ERROR_MEMORY;
+}
+
+static nw_status round_group(nw_trials *trials, int32_t group, const nw_code_book *book, float *weights, float *bias, int8_t *q)
+{
+    const int32_t first = group * trials->shape.group_outputs;
+    const nw_row_target shared = nw_moments_row(trials->moments, first);
+    nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, book, trials->options[8].rounding,
+                                                 trials->options[8].weight_range, STARTS);
+    nw_status status = solver ? NW_OK : NW_ERROR_MEMORY;
+    for (int32_t o = first; !status && o < first + trials->shape.group_outputs; o++) {
+        const nw_row_target target = nw_moments_row(trials->moments, o);
+        double step;
+        status = nw_row_solve(solver, q, &step, NULL, 1, trials->w + (size_t)o * (size_t)trials->shape.k, &target);
+        if (!status)
+            store_row(trials, weights, bias, o, q, step);
+    }
+    nw_row_solver_free(solver);
+    return status;
+}
+
+static nw_status round_by_outputs(nw_trials *trials, const nw_code_book *book, float *weights, float *bias)
+{
+    int8_t *q = malloc((size_t)trials->shape.k * NW_MAX_POINTS + 1);
+    nw_status status = q ? NW_OK : NW_ERROR_MEMORY;
+    for (int32_t group = 0; !status && group < trials->moments->n_groups; group++)
+        status = round_group(trials, group, book, weights, bias, q);
+    free(q);
+    return status;
+}
+
+nw_status nw_trials_round(nw_trials *trials, int32_t bits, float *weights, float *bias, nw_error *error)
+{
+    if (trials->moments && !trials->finished) {
+        nw_moments_finish(trials->moments, trials->n_patches, corrects(trials));
+        nw_moments_damp(trials->moments, trials->w, NW_PATCHES_DAMPING);
+        trials->finished = true;
+    }
+    const nw_code_book book = nw_code_book_make(trials->options[8].book, bits);
+    const bool nearest = bits == 8 || trials->options[8].rounding == NW_ROUND_PLAIN || !trials->moments;
+    const nw_status status = nearest ? round_nearest(trials, &book, weights, bias)
+                                     : round_by_outputs(trials, &book, weights, bias);
+    return status == NW_ERROR_MEMORY ? nw_fail_memory(error, "trying widths") : status;
+}
+
+/* tensors */
+
+nw_status nw_trials_round_tensor(nw_trials *trials, int32_t bits, int32_t tensor, int32_t n, float *data,
+                                 size_t n_elements, nw_error *error)
+{
+    NW_TRY(make_scheme(trials, bits, error));
+    nw_simulate_rounding(&trials->schemes[bits]->tensors[tensor], n, data, n_elements);
+    return NW_OK;
+}
