@@ -5,6 +5,7 @@
 #
 #     base <- model <- runtime             base <- kernels <- ops <- runtime
 #     base <- model <- onnx, passes, data  base <- model <- float <- quant
+#     quant, runtime <- plan
 #
 # include/narrow/ stands before everything, cli/ behind everything. Headers that are not the C library's are each at home
 # in one place. And no committed text names a path of somebody's machine.
@@ -29,7 +30,8 @@ wrong_includes()
         may["data"] = "base model data"
         may["float"] = "base model float"
         may["quant"] = "base model float quant"
-        may["cli"] = "base model kernels ops runtime onnx passes data float quant cli"
+        may["plan"] = "base model float quant runtime plan"
+        may["cli"] = "base model kernels ops runtime onnx passes data float quant plan cli"
         # header (pattern) and where it is at home (pattern)
         home["^[^x][a-z0-9]*intrin[.]h$"] = "^src/kernels/(avx2|avxvnni|avx512|avx512vnni|amx)/"
         home["^xmmintrin[.]h$"] = "^src/(kernels/(avx2|avxvnni|avx512|avx512vnni|amx)/|runtime/fpenv[.]h$)"
@@ -158,6 +160,8 @@ selftest()
     plant src/float/a.h '  #  include "quant/quantize.h"'
     plant src/quant/a.c '#include "runtime/engine.h"'
     plant src/quant/a.c '#include "cli/args.h"'
+    plant src/quant/a.c '#include "plan/search.h"'
+    plant src/plan/a.c '#include "data/dataset.h"'
     plant src/quant/a.c '#include "quantize.h"'
     plant src/somewhere/a.c '#include "base/arith.h"'
     plant include/narrow/a.h '#include "base/arith.h"'

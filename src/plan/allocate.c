@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See allocate.h: closed forms here, the exact optimum in knapsack.c. */
+#include "plan/allocate.h"
+
+#include <math.h>
+
+#include "plan/knapsack.h"
+
+const char *const nw_allocation_names[] = {"exact", "adaptive", "sqnr", "equal", NULL};
+
+double nw_items_damage(const nw_item *items, int32_t n, const int32_t *bits)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < n; i++)
+        sum += items[i].damage[bits[i]];
+    return sum;
+}
+
+double nw_items_cost(const nw_item *items, int32_t n, const int32_t *bits)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < n; i++)
+        sum += items[i].cost[bits[i]];
+    return sum;
+}
+
+static int32_t clip(const nw_item *item, double bits)
+{
+    return bits <= item->least ? item->least : bits >= item->most ? item->most : (int32_t)bits;
+}
+
+/** rate of the model that the closed form stands for. */
+static double rate_of(const nw_item *item, nw_allocation how)
+{
+    return how == NW_ALLOCATE_SQNR ? 1.0 : fmax(item->rate, 1e-300);
+}
+
+/** Rounded down. */
+static void set_bits(int32_t *bits, const nw_item *items, int32_t n, double c, nw_allocation how)
+{
+    for (int32_t i = 0; i < n; i++) {
+        const double offset = 0.5 * log2(rate_of(&items[i], how) / fmax(items[i].size, 1.0));
+        bits[i] = clip(&items[i], how == NW_ALLOCATE_EQUAL ? c : c + offset);
+    }
+}
+
+/** Modelled damage that one more bit takes away, per cost; -1 if there is no room for it. */
+static double gain(const nw_item *item, int32_t bits, double left, nw_allocation how)
+{
+    if (bits >= item->most || item->cost[bits + 1] - item->cost[bits] > left)
+        return -1.0;
+    const double cost = item->cost[bits + 1] - item->cost[bits];
+    return rate_of(item, how) * (exp2(-2.0 * bits) - exp2(-2.0 * (bits + 1))) / fmax(cost, 1e-300);
+}
+
+static void spend(int32_t *bits, const nw_item *items, int32_t n, double budget, nw_allocation how)
+{
+    for (double left = budget - nw_items_cost(items, n, bits);;) {
+        int32_t best = -1;
+        double most = 0.0;
+        for (int32_t i = 0; i < n; i++) {
+            const double one = gain(&items[i], bits[i], left, how);
+            if (one > most) {
+                most = one;
+                best = i;
+            }
+        }
+        if (best < 0)
+            return;
+        left -= items[best].cost[bits[best] + 1] - items[best].cost[bits[best]];
+        bits[best]++;
+    }
+}
+
+nw_status nw_allocate(int32_t *bits, bool *fits, const nw_item *items, int32_t n, double budget, nw_allocation how,
+                      nw_error *error)
+{
+    for (int32_t i = 0; i < n; i++)
+        bits[i] = items[i].least;
+    *fits = nw_items_cost(items, n, bits) <= budget;
+    if (!*fits)
+        return NW_OK;
+    if (how == NW_ALLOCATE_EXACT)
+        return nw_knapsack_solve(bits, items, n, budget, error);
+    double lo = -600.0; /* rates span 1e-300 to 1e300 */
+    double hi = 600.0;
+    for (int32_t step = 0; step < 60; step++) {
+        const double middle = 0.5 * (lo + hi);
+        set_bits(bits, items, n, middle, how);
+        if (nw_items_cost(items, n, bits) <= budget)
+            lo = middle;
+        else
+            hi = middle;
+    }
+    set_bits(bits, items, n, lo, how);
+    if (how != NW_ALLOCATE_EQUAL)
+        spend(bits, items, n, budget, how);
+    return NW_OK;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What widths cost: bytes of the .nw file, to the byte, and bytes of the arena. A network is quantized once, as cheaply
+ * as can be, its weights cleared; its widths and its plan can then be anything, and writing it tells the size.
+ *
+ *     nw_costs *costs;
+ *     NW_TRY(nw_costs_create(&costs, model, calibration, &options, error));
+ *     double bytes = nw_costs_layer_bytes(costs, node, 3);
+ *     NW_TRY(nw_costs_file_bytes(&size, costs, plan, error));
+ *     nw_costs_free(costs);
+ */
+#ifndef NARROW_PLAN_COST_H
+#define NARROW_PLAN_COST_H
+
+#include "quant/quantize.h"
+
+typedef struct nw_costs {
+    nw_model *skeleton; /* owned; weights 0 */
+    int32_t *node_of;   /* [nodes of the float network] owned; the same node in the skeleton, or NW_NONE */
+    int32_t n_nodes;
+    nw_rounding rounding;
+    size_t arena;       /* bytes of activations while the network runs */
+} nw_costs;
+
+nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibration *calibration,
+                          const nw_quantize_options *options, nw_error *error);
+void nw_costs_free(nw_costs *costs);
+
+/** Bytes of a layer's packed weights; what else a layer has in the file does not depend on its width. */
+double nw_costs_layer_bytes(const nw_costs *costs, int32_t node, int32_t bits);
+
+/**
+ * Bytes of the file that nw_quantize and nw_model_write would make by a plan without expressions, every layer with the
+ * options' rounding.
+ */
+nw_status nw_costs_file_bytes(size_t *bytes, nw_costs *costs, const nw_plan *plan, nw_error *error);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See measure_run.h. */
+#include "plan/measure_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* life */
+
+static nw_status see_float(nw_measure_run *run, nw_error *error)
+{
+    for (int32_t b = 0; b < nw_prefix_batches(run->prefix); b++) {
+        NW_TRY(nw_prefix_finish(run->prefix, b, NULL, run->outputs, error));
+        for (int32_t i = 0; i < run->tail->n_outputs; i++)
+            nw_yardstick_set(&run->yardsticks[i], nw_prefix_batch_first(run->prefix, b),
+                             nw_prefix_batch_count(run->prefix, b), run->outputs[i]);
+    }
+    return NW_OK;
+}
+
+static nw_status alloc_outputs(nw_measure_run *run, int32_t n)
+{
+    const size_t batch = (size_t)nw_prefix_batch_size(run->prefix);
+    run->yardsticks = calloc((size_t)run->tail->n_outputs + 1, sizeof(*run->yardsticks));
+    run->outputs = calloc((size_t)run->tail->n_outputs + 1, sizeof(*run->outputs));
+    if (!run->yardsticks || !run->outputs)
+        return NW_ERROR_MEMORY;
+    for (int32_t i = 0; i < run->tail->n_outputs; i++) {
+        const nw_tensor *z = &run->tail->tensors[run->tail->outputs[i]];
+        NW_TRY(nw_yardstick_init(&run->yardsticks[i], z, n));
+        run->outputs[i] = malloc(nw_tensor_elements(z) * batch * sizeof(float));
+        if (!run->outputs[i])
+            return NW_ERROR_MEMORY;
+    }
+    return NW_OK;
+}
+
+nw_status nw_measure_start(nw_measure_run *run, nw_measurement *measurement, const nw_model *model, nw_trials *trials,
+                           const float *const *samples, int32_t n, nw_error *error)
+{
+    *run = (nw_measure_run){.measurement = measurement, .model = model, .trials = trials};
+    run->tail = nw_last_features(model);
+    if (!run->tail)
+        return nw_fail_memory(error, "measuring");
+    NW_TRY(nw_prefix_create(&run->prefix, run->tail, samples, n, error));
+    if (alloc_outputs(run, n))
+        return nw_fail_memory(error, "measuring");
+    NW_TRY(see_float(run, error));
+    measurement->n_samples = n;
+    measurement->n_classes = run->tail->n_outputs == 1 ? run->yardsticks[0].n_classes : 0;
+    measurement->margin = nw_yardstick_margin(&run->yardsticks[0]);
+    measurement->signal = nw_yardstick_signal(&run->yardsticks[0]);
+    return NW_OK;
+}
+
+void nw_measure_end(nw_measure_run *run)
+{
+    for (int32_t i = 0; run->tail && i < run->tail->n_outputs; i++) {
+        if (run->yardsticks)
+            nw_yardstick_clear(&run->yardsticks[i]);
+        if (run->outputs)
+            free(run->outputs[i]);
+    }
+    free(run->yardsticks);
+    free(run->outputs);
+    nw_prefix_free(run->prefix);
+    nw_model_free(run->tail);
+    *run = (nw_measure_run){0};
+}
+
+/* the tail */
+
+typedef struct edit {
+    nw_measure_editor *editor;
+    void *context;
+    int32_t batch;
+    nw_status status;
+} edit;
+
+static void edit_tensor(void *context, int32_t tensor, float *data, size_t n_elements)
+{
+    edit *e = context;
+    const nw_status status = e->editor(e->context, tensor, e->batch, data, n_elements);
+    e->status = e->status ? e->status : status;
+}
+
+/** Hangs the editor on all tensors of the group that nodes make (NULL: takes it off); *input: one that none makes. */
+static nw_status hang(nw_measure_run *run, int32_t group, nw_float_editor *editor, edit *e, int32_t *input,
+                      nw_error *error)
+{
+    for (int32_t t = group; t < run->model->n_tensors; t++) {
+        if (!nw_trials_in_group(run->trials, t, group) || !nw_trials_is_source(run->trials, t))
+            continue;
+        if (nw_model_producer(run->model, t) == NW_NONE)
+            *input = t;
+        else
+            NW_TRY(nw_float_edit(nw_prefix_engine(run->prefix), t, editor, e, error));
+    }
+    return NW_OK;
+}
+
+/** A changed copy of a network input, or NULL without memory. */
+static float *edit_input(const nw_measure_run *run, int32_t b, int32_t tensor, edit *e)
+{
+    const size_t n = nw_tensor_elements(&run->model->tensors[tensor]) * (size_t)e->batch;
+    float *copy = malloc(n * sizeof(*copy));
+    if (!copy)
+        return NULL;
+    memcpy(copy, nw_prefix_tensor(run->prefix, b, tensor), n * sizeof(*copy));
+    edit_tensor(e, tensor, copy, n);
+    return copy;
+}
+
+static nw_status run_batch(nw_damage *sums, nw_measure_run *run, int32_t b, int32_t input, edit *e, nw_error *error)
+{
+    float *copy = NULL;
+    nw_float_override instead = {.tensor = input};
+    if (input != NW_NONE) {
+        copy = edit_input(run, b, input, e);
+        if (!copy)
+            return nw_fail_memory(error, "measuring");
+        instead.data = copy;
+    }
+    const nw_status status = nw_prefix_finish(run->prefix, b, copy ? &instead : NULL, run->outputs, error);
+    free(copy);
+    for (int32_t i = 0; !status && i < run->tail->n_outputs; i++)
+        nw_yardstick_add(&run->yardsticks[i], &sums[i], nw_prefix_batch_first(run->prefix, b),
+                         nw_prefix_batch_count(run->prefix, b), run->outputs[i]);
+    return status;
+}
+
+/** Means over outputs: noise in units of the first output's signal, the others averaged. */
+static nw_damage combine(const nw_measure_run *run, const nw_damage *sums)
+{
+    nw_damage all = {.n = sums[0].n};
+    const int32_t n = run->tail->n_outputs;
+    for (int32_t i = 0; i < n; i++) {
+        const nw_damage one = nw_damage_mean(&sums[i]);
+        const double signal = i == 0 ? run->measurement->signal : nw_yardstick_signal(&run->yardsticks[i]);
+        all.noise += one.noise / n * (signal > 0.0 ? run->measurement->signal / signal : 1.0);
+        all.divergence += one.divergence / n;
+        all.changed += one.changed / n;
+    }
+    return all;
+}
+
+nw_status nw_measure_tail(nw_damage *damage, nw_measure_run *run, int32_t group, nw_measure_editor *editor,
+                          void *context, nw_error *error)
+{
+    edit e = {.editor = editor, .context = context, .batch = nw_prefix_batch_size(run->prefix)};
+    int32_t input = NW_NONE;
+    nw_damage *sums = calloc((size_t)run->tail->n_outputs + 1, sizeof(*sums));
+    nw_status status = sums ? NW_OK : nw_fail_memory(error, "measuring");
+    if (!status && editor)
+        status = hang(run, group, edit_tensor, &e, &input, error);
+    for (int32_t b = 0; !status && b < nw_prefix_batches(run->prefix); b++)
+        status = run_batch(sums, run, b, input, &e, error);
+    if (editor)
+        hang(run, group, NULL, NULL, &input, NULL);
+    if (!status && e.status)
+        status = nw_fail_memory(error, "measuring");
+    if (!status)
+        *damage = combine(run, sums);
+    free(sums);
+    return status;
+}
+
+/* rows */
+
+/** Shows the open layer what it reads. */
+static nw_status show_inputs(nw_measure_run *run, const nw_measured *row, nw_error *error)
+{
+    const int32_t x = run->model->nodes[row->index].inputs[0];
+    NW_TRY(nw_trials_open(run->trials, row->index, run->measurement->n_samples, error));
+    for (int32_t b = 0; b < nw_prefix_batches(run->prefix); b++)
+        NW_TRY(nw_trials_see(run->trials, nw_prefix_tensor(run->prefix, b, x), nw_prefix_batch_count(run->prefix, b),
+                             error));
+    return NW_OK;
+}
+
+/** The float network's own weights again. */
+static nw_status restore(nw_measure_run *run, int32_t index, float *bias, nw_error *error)
+{
+    const nw_node *node = &run->model->nodes[index];
+    const nw_tensor *weights = &run->model->tensors[node->inputs[1]];
+    const int32_t given = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
+    const int32_t n = nw_linear_shape_of(node, weights).n_channels;
+    for (int32_t o = 0; o < n; o++)
+        bias[o] = given == NW_NONE ? 0.0f : run->model->tensors[given].data[o];
+    return nw_float_set_weights(nw_prefix_engine(run->prefix), index, weights->data, bias, error);
+}
+
+static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *error)
+{
+    const nw_node *node = &run->model->nodes[row->index];
+    const nw_tensor *tensor = &run->model->tensors[node->inputs[1]];
+    float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
+    float *bias = malloc(((size_t)nw_linear_shape_of(node, tensor).n_channels + 1) * sizeof(*bias));
+    nw_status status = weights && bias ? show_inputs(run, row, error) : nw_fail_memory(error, "measuring");
+    for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--) {
+        status = nw_trials_round(run->trials, bits, weights, bias, error);
+        if (!status)
+            status = nw_float_set_weights(nw_prefix_engine(run->prefix), row->index, weights, bias, error);
+        if (!status)
+            status = nw_measure_tail(&row->at[bits], run, NW_NONE, NULL, NULL, error);
+    }
+    if (!status)
+        status = restore(run, row->index, bias, error);
+    free(weights);
+    free(bias);
+    return status;
+}
+
+typedef struct grid_edit {
+    nw_trials *trials;
+    int32_t bits;
+} grid_edit;
+
+static nw_status round_tensor(void *context, int32_t tensor, int32_t n, float *data, size_t n_elements)
+{
+    const grid_edit *e = context;
+    return nw_trials_round_tensor(e->trials, e->bits, tensor, n, data, n_elements, NULL);
+}
+
+static nw_status measure_tensor(nw_measure_run *run, nw_measured *row, nw_error *error)
+{
+    for (int32_t bits = NW_MOST_BITS; bits >= NW_LEAST_BITS; bits--) {
+        grid_edit e = {run->trials, bits};
+        NW_TRY(nw_measure_tail(&row->at[bits], run, row->index, round_tensor, &e, error));
+    }
+    return NW_OK;
+}
+
+nw_status nw_measure_row(nw_measure_run *run, nw_measured *row, nw_error *error)
+{
+    if (!row->done)
+        NW_TRY(row->tensor ? measure_tensor(run, row, error) : measure_layer(run, row, error));
+    row->done = true;
+    if (run->measurement->robustness)
+        NW_TRY(nw_measure_robustness(run, row, error));
+    return NW_OK;
+}

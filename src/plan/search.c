@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See search.h. */
+#include "plan/search.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "model/file.h"
+#include "plan/reasons.h"
+
+#define MOST_TRIES 7    /* networks made for a goal of the drop */
+#define CLOSE_BYTES 1.02 /* two networks this near in size: no need to try what lies between */
+#define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
+
+const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
+
+struct nw_search {
+    nw_search_task task;
+    nw_costs *costs;
+    nw_item *items; /* [n] owned; of layers. Tensors have one width and no cost */
+    int32_t n;
+    double others; /* bytes of the file that are no packed weights, as far as is known */
+    int64_t done;
+};
+
+nw_damage_kind nw_damage_default(const nw_measurement *measurement)
+{
+    return measurement->n_classes > 1 ? NW_DAMAGE_DIVERGENCE : NW_DAMAGE_NOISE;
+}
+
+static double damage_of(const nw_damage *damage, nw_damage_kind kind)
+{
+    return kind == NW_DAMAGE_DIVERGENCE ? damage->divergence
+           : kind == NW_DAMAGE_NOISE    ? damage->noise
+                                        : damage->changed;
+}
+
+/* items */
+
+/** p_i: noise on Z at a middling width times 4^bits; over t_i, if that was measured. */
+static double rate_of(const nw_measurement *m, const nw_measured *row)
+{
+    const int32_t bits = 6;
+    const double p = row->at[bits].noise * exp2(2.0 * bits);
+    return row->drop_noise > 0.0 && m->margin > 0.0 ? p / (row->drop_noise / m->margin) : p;
+}
+
+static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
+{
+    const nw_search_task *task = &s->task;
+    *item = (nw_item){.least = NW_LEAST_BITS, .most = NW_MOST_BITS};
+    if (row->tensor) { /* its width is the options' */
+        item->least = item->most = task->options->activation_bits;
+        return;
+    }
+    const nw_node *node = &task->model->nodes[row->index];
+    item->size = (double)nw_tensor_elements(&task->model->tensors[node->inputs[1]]);
+    item->rate = rate_of(task->measurement, row);
+    for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++) {
+        item->damage[b] = damage_of(&row->at[b], task->kind);
+        item->cost[b] = nw_costs_layer_bytes(s->costs, row->index, b);
+    }
+}
+
+void nw_search_free(nw_search *search)
+{
+    if (!search)
+        return;
+    nw_costs_free(search->costs);
+    free(search->items);
+    free(search);
+}
+
+nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error *error)
+{
+    nw_search *s = calloc(1, sizeof(*s));
+    if (!s)
+        return nw_fail_memory(error, "planning");
+    s->task = *task;
+    s->n = task->measurement->n;
+    s->items = calloc((size_t)s->n + 1, sizeof(*s->items));
+    nw_status status = s->items ? nw_costs_create(&s->costs, task->model, task->calibration, task->options, error)
+                                : nw_fail_memory(error, "planning");
+    for (int32_t i = 0; !status && i < s->n; i++)
+        make_item(&s->items[i], s, &task->measurement->rows[i]);
+    if (status)
+        nw_search_free(s);
+    else
+        *out = s;
+    return status;
+}
+
+void nw_found_clear(nw_found *found)
+{
+    nw_plan_free(found->plan);
+    nw_model_free(found->model);
+    free(found->bits);
+    *found = (nw_found){0};
+}
+
+/* one budget */
+
+/** Widths for a file of at most `bytes`, and their plan. The file is the smallest there is if that is not possible. */
+static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *error)
+{
+    found->bits = calloc((size_t)s->n + 1, sizeof(*found->bits));
+    if (!found->bits)
+        return nw_fail_memory(error, "planning");
+    double others = s->others;
+    for (int32_t step = 0; step < FILE_TRIES; step++) {
+        bool fits;
+        nw_plan_free(found->plan);
+        found->plan = NULL;
+        NW_TRY(nw_allocate(found->bits, &fits, s->items, s->n, bytes - others, s->task.how, error));
+        NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->bits, error));
+        NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
+        if ((double)found->bytes <= bytes || !fits)
+            break;
+        others += (double)found->bytes - bytes;
+    }
+    found->damage = nw_items_damage(s->items, s->n, found->bits);
+    found->arena = s->costs->arena;
+    found->drop = NAN;
+    return NW_OK;
+}
+
+/** Makes the network of a decision, and judges it. */
+static nw_status make(nw_found *found, nw_search *s, nw_error *error)
+{
+    nw_quantize_options options = *s->task.options;
+    nw_bytes file = {0};
+    options.plan = found->plan;
+    NW_TRY(nw_quantize(&found->model, s->task.model, s->task.calibration, &options, error));
+    NW_TRY(nw_model_serialize(&file, found->model, error));
+    found->bytes = file.size;
+    nw_bytes_free(&file);
+    return s->task.judge ? s->task.judge(s->task.context, found->model, &found->drop, error) : NW_OK;
+}
+
+static bool meets(const nw_found *found, const nw_goals *goals)
+{
+    return (goals->bytes <= 0.0 || (double)found->bytes <= goals->bytes) &&
+           (goals->arena <= 0.0 || (double)found->arena <= goals->arena) &&
+           (goals->drop < 0.0 || found->drop <= goals->drop);
+}
+
+static nw_status try_budget(nw_found *found, nw_search *s, double bytes, bool dry, nw_error *error)
+{
+    nw_found one = {0};
+    nw_status status = decide(&one, s, bytes, error);
+    if (!status && !dry)
+        status = make(&one, s, error);
+    if (status)
+        nw_found_clear(&one);
+    else
+        *found = one;
+    return status;
+}
+
+/* the drop */
+
+/** Bytes of packed weights of the smallest and the largest network. */
+static void span(const nw_search *s, double *least, double *most)
+{
+    *least = *most = 0.0;
+    for (int32_t i = 0; i < s->n; i++) {
+        *least += s->items[i].cost[s->items[i].least];
+        *most += s->items[i].cost[s->items[i].most];
+    }
+}
+
+/** Answers that a decision is expected to change: flips go with the size of the noise, which adds up in squares. */
+static double expected_drop(const nw_search *s, const int32_t *bits)
+{
+    double squares = 0.0;
+    for (int32_t i = 0; i < s->n; i++) {
+        const nw_measured *row = &s->task.measurement->rows[i];
+        squares += row->at[bits[i]].changed * row->at[bits[i]].changed;
+    }
+    return sqrt(squares);
+}
+
+/** First budget to try: the smallest whose expected drop is within the goal. */
+static nw_status first_budget(double *bytes, nw_search *s, double lo, double hi, double drop, nw_error *error)
+{
+    for (int32_t step = 0; step < 8; step++) {
+        nw_found one = {0};
+        const double middle = 0.5 * (lo + hi);
+        const nw_status status = decide(&one, s, middle, error);
+        const double expected = status ? 0.0 : expected_drop(s, one.bits);
+        nw_found_clear(&one);
+        NW_TRY(status);
+        if (expected <= drop)
+            hi = middle;
+        else
+            lo = middle;
+    }
+    *bytes = hi;
+    return NW_OK;
+}
+
+/** `best` is replaced by `one`, whose contents it takes. */
+static void take(nw_found *best, nw_found *one)
+{
+    nw_found_clear(best);
+    *best = *one;
+    *one = (nw_found){0};
+}
+
+/** The smallest network within the drop, by bisection; best found if none is. */
+static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, nw_error *error)
+{
+    double lo, hi, next;
+    span(s, &lo, &hi);
+    lo += s->others;
+    hi += s->others * 1.1;
+    hi = goals->bytes > 0.0 ? fmin(hi, goals->bytes) : hi;
+    NW_TRY(first_budget(&next, s, lo, hi, goals->drop, error));
+    bool met = false;
+    for (int32_t step = 0; step < MOST_TRIES; step++) {
+        nw_found one = {0};
+        NW_TRY(try_budget(&one, s, next, false, error));
+        best->tried++;
+        const int32_t tried = best->tried;
+        const bool good = one.drop <= goals->drop;
+        const double size = (double)one.bytes;
+        if (good ? !met || one.bytes < best->bytes : !met && !(best->drop <= one.drop))
+            take(best, &one);
+        nw_found_clear(&one);
+        best->tried = tried;
+        if (s->task.progress)
+            s->task.progress(s->task.context, step + 1, MOST_TRIES);
+        met = met || good;
+        if (good)
+            hi = fmin(size, next);
+        else if (next >= hi)
+            break; /* the largest is not good enough */
+        else
+            lo = fmax(next, lo);
+        if (hi <= lo * CLOSE_BYTES && (met || step + 2 >= MOST_TRIES))
+            break;
+        next = met ? sqrt(lo * hi) : step > 1 ? hi : sqrt(next * hi);
+    }
+    return NW_OK;
+}
+
+nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goals, bool dry, nw_error *error)
+{
+    nw_found best = {0};
+    double least, most;
+    nw_found probe = {0}; /* learns what the file holds besides weights */
+    nw_status status = decide(&probe, search, INFINITY, error);
+    if (!status)
+        search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
+    nw_found_clear(&probe);
+    span(search, &least, &most);
+    if (!status && goals->drop >= 0.0 && !dry && search->task.judge) {
+        status = smallest(&best, search, goals, error);
+    } else if (!status) {
+        status = try_budget(&best, search, goals->bytes > 0.0 ? goals->bytes : INFINITY, dry, error);
+        best.tried = dry ? 0 : 1;
+    }
+    if (status) {
+        nw_found_clear(&best);
+        return status;
+    }
+    best.met = meets(&best, goals);
+    *found = best;
+    return NW_OK;
+}
+
+nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search, nw_error *error)
+{
+    double least, most, weights = 0.0;
+    int32_t kept = 0;
+    nw_found probe = {0};
+    nw_status status = decide(&probe, search, INFINITY, error);
+    if (!status)
+        search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
+    nw_found_clear(&probe);
+    span(search, &least, &most);
+    for (int32_t i = 0; i < search->n; i++)
+        weights += search->items[i].size;
+    for (int32_t i = 0; !status && i < *n; i++) {
+        nw_found one = {0};
+        const double share = *n > 1 ? (double)i / (*n - 1) : 1.0;
+        status = decide(&one, search, search->others + least + share * (most - least) + 1.0, error);
+        if (!status && (kept == 0 || one.bytes > points[kept - 1].bytes)) {
+            double sum = 0.0;
+            for (int32_t j = 0; j < search->n; j++)
+                sum += search->items[j].size * one.bits[j];
+            points[kept++] = (nw_front_point){one.bytes, one.damage, weights > 0.0 ? sum / weights : 0.0};
+        }
+        nw_found_clear(&one);
+    }
+    *n = kept;
+    return status;
+}

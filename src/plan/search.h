@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From goals to a plan: allocate.h on the measured damage (measure.h) and the real costs (cost.h), the network made and
+ * judged on samples that nothing else saw, until the goals are met as tightly as can be.
+ *
+ *     nw_search *search;
+ *     NW_TRY(nw_search_create(&search, &task, error));
+ *     NW_TRY(nw_search_run(&found, search, &goals, error));
+ *     ... nw_model_write(found.model, ...), nw_plan_print(found.plan)
+ *     nw_found_clear(&found);
+ *     nw_search_free(search);
+ *
+ * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others.
+ */
+#ifndef NARROW_PLAN_SEARCH_H
+#define NARROW_PLAN_SEARCH_H
+
+#include "plan/allocate.h"
+#include "plan/cost.h"
+#include "plan/measure.h"
+
+/** What is added up and kept small. */
+typedef enum nw_damage_kind { NW_DAMAGE_DIVERGENCE, NW_DAMAGE_NOISE, NW_DAMAGE_CHANGED } nw_damage_kind;
+
+/** "divergence", "noise", "changed"; NULL-terminated. */
+extern const char *const nw_damage_names[];
+
+/** Divergence where Z holds the scores of classes of one output, else noise. */
+nw_damage_kind nw_damage_default(const nw_measurement *measurement);
+
+/** How good an integer network is: share of answers lost, 0 to 1 (or below 0: gained). */
+typedef nw_status nw_judge(void *context, const nw_model *integer, double *drop, nw_error *error);
+
+typedef struct nw_search_task {
+    const nw_model *model; /* all borrowed */
+    const nw_calibration *calibration;
+    const nw_quantize_options *options;
+    const nw_measurement *measurement; /* complete */
+    nw_damage_kind kind;
+    nw_allocation how;
+    nw_judge *judge; /* NULL: nothing is judged, and there can be no goal for the drop */
+    void (*progress)(void *context, int64_t done, int64_t total);
+    void *context;
+} nw_search_task;
+
+typedef struct nw_goals {
+    double bytes; /* of the file; 0: no goal */
+    double drop;  /* share of answers; below 0: no goal */
+    double arena; /* bytes; 0: no goal */
+} nw_goals;
+
+typedef struct nw_search nw_search;
+
+nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error *error);
+void nw_search_free(nw_search *search);
+
+/** What came out. */
+typedef struct nw_found {
+    nw_plan *plan;   /* owned; with reasons */
+    nw_model *model; /* owned; NULL after a dry run */
+    int32_t *bits;   /* [measurement->n] owned; of layers */
+    size_t bytes;    /* of the file */
+    size_t arena;
+    double damage;   /* sum of what was measured */
+    double drop;     /* as judged; NAN if it was not */
+    bool met;        /* all goals */
+    int32_t tried;   /* networks that were made */
+} nw_found;
+
+/** @param dry  no network is made: goals for the drop cannot be met then */
+nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goals, bool dry, nw_error *error);
+void nw_found_clear(nw_found *found);
+
+/** One point of the front: a budget's best. */
+typedef struct nw_front_point {
+    size_t bytes; /* of the file */
+    double damage;
+    double mean_bits; /* per weight */
+} nw_front_point;
+
+/** Points from the smallest to the largest network, at most n, budgets spaced evenly. @return in *n how many */
+nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search, nw_error *error);
+
+#endif
