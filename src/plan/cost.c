@@ -63,6 +63,7 @@ nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibr
         return nw_fail_memory(error, "counting bytes");
     costs->n_nodes = model->n_nodes;
     costs->rounding = options->rounding;
+    costs->book = options->book;
     costs->node_of = malloc(((size_t)model->n_nodes + 1) * sizeof(*costs->node_of));
     nw_status status = costs->node_of ? make_skeleton(costs, model, calibration, options, error)
                                       : nw_fail_memory(error, "counting bytes");
@@ -99,14 +100,15 @@ static void set_widths(nw_costs *costs, const nw_plan *plan)
 }
 
 /** What the quantizer will write down for a layer or tensor of codes (quant/follow.c). */
-static nw_status follow(nw_plan *followed, const nw_plan *plan, nw_rounding rounding)
+static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan *plan)
 {
     for (int32_t i = 0; i < followed->n_layers; i++) {
         nw_plan_layer *row = &followed->layers[i];
-        nw_plan_layer said = {.bits = 8, .method = (int32_t)rounding};
+        nw_plan_layer said = {.bits = 8, .method = (int32_t)costs->rounding};
         nw_plan_layer_of(&said, plan, row->key.name);
         row->bits = said.bits;
         row->method = said.bits < 8 ? said.method : NW_PLAN_UNSAID;
+        row->book = nw_code_book_make(costs->book, said.bits).levels ? (int32_t)costs->book : NW_PLAN_UNSAID;
         row->why = said.why ? nw_plan_brief(said.why) : NULL;
         if (said.why && !row->why)
             return NW_ERROR_MEMORY;
@@ -132,7 +134,7 @@ nw_status nw_costs_file_bytes(size_t *bytes, nw_costs *costs, const nw_plan *pla
     nw_status status = nw_plan_parse(&followed, before, strlen(before), "plan", error);
     if (status)
         return status;
-    status = follow(followed, plan, costs->rounding);
+    status = follow(followed, costs, plan);
     costs->skeleton->plan = status ? NULL : nw_plan_print(followed);
     status = costs->skeleton->plan ? nw_model_serialize(&file, costs->skeleton, error)
                                    : nw_fail_memory(error, "counting bytes");

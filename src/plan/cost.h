@@ -19,6 +19,7 @@ typedef struct nw_costs {
     int32_t *node_of;   /* [nodes of the float network] owned; the same node in the skeleton, or NW_NONE */
     int32_t n_nodes;
     nw_rounding rounding;
+    nw_book_kind book;
     size_t arena;       /* bytes of activations while the network runs */
 } nw_costs;
 
