@@ -4,20 +4,15 @@
  * proved exact.
  *
  * A step interleaves the bytes of two taps, so that vpmaddubsw multiplies and sums them per channel; sums of a run stay
- * in 16 bits; two runs are interleaved and folded into int32 by vpmaddwd. Unpacking leaves channels in the order
- *
- *     q[0] = 0-3 | 16-19    q[1] = 4-7 | 20-23    q[2] = 8-11 | 24-27    q[3] = 12-15 | 28-31
- *
- * which packing undoes without a permutation. The parameters of a panel are brought into that order once per call.
+ * in 16 bits; two runs are interleaved and folded into int32 by vpmaddwd. depthwise_finish.h turns them into outputs.
  */
 #include <assert.h>
 #include <immintrin.h>
-#include <string.h>
 
 #include "base/arith.h"
 #include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
-#include "kernels/avx2/store.h"
+#include "kernels/avx2/depthwise_finish.h"
 #include "kernels/depthwise_pairs.h"
 
 #define NR NW_AVX2_DEPTHWISE_NR
@@ -29,42 +24,6 @@ typedef struct panel {
     int32_t n_runs, n_steps;
     int32_t channel, n; /* first channel and how many of the 32 there are */
 } panel;
-
-/* nw_requant of the 32 channels, in the order of q. */
-typedef struct parameters {
-    __m256 bias[4], multiplier[4], lo[4], hi[4], residual[4];
-    __m256i offset[4], shift[4];
-} parameters;
-
-static __m256 order_f32(const float *p, int32_t q)
-{
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 4 * q)), _mm_loadu_ps(p + 16 + 4 * q), 1);
-}
-
-static __m256i order_i32(const int32_t *p, int32_t q)
-{
-    const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * q));
-    const __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 + 4 * q));
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-}
-
-static void parameters_load(parameters *out, const nw_requant *requant, int32_t channel)
-{
-#pragma GCC unroll 4
-    for (int32_t q = 0; q < 4; q++) {
-        out->bias[q] = order_f32(requant->bias + channel, q);
-        out->multiplier[q] = order_f32(requant->multiplier + channel, q);
-        out->offset[q] = order_i32(requant->offset + channel, q);
-        if (requant->lo) {
-            out->lo[q] = order_f32(requant->lo + channel, q);
-            out->hi[q] = order_f32(requant->hi + channel, q);
-        }
-        if (requant->shift)
-            out->shift[q] = order_i32(requant->shift + channel, q);
-        if (requant->residual_multiplier)
-            out->residual[q] = order_f32(requant->residual_multiplier + channel, q);
-    }
-}
 
 /* The 16-bit sums of one run: [0] channels 0-7 | 16-23, [1] 8-15 | 24-31. */
 typedef struct sums16 {
@@ -145,82 +104,10 @@ static NW_INLINE void any_runs(__m256i acc[4], const panel *p, const uint8_t *a)
     }
 }
 
-static NW_INLINE void add_residual(__m256 v[4], const parameters *parameters, __m256i codes, int32_t zero_point)
-{
-    const __m256i zero = _mm256_setzero_si256();
-    const __m256i words[2] = {_mm256_unpacklo_epi8(codes, zero), _mm256_unpackhi_epi8(codes, zero)};
-#pragma GCC unroll 4
-    for (int32_t q = 0; q < 4; q++) {
-        const __m256i x = q % 2 ? _mm256_unpackhi_epi16(words[q / 2], zero) : _mm256_unpacklo_epi16(words[q / 2], zero);
-        const __m256 f = _mm256_cvtepi32_ps(_mm256_sub_epi32(x, _mm256_set1_epi32(zero_point)));
-        v[q] = _mm256_add_ps(v[q], _mm256_mul_ps(parameters->residual[q], f));
-    }
-}
-
-static NW_INLINE __m256i clamp_round(const __m256 v[4], const parameters *parameters, bool shift, int32_t zero_point)
-{
-    const __m256i zero = _mm256_set1_epi16((int16_t)zero_point);
-    __m256i y[4];
-#pragma GCC unroll 4
-    for (int32_t q = 0; q < 4; q++) {
-        y[q] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v[q], parameters->lo[q]), parameters->hi[q]));
-        if (shift)
-            y[q] = _mm256_sllv_epi32(y[q], parameters->shift[q]);
-    }
-    return _mm256_packus_epi16(_mm256_add_epi16(_mm256_packs_epi32(y[0], y[1]), zero),
-                               _mm256_add_epi16(_mm256_packs_epi32(y[2], y[3]), zero));
-}
-
-static void store_floats(float *y, const __m256 v[4], int32_t n)
-{
-    float all[NR];
-#pragma GCC unroll 4
-    for (int32_t q = 0; q < 4; q++) {
-        _mm_storeu_ps(all + 4 * q, _mm256_castps256_ps128(v[q]));
-        _mm_storeu_ps(all + 16 + 4 * q, _mm256_extractf128_ps(v[q], 1));
-    }
-    memcpy(y, all, (size_t)n * sizeof(float));
-}
-
-static NW_INLINE void store_codes(uint8_t *y, __m256i codes, int32_t n)
-{
-    if (n == NR) {
-        _mm256_storeu_si256((__m256i *)(void *)y, codes);
-        return;
-    }
-    store_bytes(y, _mm256_castsi256_si128(codes), nw_min32(n, 16));
-    if (n > 16)
-        store_bytes(y + 16, _mm256_extracti128_si256(codes, 1), n - 16);
-}
-
-/* From sums (without the offset) to outputs: every option. */
-static NW_NOINLINE void finish_any(const nw_depthwise_call *call, const panel *p, const parameters *parameters,
-                                   const __m256i acc[4], int32_t i)
-{
-    const nw_requant *requant = call->requant;
-    __m256 v[4];
-#pragma GCC unroll 4
-    for (int32_t q = 0; q < 4; q++) {
-        const __m256i sum = requant->wrap16 ? _mm256_srai_epi32(_mm256_slli_epi32(acc[q], 16), 16) : acc[q];
-        const __m256 x = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, parameters->offset[q]));
-        v[q] = _mm256_add_ps(parameters->bias[q], _mm256_mul_ps(parameters->multiplier[q], x));
-    }
-    if (requant->residual_multiplier) {
-        const uint8_t *residual = call->residual + (ptrdiff_t)i * call->residual_step + p->channel;
-        add_residual(v, parameters, _mm256_loadu_si256((const __m256i *)(const void *)residual),
-                     requant->residual_zero_point);
-    }
-    uint8_t *c = (uint8_t *)call->c + (ptrdiff_t)i * call->c_step;
-    if (requant->float_output)
-        store_floats((float *)(void *)c + p->channel, v, p->n);
-    else
-        store_codes(c + p->channel, clamp_round(v, parameters, requant->shift != NULL, requant->zero_point), p->n);
-}
-
 typedef enum form { ONE_RUN, NO_RUNS, ANY_RUNS } form;
 
 /* Codes without residual and wrapping: sums start from the offset. form and n_steps are constants in each caller. */
-static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p, const parameters *parameters,
+static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters,
                                    form form, int32_t n_steps)
 {
     const bool shift = call->requant->shift != NULL;
@@ -228,7 +115,6 @@ static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p
     for (int32_t i = 0; i < call->n; i++) {
         const uint8_t *a = call->a + (ptrdiff_t)i * call->a_step + p->channel;
         __m256i acc[4];
-        __m256 v[4];
 #pragma GCC unroll 4
         for (int32_t q = 0; q < 4; q++)
             acc[q] = parameters->offset[q];
@@ -238,18 +124,14 @@ static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p
             no_runs(acc, p, a, n_steps);
         else
             any_runs(acc, p, a);
-#pragma GCC unroll 4
-        for (int32_t q = 0; q < 4; q++)
-            v[q] = _mm256_add_ps(parameters->bias[q],
-                                 _mm256_mul_ps(parameters->multiplier[q], _mm256_cvtepi32_ps(acc[q])));
         uint8_t *c = (uint8_t *)call->c + (ptrdiff_t)i * call->c_step + p->channel;
-        store_codes(c, clamp_round(v, parameters, shift, zero_point), p->n);
+        finish_plain(c, p->n, parameters, shift, zero_point, acc);
     }
 }
 
 #define STEPS_3X3 5 /* nine taps in pairs */
 
-static NW_NOINLINE void plain_3x3(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
+static NW_NOINLINE void plain_3x3(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters)
 {
     if (p->n_runs == 1)
         plain_pixels(call, p, parameters, ONE_RUN, STEPS_3X3);
@@ -257,7 +139,7 @@ static NW_NOINLINE void plain_3x3(const nw_depthwise_call *call, const panel *p,
         plain_pixels(call, p, parameters, NO_RUNS, STEPS_3X3);
 }
 
-static NW_NOINLINE void plain_any(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
+static NW_NOINLINE void plain_any(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters)
 {
     if (p->n_runs == 1)
         plain_pixels(call, p, parameters, ONE_RUN, p->n_steps);
@@ -267,13 +149,13 @@ static NW_NOINLINE void plain_any(const nw_depthwise_call *call, const panel *p,
         plain_pixels(call, p, parameters, ANY_RUNS, p->n_steps);
 }
 
-static void any_pixels(const nw_depthwise_call *call, const panel *p, const parameters *parameters)
+static void any_pixels(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters)
 {
     for (int32_t i = 0; i < call->n; i++) {
         __m256i acc[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
                           _mm256_setzero_si256()};
         any_runs(acc, p, call->a + (ptrdiff_t)i * call->a_step + p->channel);
-        finish_any(call, p, parameters, acc, i);
+        finish_any(call, p->channel, p->n, parameters, acc, i);
     }
 }
 
@@ -298,7 +180,7 @@ void nw_depthwise_run_avx2(const nw_depthwise_call *call)
                          .n_steps = panels[i].n_steps,
                          .channel = panels[i].channel,
                          .n = nw_min32(header->n_channels - panels[i].channel, NR)};
-        parameters parameters;
+        nw_avx2_parameters parameters;
         parameters_load(&parameters, requant, p.channel);
         if (plain && p.n_steps == STEPS_3X3)
             plain_3x3(call, &p, &parameters);

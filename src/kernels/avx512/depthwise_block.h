@@ -62,7 +62,7 @@ static NW_INLINE nw_block block_of(const nw_depthwise_call *call, int32_t channe
     return b;
 }
 
-/** Where pixel i of the call begins, and the distances of the 4 / q pixels of a vector: those past n repeat the last. */
+/** Where pixel i of the call begins; distances of the 4 / q pixels of a vector, those past n repeat the last. */
 static NW_INLINE const uint8_t *block_pixels(const nw_block *b, int32_t i, int32_t n, ptrdiff_t pixel[4])
 {
     for (int32_t p = 0; p < 4; p++)
@@ -71,7 +71,8 @@ static NW_INLINE const uint8_t *block_pixels(const nw_block *b, int32_t i, int32
 }
 
 /* The general way for n pixels, 16 q channels each, whose raw sums are in four interleaved vectors. */
-static NW_NOINLINE void block_finish_general(const nw_block *b, int32_t q, const int32_t vectors[64], int32_t i, int32_t n)
+static NW_NOINLINE void block_finish_general(const nw_block *b, int32_t q, const int32_t vectors[64], int32_t i,
+                                             int32_t n)
 {
     const nw_depthwise_call *call = b->call;
     int32_t sums[64];
@@ -96,7 +97,8 @@ static NW_NOINLINE void block_finish_general(const nw_block *b, int32_t q, const
 }
 
 /* From the sums of pixels i .. i + n - 1, n <= 4 / q, to outputs. */
-static NW_INLINE void block_finish(const nw_block *b, const nw_block_epilogue *e, int q, const __m512i acc[4], int32_t i, int32_t n)
+static NW_INLINE void block_finish(const nw_block *b, const nw_block_epilogue *e, int q, const __m512i acc[4],
+                                   int32_t i, int32_t n)
 {
     if (!b->bounded) {
         int32_t vectors[64];

@@ -68,10 +68,11 @@ static NW_INLINE void finish(int q, bool has_residual, const nw_finish *f, const
     }
 }
 
-typedef void finish_fn(const nw_finish *f, const int32_t *sums, int32_t n, const uint8_t *const *residual, void *const *c);
+typedef void finish_fn(const nw_finish *f, const int32_t *sums, int32_t n, const uint8_t *const *residual,
+                       void *const *c);
 
 #define FINISH(q, has_residual)                                                                                        \
-    static void finish_##q##_##has_residual(const nw_finish *f, const int32_t *sums, int32_t n,                            \
+    static void finish_##q##_##has_residual(const nw_finish *f, const int32_t *sums, int32_t n,                        \
                                             const uint8_t *const *residual, void *const *c)                            \
     {                                                                                                                  \
         finish(q, has_residual, f, sums, n, residual, c);                                                              \
@@ -107,6 +108,7 @@ void nw_finish_run_avx512(const nw_finish *finish, const int32_t *sums, int32_t 
     const nw_gemm_call *call = finish->call;
     const nw_requant *requant = call->requant;
     const uint8_t *const *residual = call->residual ? call->residual + i : NULL;
+    const int32_t *extra_sums = requant->n_extra ? call->extra_sums + (ptrdiff_t)i * requant->n_extra : NULL;
     if (finish->bounded) {
         finishers[requant->residual_multiplier != NULL][finish->q - 1](finish, sums, n, residual, call->c + i);
         return;
@@ -118,7 +120,7 @@ void nw_finish_run_avx512(const nw_finish *finish, const int32_t *sums, int32_t 
                                   .o = finish->o,
                                   .width = finish->width,
                                   .extra = &finish->extra,
-                                  .extra_sums = requant->n_extra ? call->extra_sums + (ptrdiff_t)i * requant->n_extra : NULL,
+                                  .extra_sums = extra_sums,
                                   .residual = residual,
                                   .c = call->c + i};
     nw_requant_rows_avx512(&rows);

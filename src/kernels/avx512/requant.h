@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From sums to outputs, the parts that the AVX-512 kernels share. nw_requant in kernels.h gives the formula; every float operation here is one of its operations, in its order.
+ * From sums to outputs, the parts that the AVX-512 kernels share. nw_requant in kernels.h gives the formula; every
+ * float operation here is one of its operations, in its order.
  *
  * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31, clamps late and in
  * bytes:
