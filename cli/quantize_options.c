@@ -21,14 +21,17 @@ nw_status nw_choose(int *value, const char *option, const char *given, const cha
 static nw_status settle_weights(nw_quantize_options *o, const nw_quantize_choices *q, nw_error *error)
 {
     static const char *const methods[] = {"plain",      "feedback",            "refine",
-                                          "multipoint", "multipoint-feedback", "multipoint-refine", NULL};
+                                          "multipoint", "multipoint-feedback", "multipoint-refine",
+                                          "multipoint-random", "piecewise", "ocs", NULL};
     int method = (int)o->rounding;
     NW_TRY(nw_choose(&method, "weight-method", q->weight_method, methods, error));
     int book = (int)o->book;
     NW_TRY(nw_choose(&book, "weight-book", q->weight_book, nw_plan_books, error));
     o->book = (nw_book_kind)book;
     const bool multipoint = method > (int)NW_ROUND_REFINE;
-    o->rounding = (nw_rounding)(method % 3);
+    const bool rival = method >= 6; /* on nearest codes */
+    o->rounding = rival ? NW_ROUND_PLAIN : (nw_rounding)(method % 3);
+    o->points = rival ? (nw_point_method)(method - 6 + NW_POINTS_AT_RANDOM) : NW_POINTS_BY_ERROR;
     o->point_budget = multipoint ? 0.05 : 0.0;
     if (q->point_budget) {
         char *end;
@@ -36,7 +39,7 @@ static nw_status settle_weights(nw_quantize_options *o, const nw_quantize_choice
         if (!multipoint || end == q->point_budget || *end || !(o->point_budget > 0.0 && o->point_budget <= 3.0))
             return nw_fail(error, NW_ERROR_USAGE,
                            "--point-budget %s: percent above 0, at most 300, with one of --weight-method multipoint, "
-                           "multipoint-feedback, multipoint-refine", q->point_budget);
+                           "multipoint-feedback, multipoint-refine, multipoint-random, ocs", q->point_budget);
     }
     if (q->border < 0 || q->border > 8)
         return nw_fail(error, NW_ERROR_USAGE, "--first-last: 1 to 8 bits, or 0 for those of --weights");

@@ -33,7 +33,8 @@ typedef struct nw_quantize_choices {
     {"weights", "BITS", NW_OPTION_NUMBER, &(o)->weights, "width of weights, 1 to 8 (default 8)"},                    \
     {"acts", "BITS", NW_OPTION_NUMBER, &(o)->acts, "width of activations, 1 to 8 (default 8)"},                      \
     {"weight-method", "METHOD", NW_OPTION_TEXT, &(o)->weight_method,                                                 \
-     "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine"}, \
+     "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; " \
+     "to compare: multipoint-random, piecewise, ocs"},                                                               \
     {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                       \
      "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits)"},              \
     {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                  \

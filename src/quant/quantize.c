@@ -27,6 +27,11 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
     if (!(options->point_budget >= 0.0 && options->point_budget <= NW_MAX_POINTS - 1))
         return nw_fail(error, NW_ERROR_USAGE, "the budget of further points must be 0 to %d, not %g", NW_MAX_POINTS - 1,
                        options->point_budget);
+    const bool pieces = options->points == NW_POINTS_PIECEWISE || options->points == NW_POINTS_SPLIT;
+    if (pieces && options->rounding != NW_ROUND_PLAIN)
+        return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels are for nearest rounding");
+    if (pieces && options->weight_bits == 1)
+        return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels need weights of 2 bits or more");
     return NW_OK;
 }
 

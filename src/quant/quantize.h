@@ -16,6 +16,7 @@
 #include "quant/plan.h"
 #include "quant/range.h"
 #include "quant/refine.h"
+#include "quant/rivals.h"
 #include "quant/weights.h"
 
 #define NW_EQUALIZE_AUTO (-1.0)
@@ -36,7 +37,9 @@ typedef struct nw_quantize_options {
     int32_t border_bits;     /* least width of the first and last linear nodes' weights; 0: like the rest */
     nw_rounding rounding;    /* of weights below 8 bits */
     nw_book_kind book;       /* of weights below 8 bits; widths that have no such book are uniform */
-    double point_budget;     /* extra multiply-accumulates for further points (multipoint.h), as a share of all */
+    nw_point_method points;  /* how channels come to further points, if there is a budget */
+    double point_budget;     /* extra multiply-accumulates for further points (multipoint.h), as a share of all;
+                                NW_POINTS_SPLIT: share of the input channels that come twice */
     bool equalize;           /* factors per channel */
     double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power; NW_EQUALIZE_AUTO: the
                                 power with the least predicted noise, for each group of tensors */

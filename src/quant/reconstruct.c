@@ -9,6 +9,7 @@
 #include "quant/multipoint.h"
 #include "quant/patches.h"
 #include "quant/refine.h"
+#include "quant/rivals.h"
 #include "quant/simulate.h"
 
 #define MAX_OUTPUTS 67108864.0 /* reals of y over all layers */
@@ -23,6 +24,7 @@ typedef struct layer {
     int8_t *codes;   /* [O, NW_MAX_POINTS, k] owned; points found last */
     double *steps;   /* [O, NW_MAX_POINTS] owned */
     uint8_t *points; /* [O] owned */
+    bool *split;     /* [k] owned; NW_POINTS_SPLIT: columns that come twice */
     nw_multipoint_channel *channels; /* [O] owned; NULL without a budget */
 } layer;
 
@@ -64,8 +66,13 @@ static nw_status rate_row(reconstruction *r, layer *l, nw_row_solver *solver, in
 {
     const size_t at = (size_t)o * NW_MAX_POINTS;
     nw_multipoint_channel *channel = &l->channels[o];
-    NW_TRY(nw_row_solve(solver, l->codes + at * (size_t)target->k, l->steps + at, channel->error, NW_MAX_POINTS,
-                        l->w + (size_t)o * (size_t)target->k, target));
+    const double *w = l->w + (size_t)o * (size_t)target->k;
+    int8_t *codes = l->codes + at * (size_t)target->k;
+    if (r->scheme->options->points == NW_POINTS_PIECEWISE)
+        return nw_piecewise_row(codes, l->steps + at, w, target->k, &solver->book, solver->importance);
+    if (r->scheme->options->points == NW_POINTS_SPLIT)
+        return nw_split_row(codes, l->steps + at, w, target->k, &solver->book, l->split, solver->importance);
+    NW_TRY(nw_row_solve(solver, codes, l->steps + at, channel->error, NW_MAX_POINTS, w, target));
     for (int32_t p = 0; p < NW_MAX_POINTS; p++)
         channel->error[p] = target->energy > 0.0 ? channel->error[p] / target->energy : 0.0;
     const double macs = (double)nw_node_macs(r->scheme->model, node_of(r, l));
@@ -225,6 +232,18 @@ static nw_status run(reconstruction *r, bool quantized)
     return status ? status : r->status;
 }
 
+/** Points of all channels of all layers, as the method says. */
+static void choose_points(uint8_t *points, const nw_multipoint_channel *channels, size_t n, double macs,
+                          const nw_quantize_options *options)
+{
+    if (options->points == NW_POINTS_BY_ERROR)
+        nw_multipoint_allocate(points, channels, n, options->point_budget * macs);
+    else if (options->points == NW_POINTS_AT_RANDOM)
+        nw_points_draw(points, channels, n, options->point_budget * macs, options->seed);
+    else
+        memset(points, 2, n);
+}
+
 /** Shares the budget out over all channels of all layers. */
 static nw_status allocate_points(reconstruction *r)
 {
@@ -244,7 +263,7 @@ static nw_status allocate_points(reconstruction *r)
         at += n_channels;
     }
     if (done)
-        nw_multipoint_allocate(points, channels, n, r->scheme->options->point_budget * macs);
+        choose_points(points, channels, n, macs, r->scheme->options);
     at = 0;
     for (int32_t i = 0; done && i < r->n_layers; i++) {
         const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
@@ -279,7 +298,12 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
         return NW_ERROR_MEMORY;
     memset(l->points, 1, n);
     nw_patches_weights(l->w, node, weights, factor);
-    return NW_OK;
+    if (r->scheme->options->points != NW_POINTS_SPLIT)
+        return NW_OK;
+    l->split = malloc(k * sizeof(*l->split));
+    return l->split ? nw_split_columns(l->split, l->w, (int32_t)n, (int32_t)k, linear->shape.group_inputs,
+                                       r->scheme->options->point_budget)
+                    : NW_ERROR_MEMORY;
 }
 
 static void clear_layer(layer *l)
@@ -290,6 +314,7 @@ static void clear_layer(layer *l)
     free(l->steps);
     free(l->points);
     free(l->channels);
+    free(l->split);
 }
 
 static bool is_wanted(const nw_node_scheme *linear)
