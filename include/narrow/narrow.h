@@ -49,6 +49,19 @@ NW_API size_t nw_threads_count(const nw_threads *threads);
 /** Puts idle threads to sleep at once; they spin for some milliseconds after a run otherwise. NULL is fine. */
 NW_API void nw_threads_rest(nw_threads *threads);
 
+/** How the activations between layers lie in memory. It never changes a bit of any result. */
+typedef enum nw_storage {
+    NW_STORAGE_BYTES, /* every code in a byte: fastest */
+    NW_STORAGE_PACKED /* pictures of codes below 8 bits at their own width: smaller, some work to pack and unpack */
+} nw_storage;
+
+/** How an engine is built; {0} is what the functions without options build. */
+typedef struct nw_engine_options {
+    const char *isa;    /* kernel family by name; NULL: the environment variable NARROW_ISA, or the best one */
+    nw_storage storage;
+    size_t threads;     /* packed: most threads that will work at once (more of them rest); each needs memory. 0: one */
+} nw_engine_options;
+
 /**
  * Bytes of the block an engine lives in.
  *
@@ -66,6 +79,14 @@ NW_API nw_status nw_engine_init(nw_engine **out, const nw_model *model, const ch
 /** The same with a block from the heap, to be freed with nw_engine_free. */
 NW_API nw_status nw_engine_create(nw_engine **out, const nw_model *model, const char *isa, nw_error *error);
 NW_API void nw_engine_free(nw_engine *engine);
+
+/* The same three with options; NULL is {0}. An engine is initialised with the options that its size was asked for. */
+NW_API nw_status nw_engine_size_with(size_t *size, const nw_model *model, const nw_engine_options *options,
+                                     nw_error *error);
+NW_API nw_status nw_engine_init_with(nw_engine **out, const nw_model *model, const nw_engine_options *options,
+                                     void *block, size_t size, nw_error *error);
+NW_API nw_status nw_engine_create_with(nw_engine **out, const nw_model *model, const nw_engine_options *options,
+                                       nw_error *error);
 
 /** One sample of one input: exactly one of the two is set. */
 typedef struct nw_input {

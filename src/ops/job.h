@@ -18,7 +18,7 @@
 /** Output rows to compute, and where the operands lie now. */
 typedef struct nw_rows {
     int32_t begin, end; /* output rows [begin, end) */
-    int32_t first;      /* pooling: first row of the input in memory; rows outside the picture are never among them */
+    int32_t first;      /* row of input 0 that is the first in memory */
     ptrdiff_t x[2];     /* bytes to add to every address of the inputs (linear: picture and residual) */
     ptrdiff_t y;        /* the same for the output */
 } nw_rows;

@@ -32,7 +32,7 @@ static nw_pool_call slice(const nw_pool_call *from, nw_requant *requant, int32_t
     return call;
 }
 
-/** The picture as the kernel sees it begins with row rows->first, which lies at call.x + rows->x[0]. */
+/** The picture as the kernel sees it begins with row rows->first: no address above it is ever formed. */
 static void run_rows(const void *state, const nw_rows *rows)
 {
     const pool_state *s = state;
@@ -41,7 +41,7 @@ static void run_rows(const void *state, const nw_rows *rows)
         for (int32_t c = 0; c < s->call.channels; c += SCRATCH_CHANNELS) {
             nw_requant requant;
             nw_pool_call call = slice(&s->call, &requant, c, nw_min32(SCRATCH_CHANNELS, s->call.channels - c));
-            call.x += rows->x[0];
+            call.x += rows->first * (ptrdiff_t)call.x_row_stride + rows->x[0];
             call.y += y * s->y_row + rows->y;
             call.iy += y * s->stride_h - rows->first;
             call.height -= rows->first;

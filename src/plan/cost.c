@@ -68,7 +68,7 @@ nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibr
     nw_status status = costs->node_of ? make_skeleton(costs, model, calibration, options, error)
                                       : nw_fail_memory(error, "counting bytes");
     if (!status)
-        status = nw_layout_make(&layout, costs->skeleton, error);
+        status = nw_layout_make(&layout, costs->skeleton, NULL, error);
     if (status) {
         nw_costs_free(costs);
         return status;

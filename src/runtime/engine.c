@@ -2,7 +2,7 @@
 /*
  * See engine.h and include/narrow/narrow.h. An engine's block, from the bottom:
  *
- *     | nw_engine | input slots | activations (layout.h) | steps | packed weights, parameters, states of the jobs |
+ *     | nw_engine | slots | activations (layout.h) | steps | views | packed weights, parameters, states of the jobs |
  *
  * The same code lays it out twice: without memory to learn its size, then for real.
  */
@@ -20,6 +20,8 @@
 #include "runtime/steps.h"
 #include "runtime/threads.h"
 
+#define MOST_LANES 256 /* more threads than that rest */
+
 struct nw_engine {
     nw_isa isa;
     size_t activation_size, total_size;
@@ -27,8 +29,13 @@ struct nw_engine {
     int32_t n_inputs, n_outputs, n_steps, n_nodes;
     const bool *takes_pixels; /* [n_inputs] */
     nw_step *steps;
-    const nw_view *outputs;   /* [n_outputs] */
-    const nw_view *node_view; /* [n_nodes] */
+    const nw_view *outputs;   /* [n_outputs] data NULL: goes to the caller strip by strip */
+    const nw_view *node_view; /* [n_nodes] data NULL: stored, or an output without data */
+    nw_storage storage;
+    float **caller;             /* [n_outputs] the caller's arrays of this run */
+    const nw_picture *pictures; /* [n_nodes] the stored outputs of nodes; NULL without packed storage */
+    const int32_t *node_caller; /* [n_nodes] output of the network that goes to the caller, or NW_NONE */
+    const nw_kernels *kernels;
 };
 
 /** True if everything that reads input i has pixel tables. */
@@ -70,42 +77,78 @@ static void take_views(nw_engine *engine, const nw_model *model, const nw_layout
     engine->takes_pixels = takes_pixels;
 }
 
-/** Lays the block out (arena->base NULL: only counts; *n_steps is then an output, else the input). */
-static nw_status lay_out(nw_engine **out, int32_t *n_steps, const nw_model *model, const nw_layout *layout, nw_isa isa,
-                         nw_arena *arena, nw_error *error)
+/** What observers need to see stored tensors. */
+static void take_pictures(nw_engine *engine, const nw_builder *b)
 {
+    const nw_model *model = b->model;
+    nw_picture *pictures = nw_arena_take(b->arena, (size_t)model->n_nodes * sizeof(*pictures));
+    int32_t *node_caller = nw_arena_take(b->arena, (size_t)model->n_nodes * sizeof(*node_caller));
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        const nw_picture picture = nw_picture_of(b, model->nodes[i].output);
+        if (!engine)
+            continue;
+        pictures[i] = picture;
+        node_caller[i] = b->layout->places[model->nodes[i].output].caller;
+    }
+    if (!engine)
+        return;
+    engine->pictures = pictures;
+    engine->node_caller = node_caller;
+}
+
+/** What is known before the block is laid out. */
+typedef struct plan {
+    nw_layout layout;
+    nw_isa isa;
+    nw_storage storage;
+    int32_t n_steps;
+    size_t size; /* of the block */
+} plan;
+
+/** Lays the block out (arena->base NULL: only counts; p->n_steps is then an output, else the input). */
+static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_arena *arena, nw_error *error)
+{
+    const nw_layout *layout = &p->layout;
     nw_kernels kernels;
-    nw_kernels_init(&kernels, isa);
+    nw_kernels_init(&kernels, p->isa);
     nw_engine *engine = nw_arena_take(arena, sizeof(*engine));
     nw_input_slot *slots = nw_arena_take(arena, (size_t)model->n_inputs * sizeof(*slots));
+    float **caller = nw_arena_take(arena, (size_t)model->n_outputs * sizeof(*caller));
+    const nw_kernels *kept = nw_arena_copy(arena, &kernels, sizeof(kernels), 0);
     uint8_t *activations = nw_arena_take(arena, layout->size + NW_OVERREAD);
-    nw_step *steps = nw_arena_take(arena, (size_t)*n_steps * sizeof(*steps));
+    nw_step *steps = nw_arena_take(arena, (size_t)p->n_steps * sizeof(*steps));
     if (activations)
         memset(activations, 0, layout->size + NW_OVERREAD);
     if (engine) {
         memset(slots, 0, (size_t)model->n_inputs * sizeof(*slots));
         *engine = (nw_engine){
-            .isa = isa,
+            .isa = p->isa,
             .activation_size = layout->size,
             .slots = slots,
             .n_inputs = model->n_inputs,
             .n_outputs = model->n_outputs,
             .n_nodes = model->n_nodes,
             .steps = steps,
+            .storage = p->storage,
+            .caller = caller,
+            .kernels = kept,
         };
     }
     take_views(engine, model, layout, activations, arena);
     nw_builder builder = {
         .model = model,
         .layout = layout,
-        .kernels = &kernels,
+        .kernels = kept ? kept : &kernels,
         .arena = arena,
         .activations = activations,
         .slots = slots,
+        .outputs = caller,
         .steps = steps,
     };
+    if (p->storage == NW_STORAGE_PACKED)
+        take_pictures(engine, &builder);
     NW_TRY(nw_steps_build(&builder, error));
-    *n_steps = builder.n_steps;
+    p->n_steps = builder.n_steps;
     if (engine) {
         engine->n_steps = builder.n_steps;
         engine->total_size = arena->used;
@@ -114,74 +157,91 @@ static nw_status lay_out(nw_engine **out, int32_t *n_steps, const nw_model *mode
     return NW_OK;
 }
 
-/** Size of the block and number of steps. On success the caller frees the layout. */
-static nw_status measure(size_t *size, int32_t *n_steps, nw_layout *layout, nw_isa *isa, const nw_model *model,
-                         const char *isa_name, nw_error *error)
+/** Size of the block, number of steps and all the rest. On success the caller frees the layout. */
+static nw_status measure(plan *p, const nw_model *model, const nw_engine_options *options, nw_error *error)
 {
-    NW_TRY(nw_isa_choose(isa, isa_name ? isa_name : getenv("NARROW_ISA"), error));
+    *p = (plan){.storage = options ? options->storage : NW_STORAGE_BYTES};
+    const nw_layout_options layout_options = {
+        .packed = p->storage == NW_STORAGE_PACKED,
+        .lanes = options && options->threads ? (int32_t)(options->threads < MOST_LANES ? options->threads : MOST_LANES) : 1,
+    };
+    const char *isa = options ? options->isa : NULL;
+    NW_TRY(nw_isa_choose(&p->isa, isa ? isa : getenv("NARROW_ISA"), error));
     NW_TRY(check_outputs(model, error));
-    NW_TRY(nw_layout_make(layout, model, error));
+    NW_TRY(nw_layout_make(&p->layout, model, &layout_options, error));
     nw_arena counting = {0};
-    *n_steps = 0;
-    const nw_status status = lay_out(NULL, n_steps, model, layout, *isa, &counting, error);
+    const nw_status status = lay_out(NULL, p, model, &counting, error);
     if (status) {
-        nw_layout_free(layout);
+        nw_layout_free(&p->layout);
         return status;
     }
-    *size = counting.used + nw_align((size_t)*n_steps * sizeof(nw_step), NW_ARENA_ALIGNMENT);
+    p->size = counting.used + nw_align((size_t)p->n_steps * sizeof(nw_step), NW_ARENA_ALIGNMENT);
     return NW_OK;
+}
+
+nw_status nw_engine_size_with(size_t *size, const nw_model *model, const nw_engine_options *options, nw_error *error)
+{
+    plan p;
+    NW_TRY(measure(&p, model, options, error));
+    nw_layout_free(&p.layout);
+    *size = p.size;
+    return NW_OK;
+}
+
+/** nw_engine_init_with in the floating-point environment of a run: packing computes reals too, such as 1 / scale. */
+static nw_status init(nw_engine **out, const nw_model *model, const nw_engine_options *options, void *block,
+                      size_t size, nw_error *error)
+{
+    plan p;
+    NW_TRY(measure(&p, model, options, error));
+    nw_status status = NW_OK;
+    if (size < p.size) {
+        status = nw_fail(error, NW_ERROR_USAGE, "the engine needs a block of %zu bytes, not %zu", p.size, size);
+    } else {
+        nw_arena arena = {.base = block};
+        status = lay_out(out, &p, model, &arena, error);
+    }
+    nw_layout_free(&p.layout);
+    return status;
+}
+
+nw_status nw_engine_init_with(nw_engine **out, const nw_model *model, const nw_engine_options *options, void *block,
+                              size_t size, nw_error *error)
+{
+    const nw_fpenv saved = nw_fpenv_enter();
+    const nw_status status = init(out, model, options, block, size, error);
+    nw_fpenv_leave(saved);
+    return status;
+}
+
+nw_status nw_engine_create_with(nw_engine **out, const nw_model *model, const nw_engine_options *options,
+                                nw_error *error)
+{
+    size_t size;
+    NW_TRY(nw_engine_size_with(&size, model, options, error));
+    void *block = aligned_alloc(NW_ARENA_ALIGNMENT, nw_align(size, NW_ARENA_ALIGNMENT));
+    if (!block)
+        return nw_fail_memory(error, "building the engine");
+    const nw_status status = nw_engine_init_with(out, model, options, block, size, error);
+    if (status)
+        free(block);
+    return status;
 }
 
 nw_status nw_engine_size(size_t *size, const nw_model *model, const char *isa, nw_error *error)
 {
-    nw_layout layout;
-    nw_isa chosen;
-    int32_t n_steps;
-    NW_TRY(measure(size, &n_steps, &layout, &chosen, model, isa, error));
-    nw_layout_free(&layout);
-    return NW_OK;
-}
-
-/** nw_engine_init in the floating-point environment of a run: packing computes reals too, such as 1 / scale. */
-static nw_status init(nw_engine **out, const nw_model *model, const char *isa, void *block, size_t size,
-                      nw_error *error)
-{
-    nw_layout layout;
-    nw_isa chosen;
-    int32_t n_steps;
-    size_t needed;
-    NW_TRY(measure(&needed, &n_steps, &layout, &chosen, model, isa, error));
-    nw_status status = NW_OK;
-    if (size < needed) {
-        status = nw_fail(error, NW_ERROR_USAGE, "the engine needs a block of %zu bytes, not %zu", needed, size);
-    } else {
-        nw_arena arena = {.base = block};
-        status = lay_out(out, &n_steps, model, &layout, chosen, &arena, error);
-    }
-    nw_layout_free(&layout);
-    return status;
+    return nw_engine_size_with(size, model, &(nw_engine_options){.isa = isa}, error);
 }
 
 nw_status nw_engine_init(nw_engine **out, const nw_model *model, const char *isa, void *block, size_t size,
                          nw_error *error)
 {
-    const nw_fpenv saved = nw_fpenv_enter();
-    const nw_status status = init(out, model, isa, block, size, error);
-    nw_fpenv_leave(saved);
-    return status;
+    return nw_engine_init_with(out, model, &(nw_engine_options){.isa = isa}, block, size, error);
 }
 
 nw_status nw_engine_create(nw_engine **out, const nw_model *model, const char *isa, nw_error *error)
 {
-    size_t size;
-    NW_TRY(nw_engine_size(&size, model, isa, error));
-    void *block = aligned_alloc(NW_ARENA_ALIGNMENT, nw_align(size, NW_ARENA_ALIGNMENT));
-    if (!block)
-        return nw_fail_memory(error, "building the engine");
-    const nw_status status = nw_engine_init(out, model, isa, block, size, error);
-    if (status)
-        free(block);
-    return status;
+    return nw_engine_create_with(out, model, &(nw_engine_options){.isa = isa}, error);
 }
 
 void nw_engine_free(nw_engine *engine)
@@ -217,18 +277,60 @@ static bool accepts(const nw_engine *engine, const nw_input *inputs)
     return true;
 }
 
-static void run_steps(nw_engine *engine, const nw_run_options *options)
+/** Bytes of the largest stored tensor and of what unpacking it needs. */
+static size_t observed_size(const nw_engine *engine)
 {
-    for (int32_t i = 0; i < engine->n_steps; i++) {
-        const nw_step *step = &engine->steps[i];
-        const uint64_t start = options->node_nanoseconds ? nanoseconds() : 0;
-        nw_halo_fill(&step->halo);
-        nw_threads_run(options->threads, &step->job);
-        if (options->node_nanoseconds)
-            options->node_nanoseconds[step->node] += nanoseconds() - start;
-        const bool last_of_node = i + 1 == engine->n_steps || engine->steps[i + 1].node != step->node;
-        if (options->observer && last_of_node)
-            options->observer(options->context, step->node, &engine->node_view[step->node]);
+    size_t largest = 0;
+    for (int32_t i = 0; engine->pictures && i < engine->n_nodes; i++) {
+        const nw_picture *p = &engine->pictures[i];
+        const size_t row = (size_t)p->width * (size_t)p->channels;
+        if (p->n_parts && row * ((size_t)p->height + 2) > largest)
+            largest = row * ((size_t)p->height + 2);
+    }
+    return largest;
+}
+
+/** The output of node n as bytes: where it lies, or unpacked to `bytes`, or in the caller's array. */
+static nw_view view_of_node(const nw_engine *engine, int32_t n, uint8_t *bytes)
+{
+    nw_view view = engine->node_view[n];
+    if (view.data)
+        return view;
+    if (engine->node_caller[n] != NW_NONE) { /* the view is row-major already */
+        view.data = (uint8_t *)engine->caller[engine->node_caller[n]];
+        return view;
+    }
+    const nw_picture *p = &engine->pictures[n];
+    const size_t row = (size_t)p->width * (size_t)p->channels;
+    for (int32_t y = 0; y < p->height; y++)
+        nw_picture_row(p, engine->kernels, y, bytes + (size_t)y * row, bytes + (size_t)p->height * row);
+    view.data = bytes;
+    view.strides[1] = 1;
+    view.strides[2] = (ptrdiff_t)row;
+    view.strides[3] = p->channels;
+    return view;
+}
+
+static void run_step(const nw_step *step, const nw_run_options *options)
+{
+    const uint64_t start = options->node_nanoseconds ? nanoseconds() : 0;
+    nw_halo_fill(&step->halo);
+    nw_threads_run(options->threads, &step->job);
+    if (options->node_nanoseconds)
+        options->node_nanoseconds[step->node] += nanoseconds() - start;
+}
+
+/** Nodes without work of their own are observed too: what is seen must not depend on where tensors lie. */
+static void run_steps(nw_engine *engine, const nw_run_options *options, uint8_t *observed)
+{
+    int32_t step = 0;
+    for (int32_t n = 0; n < engine->n_nodes; n++) {
+        for (; step < engine->n_steps && engine->steps[step].node == n; step++)
+            run_step(&engine->steps[step], options);
+        if (options->observer) {
+            const nw_view view = view_of_node(engine, n, observed);
+            options->observer(options->context, n, &view);
+        }
     }
 }
 
@@ -237,11 +339,19 @@ nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *c
 {
     if (!accepts(engine, inputs))
         return NW_ERROR_USAGE;
+    const size_t size = options->observer ? observed_size(engine) : 0;
+    uint8_t *observed = size ? malloc(size) : NULL;
+    if (size && !observed)
+        return NW_ERROR_MEMORY;
     for (int32_t i = 0; i < engine->n_inputs; i++)
         engine->slots[i] = (nw_input_slot){inputs[i].values, inputs[i].pixels};
-    run_steps(engine, options);
     for (int32_t i = 0; i < engine->n_outputs; i++)
-        give_output(&engine->outputs[i], outputs[i]);
+        engine->caller[i] = outputs[i];
+    run_steps(engine, options, observed);
+    for (int32_t i = 0; i < engine->n_outputs; i++)
+        if (engine->outputs[i].data)
+            give_output(&engine->outputs[i], outputs[i]);
+    free(observed);
     return NW_OK;
 }
 

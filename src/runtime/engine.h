@@ -24,7 +24,7 @@ typedef struct nw_run_options {
     uint64_t *node_nanoseconds; /* [n_nodes] NULL or: time spent in each node is added here */
 } nw_run_options;
 
-/** nw_engine_run with a look inside. */
+/** nw_engine_run with a look inside. Only an observer of packed storage makes it allocate: NW_ERROR_MEMORY. */
 nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *const *outputs,
                              const nw_run_options *options);
 

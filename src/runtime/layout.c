@@ -3,10 +3,12 @@
 #include "runtime/layout.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/arith.h"
 #include "kernels/kernels.h"
+#include "runtime/strips.h"
 
 static bool one_pixel(const nw_tensor *t)
 {
@@ -39,7 +41,7 @@ static void move_into(nw_layout *layout, const nw_model *model, int32_t t, int32
 static void host_concat(nw_layout *layout, const nw_model *model, const nw_node *node)
 {
     const nw_tensor *y = &model->tensors[node->output];
-    if (node->axis != 1 || y->rank != 4)
+    if (node->axis != 1 || y->rank != 4 || layout->places[node->output].stored)
         return;
     int32_t offset = 0;
     for (int32_t i = 0; i < node->n_inputs; i++) {
@@ -50,10 +52,71 @@ static void host_concat(nw_layout *layout, const nw_model *model, const nw_node 
     }
 }
 
+bool nw_stored_form(nw_stored *stored, const nw_model *model, int32_t tensor, nw_arena *arena)
+{
+    const nw_tensor *t = &model->tensors[tensor];
+    return t->type == NW_TYPE_U8 && t->rank == 4 && nw_tensor_height(t) > 1 &&
+           nw_stored_init(stored, nw_tensor_width(t), nw_tensor_channels(t), t->quant.bits, t->quant.shift, arena);
+}
+
+static bool joins_channels(const nw_node *node)
+{
+    return node->op == NW_OP_CONCAT && node->axis == 1;
+}
+
+/** Sets `stored` of all operands of a node, those of a Concat alike; true if something changed. */
+static bool agree(nw_layout *layout, const nw_node *node, bool possible)
+{
+    bool changed = false;
+    bool all = layout->places[node->output].stored;
+    for (int32_t i = 0; i < node->n_inputs; i++)
+        all = all && node->inputs[i] != NW_NONE && layout->places[node->inputs[i]].stored;
+    for (int32_t i = -1; i < node->n_inputs && (!possible || !all); i++) {
+        const int32_t t = i < 0 ? node->output : node->inputs[i];
+        if (t == NW_NONE || !layout->places[t].stored)
+            continue;
+        layout->places[t].stored = false;
+        changed = true;
+    }
+    return changed;
+}
+
+/** Stored is what becomes smaller by it and is only touched by nodes that can run in strips. */
+static void choose_stored(nw_layout *layout, const nw_model *model)
+{
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        nw_stored form;
+        nw_arena counting = {0};
+        layout->places[t].stored = nw_stored_form(&form, model, t, &counting);
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int32_t n = 0; n < model->n_nodes; n++) {
+            const nw_node *node = &model->nodes[n];
+            const bool join = joins_channels(node);
+            if (join || !nw_strips_possible(model, node))
+                changed = agree(layout, node, join) || changed;
+        }
+    }
+    for (int32_t n = 0; n < model->n_nodes; n++)
+        if (joins_channels(&model->nodes[n]))
+            layout->places[model->nodes[n].output].joined = layout->places[model->nodes[n].output].stored;
+}
+
+/** Large float outputs that nothing in the network reads never lie in the arena as a whole. */
+static void choose_caller(nw_layout *layout, const nw_model *model)
+{
+    for (int32_t i = 0; i < model->n_outputs; i++) {
+        const int32_t t = model->outputs[i];
+        const int32_t n = nw_model_producer(model, t);
+        if (n != NW_NONE && model->tensors[t].rank == 4 && nw_tensor_height(&model->tensors[t]) > 1 &&
+            nw_model_uses(model, t) == 1 && nw_strips_possible(model, &model->nodes[n]))
+            layout->places[t].caller = i;
+    }
+}
+
 static void choose_roots(nw_layout *layout, const nw_model *model)
 {
-    for (int32_t t = 0; t < model->n_tensors; t++)
-        layout->places[t] = (nw_place){.root = t, .first = INT32_MAX, .last = -1};
     for (int32_t t = 0; t < model->n_tensors; t++)
         if (model->tensors[t].data)
             layout->places[t].root = NW_NONE;
@@ -67,8 +130,7 @@ static void choose_roots(nw_layout *layout, const nw_model *model)
             host_concat(layout, model, &model->nodes[n]);
 }
 
-/** Pixels a window may reach outside its input along axis i (0: rows, 1: columns): before the first and after the last. */
-static void reach(const nw_model *model, const nw_node *node, int i, int32_t *before, int32_t *after)
+void nw_window_reach(const nw_model *model, const nw_node *node, int i, int32_t *before, int32_t *after)
 {
     const nw_window *w = &node->window;
     const nw_tensor *x = &model->tensors[node->inputs[0]];
@@ -90,23 +152,29 @@ static void choose_halos(nw_layout *layout, const nw_model *model)
 {
     for (int32_t n = 0; n < model->n_nodes; n++) {
         const nw_node *node = &model->nodes[n];
-        if (node->op != NW_OP_CONV && node->op != NW_OP_CONV_TRANSPOSE)
+        if ((node->op != NW_OP_CONV && node->op != NW_OP_CONV_TRANSPOSE) || layout->places[node->inputs[0]].stored)
             continue;
         int32_t *halo = layout->places[layout->places[node->inputs[0]].root].halo;
         for (int i = 0; i < 2; i++) {
             int32_t before;
             int32_t after;
-            reach(model, node, i, &before, &after);
+            nw_window_reach(model, node, i, &before, &after);
             halo[i] = nw_max32(halo[i], before);
             halo[i + 2] = nw_max32(halo[i + 2], after);
         }
     }
 }
 
-static void extend(nw_layout *layout, int32_t tensor, int32_t node)
+static void extend(nw_layout *layout, const nw_model *model, int32_t tensor, int32_t node)
 {
     if (tensor == NW_NONE || layout->places[tensor].root == NW_NONE)
         return;
+    if (layout->places[tensor].joined) {
+        const nw_node *concat = &model->nodes[nw_model_producer(model, tensor)];
+        for (int32_t i = 0; i < concat->n_inputs; i++)
+            extend(layout, model, concat->inputs[i], node);
+        return;
+    }
     nw_place *root = &layout->places[layout->places[tensor].root];
     root->first = nw_min32(root->first, node);
     root->last = nw_max32(root->last, node);
@@ -116,12 +184,12 @@ static void choose_lifetimes(nw_layout *layout, const nw_model *model)
 {
     for (int32_t n = 0; n < model->n_nodes; n++) {
         const nw_node *node = &model->nodes[n];
-        extend(layout, node->output, n);
+        extend(layout, model, node->output, n);
         for (int32_t i = 0; i < node->n_inputs; i++)
-            extend(layout, node->inputs[i], n);
+            extend(layout, model, node->inputs[i], n);
     }
     for (int32_t i = 0; i < model->n_outputs; i++)
-        extend(layout, model->outputs[i], model->n_nodes);
+        extend(layout, model, model->outputs[i], model->n_nodes);
 }
 
 static bool choose_sizes(nw_layout *layout, const nw_model *model)
@@ -129,8 +197,14 @@ static bool choose_sizes(nw_layout *layout, const nw_model *model)
     for (int32_t t = 0; t < model->n_tensors; t++) {
         nw_place *p = &layout->places[t];
         const nw_tensor *tensor = &model->tensors[t];
-        if (p->root != t || p->last < 0)
+        nw_arena counting = {0};
+        nw_stored form;
+        if (p->root != t || p->last < 0 || p->joined || p->caller != NW_NONE)
             continue;
+        if (p->stored && nw_stored_form(&form, model, t, &counting)) {
+            p->size = nw_align(form.row_size * (size_t)nw_tensor_height(tensor), NW_ARENA_ALIGNMENT);
+            continue;
+        }
         const double rows = (double)p->halo[0] + nw_tensor_height(tensor) + p->halo[2];
         const double columns = (double)p->halo[1] + nw_tensor_width(tensor) + p->halo[3];
         const size_t element = tensor->type == NW_TYPE_F32 ? sizeof(float) : 1;
@@ -144,64 +218,99 @@ static bool choose_sizes(nw_layout *layout, const nw_model *model)
     return true;
 }
 
-static bool meet(const nw_place *a, const nw_place *b)
+/** Something that wants a place in the arena for the time of some nodes. */
+typedef struct box {
+    int32_t first, last; /* nodes, both included */
+    size_t size;
+    size_t *offset; /* where the answer goes */
+} box;
+
+static bool meet(const box *a, const box *b)
 {
     return a->first <= b->last && b->first <= a->last;
 }
 
-/** Lowest offset at which `p` overlaps none of the placed buffers that live at the same time. */
-static void place(const nw_layout *layout, nw_place *p, const int32_t *placed, int32_t n)
+/** Lowest offset at which `p` overlaps none of the n placed boxes that live at the same time. */
+static void place(const box *p, const box *placed, int32_t n)
 {
-    p->offset = 0;
+    *p->offset = 0;
     for (bool moved = true; moved;) {
         moved = false;
         for (int32_t i = 0; i < n; i++) {
-            const nw_place *other = &layout->places[placed[i]];
-            if (meet(p, other) && p->offset < other->offset + other->size && other->offset < p->offset + p->size) {
-                p->offset = other->offset + other->size;
+            const box *other = &placed[i];
+            if (meet(p, other) && *p->offset < *other->offset + other->size &&
+                *other->offset < *p->offset + p->size) {
+                *p->offset = *other->offset + other->size;
                 moved = true;
             }
         }
     }
 }
 
-static bool choose_offsets(nw_layout *layout, const nw_model *model)
+/** Buffers of tensors, then scratch of nodes. */
+static int32_t gather_boxes(nw_layout *layout, const nw_model *model, box *boxes)
 {
-    int32_t *placed = malloc(((size_t)model->n_tensors + 1) * sizeof(*placed));
-    bool *done = calloc((size_t)model->n_tensors + 1, sizeof(*done));
     int32_t n = 0;
-    while (placed && done) {
-        int32_t largest = NW_NONE;
-        for (int32_t t = 0; t < model->n_tensors; t++)
-            if (layout->places[t].size && !done[t] &&
-                (largest == NW_NONE || layout->places[t].size > layout->places[largest].size))
-                largest = t;
-        if (largest == NW_NONE)
-            break;
-        nw_place *p = &layout->places[largest];
-        place(layout, p, placed, n);
-        layout->size = p->offset + p->size > layout->size ? p->offset + p->size : layout->size;
-        done[largest] = true;
-        placed[n++] = largest;
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        nw_place *p = &layout->places[t];
+        if (p->size)
+            boxes[n++] = (box){p->first, p->last, p->size, &p->offset};
     }
-    const bool had_memory = placed && done;
-    free(placed);
-    free(done);
-    return had_memory;
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        nw_strips *s = &layout->strips[i];
+        if (s->rows)
+            boxes[n++] = (box){i, i, (size_t)s->lanes * s->lane_size, &s->offset};
+    }
+    return n;
 }
 
-nw_status nw_layout_make(nw_layout *layout, const nw_model *model, nw_error *error)
+static bool choose_offsets(nw_layout *layout, const nw_model *model)
 {
-    nw_layout made = {.places = calloc((size_t)model->n_tensors + 1, sizeof(nw_place))};
-    if (!made.places)
-        return nw_fail_memory(error, "laying out the activations");
-    choose_roots(&made, model);
-    choose_halos(&made, model);
-    choose_lifetimes(&made, model);
-    nw_status status = NW_OK;
-    if (!choose_sizes(&made, model))
+    box *boxes = malloc(((size_t)model->n_tensors + (size_t)model->n_nodes + 1) * sizeof(*boxes));
+    if (!boxes)
+        return false;
+    const int32_t n = gather_boxes(layout, model, boxes);
+    for (int32_t i = 0; i < n; i++) { /* the largest of those that are left comes next */
+        int32_t largest = i;
+        for (int32_t j = i + 1; j < n; j++)
+            if (boxes[j].size > boxes[largest].size)
+                largest = j;
+        const box next = boxes[largest];
+        memmove(boxes + i + 1, boxes + i, (size_t)(largest - i) * sizeof(*boxes));
+        boxes[i] = next;
+        place(&boxes[i], boxes, i);
+        layout->size = *next.offset + next.size > layout->size ? *next.offset + next.size : layout->size;
+    }
+    free(boxes);
+    return true;
+}
+
+/** Everything but sizes and offsets. */
+static void choose_homes(nw_layout *layout, const nw_model *model, const nw_layout_options *options)
+{
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        layout->places[t] = (nw_place){.root = t, .first = INT32_MAX, .last = -1, .caller = NW_NONE};
+    if (options && options->packed) {
+        choose_stored(layout, model);
+        choose_caller(layout, model);
+    }
+    choose_roots(layout, model);
+    choose_halos(layout, model);
+    choose_lifetimes(layout, model);
+    for (int32_t n = 0; options && options->packed && n < model->n_nodes; n++)
+        nw_strips_plan(&layout->strips[n], layout, model, n, options->lanes);
+}
+
+nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layout_options *options, nw_error *error)
+{
+    nw_layout made = {.places = calloc((size_t)model->n_tensors + 1, sizeof(nw_place)),
+                      .strips = calloc((size_t)model->n_nodes + 1, sizeof(nw_strips))};
+    nw_status status = made.places && made.strips ? NW_OK : nw_fail_memory(error, "laying out the activations");
+    if (!status)
+        choose_homes(&made, model, options);
+    if (!status && !choose_sizes(&made, model))
         status = nw_fail(error, NW_ERROR_UNSUPPORTED, "an activation of this network is larger than 2 GiB");
-    else if (!choose_offsets(&made, model))
+    else if (!status && !choose_offsets(&made, model))
         status = nw_fail_memory(error, "laying out the activations");
     if (!status && made.size > INT32_MAX)
         status = nw_fail(error, NW_ERROR_UNSUPPORTED, "the activations of this network need more than 2 GiB");
@@ -216,6 +325,7 @@ nw_status nw_layout_make(nw_layout *layout, const nw_model *model, nw_error *err
 void nw_layout_free(nw_layout *layout)
 {
     free(layout->places);
+    free(layout->strips);
     *layout = (nw_layout){0};
 }
 
@@ -237,7 +347,7 @@ nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t t
         view.dims[i] = t->dims[i];
     const int32_t root = layout->places[tensor].root;
     row_major(&view);
-    if (root == NW_NONE)
+    if (root == NW_NONE || layout->places[tensor].stored || layout->places[tensor].caller != NW_NONE)
         return view;
     const nw_place *p = &layout->places[root];
     const nw_tensor *host = &model->tensors[root];

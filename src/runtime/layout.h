@@ -5,7 +5,7 @@
  * bytes.
  *
  *     nw_layout layout;
- *     NW_TRY(nw_layout_make(&layout, model, error));
+ *     NW_TRY(nw_layout_make(&layout, model, NULL, error));
  *     nw_view view = nw_layout_view(&layout, model, tensor, arena_base);
  *     nw_layout_free(&layout);
  *
@@ -15,12 +15,20 @@
  *     | l pixels | W pixels of row 0 | r    |
  *     | ...                                 |
  *     | b rows of halo                      |
+ *
+ * With packed storage (strips.h) pictures of narrow codes have no halo: they lie in stored rows, one behind the other, and
+ * the nodes around them have scratch in the arena while they run. What cannot be read or written in strips stays as
+ * above, and so does what would not become smaller.
  */
 #ifndef NARROW_RUNTIME_LAYOUT_H
 #define NARROW_RUNTIME_LAYOUT_H
 
+#include "base/arena.h"
 #include "base/geometry.h"
 #include "model/model.h"
+#include "ops/stored.h"
+
+struct nw_strips; /* strips.h */
 
 /** Place of one tensor. Fields after `channel_offset` count only for roots. */
 typedef struct nw_place {
@@ -29,21 +37,45 @@ typedef struct nw_place {
     int32_t halo[4];        /* top, left, bottom, right, in pixels */
     int32_t first, last;    /* nodes between which the buffer is alive, both included */
     size_t offset, size;    /* bytes in the arena */
+    bool stored;            /* in stored rows; its own root */
+    bool joined;            /* besides: a CONCAT of stored tensors, which has no bytes of its own */
+    int32_t caller;         /* index of the output of the network that goes to the caller strip by strip, or NW_NONE */
 } nw_place;
 
 typedef struct nw_layout {
-    nw_place *places; /* [n_tensors] owned */
-    size_t size;      /* bytes of the arena, over-read included */
+    nw_place *places;         /* [n_tensors] owned */
+    struct nw_strips *strips; /* [n_nodes] owned; how nodes run in strips: all zero without packed storage */
+    size_t size;              /* bytes of the arena, over-read included */
 } nw_layout;
 
-/** NW_ERROR_MEMORY, or NW_ERROR_UNSUPPORTED if the activations would not fit into 2^31 bytes. */
-nw_status nw_layout_make(nw_layout *layout, const nw_model *model, nw_error *error);
+typedef struct nw_layout_options {
+    bool packed;   /* packed storage */
+    int32_t lanes; /* shares of every picture that may be computed at the same time, >= 1: each has scratch of its own */
+} nw_layout_options;
+
+/**
+ * @param options  NULL: everything in bytes
+ * @return NW_ERROR_MEMORY, or NW_ERROR_UNSUPPORTED if the activations would not fit into 2^31 bytes
+ */
+nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layout_options *options, nw_error *error);
 void nw_layout_free(nw_layout *layout);
 
 /**
  * The tensor's view; with base NULL its data is NULL and only the geometry counts. Inputs of the network and constants
- * have no place: data NULL, row-major strides.
+ * have no place, stored tensors no bytes: data NULL, row-major strides.
  */
 nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t tensor, uint8_t *base);
+
+/**
+ * Pixels that a convolution's windows reach outside its input along axis i (0: rows, 1: columns): before the first and
+ * after the last.
+ */
+void nw_window_reach(const nw_model *model, const nw_node *node, int i, int32_t *before, int32_t *after);
+
+/** The stored form of a tensor's rows; false if it is no picture of several rows, or would not become smaller. */
+bool nw_stored_form(nw_stored *stored, const nw_model *model, int32_t tensor, nw_arena *arena);
+
+/** Plans node n (strips.h) from what its operands are: for nw_layout_make. */
+void nw_strips_plan(struct nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t n, int32_t lanes);
 
 #endif

@@ -30,6 +30,78 @@ static nw_view view_of(const nw_builder *b, int32_t t)
     return view;
 }
 
+/** Where an operand of node n lies: in the arena, or in the scratch of its strips. */
+static nw_view operand_view(const nw_builder *b, int32_t n, int32_t t, const nw_strip_operand *o)
+{
+    nw_view view = view_of(b, t);
+    if (!o->rows)
+        return view;
+    const ptrdiff_t pixel = nw_tensor_channels(tensor_of(b, t)) * view.element_size;
+    view.strides[1] = view.element_size;
+    view.strides[2] = (ptrdiff_t)o->row_size;
+    view.strides[3] = pixel;
+    if (b->activations)
+        view.data = b->activations + b->layout->strips[n].offset + o->offset + (size_t)(o->left * pixel);
+    return view;
+}
+
+/** Input i of a node that may run in strips (nw_strip_input), and its output. */
+static nw_view input_view(const nw_builder *b, int32_t n, int32_t i)
+{
+    return operand_view(b, n, nw_strip_input(&b->model->nodes[n], i), &b->layout->strips[n].inputs[i]);
+}
+
+static nw_view output_view(const nw_builder *b, int32_t n)
+{
+    return operand_view(b, n, b->model->nodes[n].output, &b->layout->strips[n].output);
+}
+
+static int32_t count_parts(const nw_builder *b, int32_t t)
+{
+    if (!b->layout->places[t].joined)
+        return 1;
+    int32_t n = 0;
+    const nw_node *concat = &b->model->nodes[nw_model_producer(b->model, t)];
+    for (int32_t i = 0; i < concat->n_inputs; i++)
+        n += count_parts(b, concat->inputs[i]);
+    return n;
+}
+
+/** Appends the parts of tensor t, whose first channel is `channel` of the whole; returns the place of the next part. */
+static nw_part *fill_parts(const nw_builder *b, int32_t t, int32_t channel, nw_part *parts)
+{
+    if (!b->layout->places[t].joined) {
+        nw_part part = {.channel = channel};
+        nw_stored_form(&part.stored, b->model, t, b->arena);
+        if (!parts)
+            return NULL;
+        part.rows = b->activations + b->layout->places[t].offset;
+        *parts = part;
+        return parts + 1;
+    }
+    const nw_node *concat = &b->model->nodes[nw_model_producer(b->model, t)];
+    for (int32_t i = 0; i < concat->n_inputs; i++) {
+        parts = fill_parts(b, concat->inputs[i], channel, parts);
+        channel += nw_tensor_channels(tensor_of(b, concat->inputs[i]));
+    }
+    return parts;
+}
+
+nw_picture nw_picture_of(const nw_builder *b, int32_t t)
+{
+    const nw_tensor *tensor = tensor_of(b, t);
+    nw_picture picture = {.channels = nw_tensor_channels(tensor),
+                          .height = nw_tensor_height(tensor),
+                          .width = nw_tensor_width(tensor)};
+    if (!b->layout->places[t].stored)
+        return picture;
+    picture.n_parts = count_parts(b, t);
+    nw_part *parts = nw_arena_take(b->arena, (size_t)picture.n_parts * sizeof(*parts));
+    fill_parts(b, t, 0, parts);
+    picture.parts = parts;
+    return picture;
+}
+
 static nw_codes codes_of(const nw_builder *b, int32_t t)
 {
     const nw_quant *q = &tensor_of(b, t)->quant;
@@ -60,6 +132,31 @@ static nw_halo halo_of(const nw_builder *b, int32_t n)
     };
 }
 
+/** The jobs of node n as one that runs them in strips. */
+static nw_job strip_job(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_jobs)
+{
+    const nw_node *node = &b->model->nodes[n];
+    const nw_strips *strips = &b->layout->strips[n];
+    const int32_t caller = b->layout->places[node->output].caller;
+    nw_strip_params params = {
+        .strips = strips,
+        .jobs = jobs,
+        .n_jobs = n_jobs,
+        .height = nw_tensor_height(tensor_of(b, node->output)),
+        .output = nw_picture_of(b, node->output),
+        .caller = caller != NW_NONE && b->outputs ? &b->outputs[caller] : NULL,
+        .kernels = b->kernels,
+        .scratch = b->activations ? b->activations + strips->offset : NULL,
+    };
+    for (int32_t i = 0; i < 2; i++)
+        if (strips->inputs[i].rows) {
+            const int32_t t = nw_strip_input(node, i);
+            params.inputs[i] = nw_picture_of(b, t);
+            params.zero_point[i] = tensor_of(b, t)->quant.zero_point;
+        }
+    return nw_strip_job_make(&params, b->arena);
+}
+
 static void append(nw_builder *b, int32_t n, const nw_job *job)
 {
     if (b->steps) {
@@ -70,14 +167,26 @@ static void append(nw_builder *b, int32_t n, const nw_job *job)
     b->n_steps++;
 }
 
+/** Appends all jobs of node n: as they are, or in strips. */
+static void append_all(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_jobs)
+{
+    if (b->layout->strips[n].rows) {
+        const nw_job job = strip_job(b, n, jobs, n_jobs);
+        append(b, n, &job);
+        return;
+    }
+    for (int32_t i = 0; i < n_jobs; i++)
+        append(b, n, &jobs[i]);
+}
+
 static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
 {
     const nw_node *node = &b->model->nodes[n];
     const nw_linear *l = node->linear;
     const int32_t residual = node->n_inputs > 3 ? node->inputs[3] : NW_NONE;
     nw_linear_params params = {
-        .x = view_of(b, node->inputs[0]),
-        .y = view_of(b, node->output),
+        .x = input_view(b, n, 0),
+        .y = output_view(b, n),
         .has_residual = residual != NW_NONE,
         .transpose = node->op == NW_OP_CONV_TRANSPOSE,
         .wrap16 = l->accumulator == NW_ACCUMULATOR_16_WRAP,
@@ -96,7 +205,7 @@ static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
         .offset = l->offset,
     };
     if (residual != NW_NONE) {
-        params.residual = view_of(b, residual);
+        params.residual = input_view(b, n, 1);
         params.residual_zero_point = tensor_of(b, residual)->quant.zero_point;
     }
     nw_job job;
@@ -106,7 +215,7 @@ static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
                        node->name, NW_MAX_EXTRA_ROWS);
     if (status)
         return nw_fail_memory(error, "packing weights");
-    append(b, n, &job);
+    append_all(b, n, &job, 1);
     return NW_OK;
 }
 
@@ -122,21 +231,22 @@ static nw_status build_quantize(nw_builder *b, int32_t n, nw_error *error)
                        node->name);
     const nw_quantize_params params = {
         .slot = b->slots ? &b->slots[input] : NULL,
-        .y = view_of(b, node->output),
+        .y = output_view(b, n),
         .inverse_scale = 1.0f / tensor_of(b, node->output)->quant.scale,
         .y_codes = codes_of(b, node->output),
         .pixel_tables = node->table,
     };
     const nw_job job = nw_quantize_make(&params, b->kernels, b->arena);
-    append(b, n, &job);
+    append_all(b, n, &job, 1);
     return NW_OK;
 }
 
-static nw_job add_job(nw_builder *b, const nw_node *node)
+static nw_job add_job(nw_builder *b, int32_t n)
 {
-    const nw_view y = view_of(b, node->output);
-    const nw_view a = view_of(b, node->inputs[0]);
-    const nw_view v = view_of(b, node->inputs[1]);
+    const nw_node *node = &b->model->nodes[n];
+    const nw_view y = output_view(b, n);
+    const nw_view a = input_view(b, n, 0);
+    const nw_view v = input_view(b, n, 1);
     if (tensor_of(b, node->output)->type == NW_TYPE_F32)
         return nw_float_make(NW_FLOAT_ADD, &y, &a, &v, b->arena);
     const nw_add_params params = {
@@ -152,11 +262,12 @@ static nw_job add_job(nw_builder *b, const nw_node *node)
     return nw_add_make(&params, b->kernels, b->arena);
 }
 
-static nw_job pool_job(nw_builder *b, const nw_node *node)
+static nw_job pool_job(nw_builder *b, int32_t n)
 {
+    const nw_node *node = &b->model->nodes[n];
     const nw_pool_params params = {
-        .x = view_of(b, node->inputs[0]),
-        .y = view_of(b, node->output),
+        .x = input_view(b, n, 0),
+        .y = output_view(b, n),
         .window = node->window,
         .average = node->op == NW_OP_AVERAGE_POOL,
         .count_include_pad = node->count_include_pad,
@@ -167,11 +278,13 @@ static nw_job pool_job(nw_builder *b, const nw_node *node)
     return nw_pool_make(&params, b->kernels, b->arena);
 }
 
-/** Copies every input that does not already live inside the output. */
+/** Copies every input that does not already live inside the output. Stored parts are joined when they are read. */
 static void build_concat(nw_builder *b, int32_t n)
 {
     const nw_node *node = &b->model->nodes[n];
     const nw_place *whole = &b->layout->places[node->output];
+    if (whole->joined)
+        return;
     nw_view part = view_of(b, node->output);
     int32_t channel = whole->channel_offset;
     for (int32_t i = 0; i < node->n_inputs; i++) {
@@ -190,12 +303,14 @@ static void build_concat(nw_builder *b, int32_t n)
     }
 }
 
-static nw_job slice_job(nw_builder *b, const nw_node *node)
+static nw_job slice_job(nw_builder *b, int32_t n)
 {
-    const nw_view y = view_of(b, node->output);
-    nw_view x = view_of(b, node->inputs[0]);
+    const nw_node *node = &b->model->nodes[n];
+    const nw_view y = output_view(b, n);
+    nw_view x = input_view(b, n, 0);
+    const bool stored = b->layout->strips[n].inputs[0].rows > 0;
     for (int32_t i = 0; i < x.rank; i++) {
-        if (x.data)
+        if (x.data && !(stored && i == 2)) /* a strip begins with its first row: nw_row_rule.origin */
             x.data += node->starts[i] * x.strides[i];
         x.strides[i] *= node->steps[i];
     }
@@ -206,18 +321,17 @@ static void build_pad(nw_builder *b, int32_t n)
 {
     const nw_node *node = &b->model->nodes[n];
     const nw_tensor *t = tensor_of(b, node->output);
-    nw_view y = view_of(b, node->output);
-    const nw_view x = view_of(b, node->inputs[0]);
+    nw_view y = output_view(b, n);
+    const nw_view x = input_view(b, n, 0);
     const void *element = t->type == NW_TYPE_F32 ? (const void *)&node->alpha : (const void *)&t->quant.zero_point;
-    const nw_job fill = nw_fill_make(&y, element, b->arena);
-    append(b, n, &fill);
+    nw_job jobs[2] = {nw_fill_make(&y, element, b->arena)};
     for (int32_t i = 0; i < y.rank; i++) {
         if (y.data)
             y.data += node->pads[i] * y.strides[i];
         y.dims[i] = x.dims[i];
     }
-    const nw_job copy = nw_copy_make(&y, &x, b->arena);
-    append(b, n, &copy);
+    jobs[1] = nw_copy_make(&y, &x, b->arena);
+    append_all(b, n, jobs, 2);
 }
 
 static nw_job transpose_job(nw_builder *b, const nw_node *node)
@@ -244,9 +358,10 @@ static void build_reshape(nw_builder *b, int32_t n)
     append(b, n, &job);
 }
 
-static nw_job table_job(nw_builder *b, const nw_node *node)
+static nw_job table_job(nw_builder *b, int32_t n)
 {
-    const nw_table_params params = {view_of(b, node->inputs[0]), view_of(b, node->output), node->table, node->n_tables};
+    const nw_node *node = &b->model->nodes[n];
+    const nw_table_params params = {input_view(b, n, 0), output_view(b, n), node->table, node->n_tables};
     return nw_table_make(&params, b->kernels, b->arena);
 }
 
@@ -272,11 +387,11 @@ static nw_job resize_job(nw_builder *b, const nw_node *node)
     return nw_resize_make(&params, b->kernels, b->arena);
 }
 
-static nw_job dequantize_job(nw_builder *b, const nw_node *node)
+static nw_job dequantize_job(nw_builder *b, int32_t n)
 {
-    const nw_quant *q = &tensor_of(b, node->inputs[0])->quant;
-    const nw_view y = view_of(b, node->output);
-    const nw_view x = view_of(b, node->inputs[0]);
+    const nw_quant *q = &tensor_of(b, b->model->nodes[n].inputs[0])->quant;
+    const nw_view y = output_view(b, n);
+    const nw_view x = input_view(b, n, 0);
     return nw_dequantize_make(&y, &x, q->scale, q->zero_point, b->kernels, b->arena);
 }
 
@@ -307,14 +422,14 @@ static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
         build_reshape(b, n);
         return NW_OK;
     case NW_OP_ADD:
-        job = add_job(b, node);
+        job = add_job(b, n);
         break;
     case NW_OP_MAX_POOL:
     case NW_OP_AVERAGE_POOL:
-        job = pool_job(b, node);
+        job = pool_job(b, n);
         break;
     case NW_OP_SLICE:
-        job = slice_job(b, node);
+        job = slice_job(b, n);
         break;
     case NW_OP_TRANSPOSE:
         job = transpose_job(b, node);
@@ -323,10 +438,10 @@ static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
         job = resize_job(b, node);
         break;
     case NW_OP_TABLE:
-        job = table_job(b, node);
+        job = table_job(b, n);
         break;
     case NW_OP_DEQUANTIZE:
-        job = dequantize_job(b, node);
+        job = dequantize_job(b, n);
         break;
     case NW_OP_SOFTMAX:
         job = softmax_job(b, node);
@@ -356,7 +471,7 @@ static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
         return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": the engine does not run %s", node->name,
                        nw_op_name(node->op));
     }
-    append(b, n, &job);
+    append_all(b, n, &job, 1);
     return NW_OK;
 }
 

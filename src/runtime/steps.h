@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "ops/ops.h"
 #include "runtime/layout.h"
+#include "runtime/strips.h"
 
 /** The halo of a buffer: filled with `code` when its first producer is about to run. rows = 0: nothing to do. */
 typedef struct nw_halo {
@@ -32,12 +33,16 @@ typedef struct nw_builder {
     nw_arena *arena;
     uint8_t *activations;
     const nw_input_slot *slots; /* [n_inputs] */
+    float *const *outputs;      /* [n_outputs] the caller's arrays of a run */
     nw_step *steps;
     int32_t n_steps;
 } nw_builder;
 
 /** Appends the steps of every node. NW_ERROR_UNSUPPORTED with a sentence for what the engine cannot run. */
 nw_status nw_steps_build(nw_builder *builder, nw_error *error);
+
+/** The stored form of a tensor with its place; n_parts = 0 if it is not stored. */
+nw_picture nw_picture_of(const nw_builder *builder, int32_t tensor);
 
 void nw_halo_fill(const nw_halo *halo);
 

@@ -176,33 +176,46 @@ static nw_engine *engine_of(const nw_model *model, const char *isa)
     return engine;
 }
 
+static nw_engine *packed_engine_of(const nw_model *model, const char *isa, size_t threads)
+{
+    nw_error error = {""};
+    nw_engine *engine = NULL;
+    const nw_engine_options options = {.isa = isa, .storage = NW_STORAGE_PACKED, .threads = threads};
+    if (nw_engine_create_with(&engine, model, &options, &error))
+        fail_msg("%s", error.message);
+    return engine;
+}
+
 /**
  * Every available family; two samples on one thread, the second one in pixels where that is possible. Every third
- * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting.
+ * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting. Packed
+ * storage in the same way, laid out for 1 to 3 threads whatever the number that runs.
  */
 static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
 {
     nw_rng rng = {~seed};
-    nw_engine *engines[NW_ISA_COUNT] = {NULL};
+    nw_engine *engines[2][NW_ISA_COUNT] = {{NULL}};
     for (int isa = 0; isa < NW_ISA_COUNT; isa++)
-        if (nw_isa_available((nw_isa)isa))
-            engines[isa] = engine_of(n->model, nw_isa_name((nw_isa)isa));
+        if (nw_isa_available((nw_isa)isa)) {
+            engines[0][isa] = engine_of(n->model, nw_isa_name((nw_isa)isa));
+            engines[1][isa] = packed_engine_of(n->model, nw_isa_name((nw_isa)isa), 1 + seed / 3 % 3);
+        }
     for (int sample = 0; sample < 2; sample++) {
         nw_random_inputs(&rng, n->model, sample == 1, n->inputs, n->input_memory);
         nw_naive_run(n->naive, n->inputs);
-        for (int isa = 0; isa < NW_ISA_COUNT; isa++)
-            for (int t = 0; t < N_THREADS && engines[isa]; t++) {
+        for (int isa = 0; isa < 2 * NW_ISA_COUNT; isa++)
+            for (int t = 0; t < N_THREADS && engines[isa % 2][isa / 2]; t++) {
                 if (t > 0 && (sample == 0 || seed % 3 || t != 1 + (int)(seed % 2)))
                     continue;
                 char what[80];
-                snprintf(what, sizeof(what), "seed %llu, %s, %d threads, sample %d", (unsigned long long)seed,
-                         nw_isa_name((nw_isa)isa), t + 1, sample);
-                run_and_compare(n, engines[isa], threads[t], what);
+                snprintf(what, sizeof(what), "seed %llu, %s%s, %d threads, sample %d", (unsigned long long)seed,
+                         nw_isa_name((nw_isa)(isa / 2)), isa % 2 ? " packed" : "", t + 1, sample);
+                run_and_compare(n, engines[isa % 2][isa / 2], threads[t], what);
                 nw_threads_rest(threads[t]);
             }
     }
-    for (int isa = 0; isa < NW_ISA_COUNT; isa++)
-        nw_engine_free(engines[isa]);
+    for (int isa = 0; isa < 2 * NW_ISA_COUNT; isa++)
+        nw_engine_free(engines[isa % 2][isa / 2]);
 }
 
 /** How often each operator occurred: a generator that stops making one must not go unnoticed. */

@@ -31,7 +31,7 @@ static nw_layout layout_of(const nw_model *model)
 {
     nw_layout layout;
     nw_error error = {""};
-    if (nw_layout_make(&layout, model, &error))
+    if (nw_layout_make(&layout, model, NULL, &error))
         fail_msg("%s", error.message);
     return layout;
 }

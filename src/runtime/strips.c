@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See strips.h: the planning half. */
+#include "runtime/strips.h"
+
+#include "base/arith.h"
+#include "runtime/layout.h"
+
+#define STRIP_PIXELS 128 /* of the output in a strip, at least: a call of the matrix kernel */
+#define MOST_ROWS 8      /* above those that STRIP_PIXELS ask for */
+
+int32_t nw_strip_input(const nw_node *node, int32_t i)
+{
+    if (node->op == NW_OP_CONV || node->op == NW_OP_CONV_TRANSPOSE)
+        return i == 0 ? node->inputs[0] : nw_node_residual(node);
+    if (node->op == NW_OP_ADD)
+        return node->inputs[i];
+    return i == 0 ? node->inputs[0] : NW_NONE;
+}
+
+bool nw_strips_possible(const nw_model *model, const nw_node *node)
+{
+    switch (node->op) {
+    case NW_OP_CONV:
+    case NW_OP_CONV_TRANSPOSE:
+    case NW_OP_MAX_POOL:
+    case NW_OP_AVERAGE_POOL:
+    case NW_OP_TABLE:
+    case NW_OP_QUANTIZE:
+    case NW_OP_DEQUANTIZE:
+        return true;
+    case NW_OP_ADD:
+        return model->tensors[node->output].type == NW_TYPE_U8;
+    case NW_OP_SLICE:
+        return model->tensors[node->output].type == NW_TYPE_U8 && model->tensors[node->output].rank == 4;
+    case NW_OP_PAD: /* not along the rows: those would have no row to come from */
+        return model->tensors[node->output].rank == 4 && node->pads[2] == 0 && node->pads[6] == 0;
+    default:
+        return false;
+    }
+}
+
+static nw_row_rule rule_of(const nw_model *model, const nw_node *node, int32_t i)
+{
+    nw_row_rule rule = {.stride = 1, .height = nw_tensor_height(&model->tensors[nw_strip_input(node, i)])};
+    const nw_window *w = &node->window;
+    switch (i == 0 ? node->op : NW_OP_COUNT) {
+    case NW_OP_CONV:
+    case NW_OP_CONV_TRANSPOSE:
+        rule.halo = true;
+        rule.transposed = node->op == NW_OP_CONV_TRANSPOSE;
+        /* fall through */
+    case NW_OP_MAX_POOL:
+    case NW_OP_AVERAGE_POOL:
+        rule.stride = w->stride[0];
+        rule.pad = w->pad[0];
+        rule.extent = (w->kernel[0] - 1) * w->dilation[0];
+        break;
+    case NW_OP_SLICE:
+        rule.stride = node->steps[2];
+        rule.pad = -node->starts[2];
+        rule.origin = node->starts[2];
+        break;
+    default:
+        break;
+    }
+    return rule;
+}
+
+static int32_t floor_div(int32_t a, int32_t b)
+{
+    return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+void nw_strip_reach(const nw_row_rule *rule, int32_t begin, int32_t end, int32_t *first, int32_t *last)
+{
+    if (rule->transposed) {
+        *first = -floor_div(-(begin + rule->pad - rule->extent), rule->stride);
+        *last = floor_div(end - 1 + rule->pad, rule->stride) + 1;
+    } else {
+        *first = begin * rule->stride - rule->pad;
+        *last = (end - 1) * rule->stride - rule->pad + rule->extent + 1;
+    }
+    if (!rule->halo) {
+        *first = nw_max32(*first, 0);
+        *last = nw_min32(*last, rule->height);
+    }
+    *last = nw_max32(*first, *last);
+}
+
+/** Most input rows that `rows` output rows need, wherever they begin. */
+static int32_t rows_needed(const nw_row_rule *rule, int32_t rows)
+{
+    const int32_t n = rule->transposed ? (rows - 1 + rule->extent) / rule->stride + 1
+                                       : (rows - 1) * rule->stride + rule->extent + 1;
+    return rule->halo ? n : nw_min32(n, rule->height);
+}
+
+/**
+ * Rows of a strip: enough pixels for a matrix kernel, and enough rows that those which two strips share are at most a
+ * third; all strips about equal.
+ */
+static int32_t choose_rows(const nw_model *model, const nw_node *node, int32_t lanes)
+{
+    const nw_tensor *y = &model->tensors[node->output];
+    const int32_t height = nw_tensor_height(y);
+    int32_t rows = (STRIP_PIXELS + nw_tensor_width(y) - 1) / nw_tensor_width(y);
+    if (node->op == NW_OP_CONV || node->op == NW_OP_MAX_POOL || node->op == NW_OP_AVERAGE_POOL) {
+        const int32_t stride = node->window.stride[0];
+        const int32_t shared = nw_max32(0, (node->window.kernel[0] - 1) * node->window.dilation[0] + 1 - stride);
+        rows = nw_max32(rows, nw_min32(MOST_ROWS, (2 * shared + stride - 1) / stride));
+    } else if (node->op == NW_OP_CONV_TRANSPOSE) {
+        rows = nw_round_up(rows, node->window.stride[0]);
+    }
+    rows = nw_min32(rows, (height + lanes - 1) / lanes);
+    const int32_t n = (height + rows - 1) / rows;
+    return (height + n - 1) / n;
+}
+
+/** Bytes that unpacking or packing the tensor's rows needs. */
+static size_t temporary_size(const nw_layout *layout, const nw_model *model, int32_t tensor)
+{
+    if (tensor == NW_NONE || !layout->places[tensor].stored)
+        return 0;
+    const nw_tensor *t = &model->tensors[tensor];
+    size_t largest = 0;
+    if (layout->places[tensor].joined) {
+        const nw_node *concat = &model->nodes[nw_model_producer(model, tensor)];
+        for (int32_t i = 0; i < concat->n_inputs; i++) {
+            const size_t size = temporary_size(layout, model, concat->inputs[i]);
+            largest = size > largest ? size : largest;
+        }
+        return largest;
+    }
+    return 2 * (size_t)nw_tensor_width(t) * (size_t)nw_tensor_channels(t);
+}
+
+static size_t take(size_t *used, size_t size)
+{
+    const size_t at = *used;
+    *used = at + nw_align(size + NW_OVERREAD, NW_ARENA_ALIGNMENT);
+    return at;
+}
+
+static void plan_input(nw_strips *s, const nw_layout *layout, const nw_model *model, const nw_node *node, int32_t i)
+{
+    nw_strip_operand *o = &s->inputs[i];
+    const int32_t tensor = nw_strip_input(node, i);
+    if (tensor == NW_NONE || !layout->places[tensor].stored)
+        return;
+    o->rule = rule_of(model, node, i);
+    if (o->rule.halo)
+        nw_window_reach(model, node, 1, &o->left, &o->right);
+    o->rows = rows_needed(&o->rule, s->rows);
+    o->row_size = (size_t)(o->left + nw_tensor_width(&model->tensors[tensor]) + o->right) *
+                  (size_t)nw_tensor_channels(&model->tensors[tensor]);
+    o->offset = take(&s->lane_size, (size_t)o->rows * o->row_size);
+}
+
+static void plan_output(nw_strips *s, const nw_layout *layout, const nw_model *model, const nw_node *node)
+{
+    const nw_place *p = &layout->places[node->output];
+    const nw_tensor *t = &model->tensors[node->output];
+    if (!p->stored && p->caller == NW_NONE)
+        return;
+    s->output.rows = s->rows;
+    s->output.row_size = (size_t)nw_tensor_width(t) * (size_t)nw_tensor_channels(t) *
+                         (t->type == NW_TYPE_F32 ? sizeof(float) : 1);
+    s->output.offset = take(&s->lane_size, (size_t)s->rows * s->output.row_size);
+}
+
+void nw_strips_plan(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t n, int32_t lanes)
+{
+    const nw_node *node = &model->nodes[n];
+    *strips = (nw_strips){0};
+    if (!nw_strips_possible(model, node))
+        return;
+    nw_strips s = {.lanes = nw_min32(lanes, nw_tensor_height(&model->tensors[node->output]))};
+    s.rows = choose_rows(model, node, s.lanes);
+    size_t temporary = temporary_size(layout, model, node->output);
+    for (int32_t i = 0; i < 2; i++) {
+        const size_t size = temporary_size(layout, model, nw_strip_input(node, i));
+        temporary = size > temporary ? size : temporary;
+        plan_input(&s, layout, model, node, i);
+    }
+    plan_output(&s, layout, model, node);
+    if (!s.lane_size)
+        return;
+    s.temporary = take(&s.lane_size, temporary);
+    *strips = s;
+}

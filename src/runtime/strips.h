@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packed storage: tensors between layers lie in the arena at their own width (ops/stored.h), and a node that reads or
+ * writes one works in strips of output rows. The input rows that a strip needs are unpacked into scratch, with their
+ * halo; the node's kernels run on them as on any picture; the rows they write are packed into the arena.
+ *
+ *     arena:    | stored input | stored output | ... | scratch of lane 0 | scratch of lane 1 | ...
+ *     a lane:   | rows of input 0, with halo | rows of input 1 | rows of the output | temporary |
+ *
+ * A lane is a share of the output's rows, the same for every number of threads: lane l of L computes rows H l / L to
+ * H (l + 1) / L. Going down, it keeps the rows that the next strip needs again.
+ *
+ * strips.c plans (which nodes, how many rows, how much scratch: layout.c asks), strip_job.c runs.
+ */
+#ifndef NARROW_RUNTIME_STRIPS_H
+#define NARROW_RUNTIME_STRIPS_H
+
+#include "base/arena.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "ops/ops.h"
+#include "ops/stored.h"
+
+/** Which input rows output rows [begin, end) need; see nw_strip_reach. */
+typedef struct nw_row_rule {
+    int32_t stride, pad, extent; /* output row y looks at rows y * stride - pad .. + extent */
+    bool transposed;             /* at (y + pad - extent .. y + pad) / stride instead */
+    bool halo;                   /* rows outside the picture are rows of zero points; otherwise they are left out */
+    int32_t origin;              /* picture row that the operator's view calls row 0 */
+    int32_t height;              /* of the picture */
+} nw_row_rule;
+
+/** An operand in a lane's scratch. rows = 0: it is not there but in the arena, as bytes. */
+typedef struct nw_strip_operand {
+    int32_t rows;        /* in memory at once */
+    int32_t left, right; /* halo, in pixels */
+    size_t row_size;     /* bytes of a row with its halo */
+    size_t offset;       /* in the lane's scratch */
+    nw_row_rule rule;    /* inputs */
+} nw_strip_operand;
+
+/** How a node runs. rows = 0: whole, none of its operands is stored. */
+typedef struct nw_strips {
+    int32_t rows;     /* of the output, in one strip */
+    int32_t lanes;
+    nw_strip_operand inputs[2], output;
+    size_t temporary; /* offset in the lane's scratch */
+    size_t lane_size; /* bytes */
+    size_t offset;    /* of lane 0 in the arena */
+} nw_strips;
+
+/** Tensor that is operand i (0 or 1) of a node that can run in strips; NW_NONE if it has none. */
+int32_t nw_strip_input(const nw_node *node, int32_t i);
+
+/** Whether the node can run in strips at all. A CONCAT is nothing to run: see nw_place.joined. */
+bool nw_strips_possible(const nw_model *model, const nw_node *node);
+
+/** Input rows [*first, *last) of output rows [begin, end); without a halo only those inside the picture. */
+void nw_strip_reach(const nw_row_rule *rule, int32_t begin, int32_t end, int32_t *first, int32_t *last);
+
+/** Channels [channel, channel + stored.channels) of a picture, stored in rows one behind the other. */
+typedef struct nw_part {
+    nw_stored stored;
+    uint8_t *rows;
+    int32_t channel;
+} nw_part;
+
+/** A stored tensor: one part, or the parts that a CONCAT joins. */
+typedef struct nw_picture {
+    const nw_part *parts;
+    int32_t n_parts;
+    int32_t channels, height, width;
+} nw_picture;
+
+/** Row y to bytes, pixels together. */
+void nw_picture_row(const nw_picture *picture, const nw_kernels *kernels, int32_t y, uint8_t *to, uint8_t *temporary);
+
+/** What a job in strips consists of. Pointers to memory stay valid as long as the job. */
+typedef struct nw_strip_params {
+    const nw_strips *strips;
+    const nw_job *jobs; /* [n_jobs] run one after the other on each strip, on views into lane 0's scratch */
+    int32_t n_jobs;
+    int32_t height;     /* of the output */
+    nw_picture inputs[2];
+    uint8_t zero_point[2]; /* of the inputs, for their halo */
+    nw_picture output;     /* n_parts = 0: not stored */
+    float *const *caller;  /* where the caller's array of this output is found: NULL, or the output goes there */
+    const nw_kernels *kernels;
+    uint8_t *scratch;      /* lane 0 */
+} nw_strip_params;
+
+#define NW_STRIP_JOBS 2 /* most inner jobs */
+
+nw_job nw_strip_job_make(const nw_strip_params *params, nw_arena *arena);
+
+#endif
