@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "float/engine.h"
 
+#define MAX_KEPT 96                        /* so that 100 samples take as much memory as any larger number */
 #define KEPT_BYTES ((size_t)64 << 20)      /* of inputs */
 #define KEPT_RUN_BYTES ((size_t)256 << 20) /* of the largest activation, when all kept samples run at once */
 
@@ -83,7 +84,7 @@ static int32_t kept_count(const nw_model *model, const nw_calibrate_options *opt
                 largest = nw_tensor_elements(&model->tensors[t]) * sizeof(float);
         size_t fit = KEPT_BYTES / (sample_size ? sample_size : 1);
         fit = fit < KEPT_RUN_BYTES / largest ? fit : KEPT_RUN_BYTES / largest;
-        most = fit > 256 ? 256 : fit < 8 ? 8 : (int32_t)fit;
+        most = fit > MAX_KEPT ? MAX_KEPT : fit < 8 ? 8 : (int32_t)fit;
     }
     return n_samples < most ? (int32_t)n_samples : most;
 }

@@ -37,7 +37,7 @@ typedef struct nw_sample_source {
 
 typedef struct nw_calibrate_options {
     int32_t batch;    /* samples per run of the float engine, >= 1; the statistics do not depend on it */
-    int32_t max_kept; /* most samples to keep; 0: 8 to 256, as memory for inputs and activations allows */
+    int32_t max_kept; /* most samples to keep; 0: 8 to 96, as memory for inputs and activations allows */
     /** Called after every batch; NULL for none. */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *progress_context;

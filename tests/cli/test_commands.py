@@ -95,6 +95,30 @@ def quantize(narrow):
     assert sorted(os.listdir(narrow.folder)) == ["net.nw"]
 
 
+def memory_of(narrow, *arguments):
+    """Peak resident bytes of a command that succeeds."""
+    pid = os.posix_spawn(narrow.path, [narrow.path, *arguments], os.environ,
+                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, arguments
+    return usage.ru_maxrss * 1024
+
+
+def memory(narrow):
+    """Quantizing takes no more memory for 1,000 samples than for 100."""
+    if "ASAN_OPTIONS" in os.environ:
+        print("SKIP: memory under a sanitizer is the sanitizer's")
+        return
+    pictures = sorted(os.path.join(base, name) for base, _, names in os.walk(CALIB) for name in names)
+    peaks = []
+    for n in (100, 1000):
+        lines = "".join("%s,0\n" % pictures[i % len(pictures)] for i in range(n))
+        data = narrow.file("list%d.csv" % n, lines.encode())
+        peaks.append(memory_of(narrow, "quantize", ONNX, os.path.join(narrow.folder, "net.nw"), "--calib", data,
+                               "--preprocess", PREPROCESS, "--threads", "1", "--weights", "4"))
+    assert peaks[1] < 1.05 * peaks[0], "peak bytes at 100 and 1,000 samples: %s" % peaks
+
+
 def umask():
     mask = os.umask(0)
     os.umask(mask)
@@ -333,5 +357,5 @@ def verify(narrow):
 
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
-        help_of_every_command, page_names_every_preprocessing_option, quantize, quantize_switches, wide_ends, plans,
+        help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
         every_width, evaluate, batches, data_formats, segmentation, run, families, threads, bench, inspect, verify])
