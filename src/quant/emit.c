@@ -267,7 +267,7 @@ static double function_of(const nw_node *node, double x)
     }
 }
 
-/** One table for all channels if their limits agree: factors are 1 on both sides (equalize.c). */
+/** One table for all channels if their factors and limits agree. */
 static nw_status fill_table(const emitter *e, const nw_node *node, nw_node *to)
 {
     const nw_tensor_scheme *x = &e->scheme->tensors[node->inputs[0]];

@@ -9,8 +9,9 @@
  * residual multiplier: all per channel), whoever reads it divides (weight columns, ADD and pooling multipliers).
  * Per-row weight steps absorb the first for free; the second costs something only where weight columns of one row
  * become unequal, so the power of each group is the one with the least noise of codes and weights together.
- * Channels that meet in a PASS node share their factor. It stays 1 where nobody can divide: at tables, at borders to
- * reals, at the input.
+ * Channels that meet in a PASS node share their factor. It stays 1 where nobody can divide: at borders to reals, at the
+ * input. A table divides and multiplies for free, if every channel has its own; what only tables read therefore has
+ * every channel on a grid that is nearly its own.
  *
  * Between groups.c and grids.c.
  */
@@ -18,6 +19,9 @@
 #include <stdlib.h>
 
 #include "quant/scheme.h"
+
+/** Least share of the range that a channel in front of a table counts as: bounds how far a quiet one is magnified. */
+#define TABLE_ROOM (1.0 / 32.0)
 
 /** Classes of channels that share a factor, over all channels of all code tensors. */
 typedef struct classes {
@@ -96,11 +100,6 @@ static void freeze_borders(classes *all)
         if (scheme->tensors[t].code &&
             (scheme->tensors[t].real || nw_model_producer(scheme->model, t) == NW_NONE))
             freeze(all, t);
-    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_TABLE) {
-            freeze(all, scheme->model->nodes[i].inputs[0]);
-            freeze(all, scheme->model->nodes[i].output);
-        }
 }
 
 static void measure(classes *all)
@@ -112,7 +111,9 @@ static void measure(classes *all)
         const nw_tensor_stats *stats = &scheme->calibration->tensors[t];
         double *group_range = &all->group_range[scheme->tensors[t].group];
         for (int32_t c = 0; c < stats->n_channels; c++) {
-            const double r = fmax((double)stats->channels[c].max, -(double)stats->channels[c].min);
+            const nw_tensor_scheme *tensor = &scheme->tensors[t];
+            const double r = fmax(nw_scheme_useful(tensor, (double)stats->channels[c].max),
+                                  -nw_scheme_useful(tensor, (double)stats->channels[c].min));
             double *range = &all->range[root_of(all, all->first[t] + c)];
             *range = fmax(*range, r);
             *group_range = fmax(*group_range, r);
@@ -120,12 +121,13 @@ static void measure(classes *all)
     }
 }
 
-static double factor_of(const nw_quantize_options *options, double power, double range, double group_range)
+static double factor_of(const nw_quantize_options *options, double room, double power, double range,
+                        double group_range)
 {
     if (!(group_range > 0.0) || power == 0.0)
         return 1.0;
     /* unseen pictures exceed what calibration saw of a quiet channel: a factor must not use up all the room above it */
-    const double roomy = range * (1.0 + options->limit_margin) + options->equalize_room * group_range;
+    const double roomy = range * (1.0 + options->limit_margin) + room * group_range;
     return pow(group_range / fmin(fmax(roomy, group_range * 0x1p-16), group_range), power);
 }
 
@@ -135,10 +137,11 @@ static void set_factors(classes *all, nw_scheme *scheme, int32_t group, double p
         nw_tensor_scheme *tensor = &scheme->tensors[t];
         if (!tensor->code || tensor->group != group)
             continue;
+        const double room = tensor->only_tables ? TABLE_ROOM : scheme->options->equalize_room;
         for (int32_t c = 0; c < tensor->n_channels; c++) {
             const int32_t root = root_of(all, all->first[t] + c);
             tensor->factor[c] = all->frozen[root] ? 1.0
-                                                  : factor_of(scheme->options, power, all->range[root],
+                                                  : factor_of(scheme->options, room, power, all->range[root],
                                                               all->group_range[group]);
         }
     }

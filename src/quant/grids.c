@@ -28,8 +28,8 @@ static void channel_range(const nw_scheme *scheme, int32_t tensor, int32_t c, do
 {
     const nw_model *model = scheme->model;
     const nw_channel_stats *channel = &scheme->calibration->tensors[tensor].channels[c];
-    *lo = (double)channel->min;
-    *hi = (double)channel->max;
+    *lo = nw_scheme_useful(&scheme->tensors[tensor], (double)channel->min);
+    *hi = nw_scheme_useful(&scheme->tensors[tensor], (double)channel->max);
     if (model->has_preprocess && model->n_inputs > 0 && tensor == model->inputs[0] &&
         nw_preprocess_channels(&model->preprocess) == scheme->tensors[tensor].n_channels) {
         const double mean = (double)nw_preprocess_mean(&model->preprocess, c);
@@ -77,8 +77,12 @@ static nw_status choose_grid(nw_scheme *scheme, int32_t group, nw_error *error)
         const nw_tensor_scheme *tensor = &scheme->tensors[t];
         const nw_tensor_stats *stats = &scheme->calibration->tensors[t];
         if (tensor->group == group && nw_scheme_is_source(scheme, t))
-            for (int32_t c = 0; c < tensor->n_channels; c++)
-                nw_profile_add(profile, &stats->channels[c], stats->n_values, tensor->factor[c]);
+            for (int32_t c = 0; c < tensor->n_channels; c++) {
+                nw_channel_stats useful = stats->channels[c];
+                useful.min = (float)nw_scheme_useful(tensor, (double)useful.min);
+                useful.max = (float)nw_scheme_useful(tensor, (double)useful.max);
+                nw_profile_add(profile, &useful, stats->n_values, tensor->factor[c]);
+            }
     }
     /* whatever lies in a picture is signal, and unseen pictures may use all of it */
     const nw_grid grid = nw_range_choose(profile, bits, input ? NW_RANGE_MIN_MAX : options->activation_range,

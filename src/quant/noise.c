@@ -25,8 +25,8 @@ static double group_step(const nw_scheme *scheme, int32_t group)
             continue;
         const nw_channel_stats *channels = scheme->calibration->tensors[t].channels;
         for (int32_t c = 0; c < tensor->n_channels; c++) {
-            lo = fmin(lo, (double)channels[c].min * tensor->factor[c]);
-            hi = fmax(hi, (double)channels[c].max * tensor->factor[c]);
+            lo = fmin(lo, nw_scheme_useful(tensor, (double)channels[c].min) * tensor->factor[c]);
+            hi = fmax(hi, nw_scheme_useful(tensor, (double)channels[c].max) * tensor->factor[c]);
         }
     }
     return (hi - lo) / ((1 << scheme->tensors[group].grid.bits) - 1);
@@ -96,6 +96,20 @@ static double plain_noise(const nw_scheme *scheme, const nw_node *node, int32_t 
     return relative(sum, total_variance(scheme, t));
 }
 
+/** A table passes a channel's noise on as it passes its variance on. */
+static double table_noise(const nw_scheme *scheme, const nw_node *node, double step)
+{
+    const int32_t x = node->inputs[0];
+    const nw_tensor_stats *from = &scheme->calibration->tensors[x], *to = &scheme->calibration->tensors[node->output];
+    double sum = 0.0;
+    for (int32_t c = 0; c < scheme->tensors[x].n_channels; c++) {
+        const double factor = scheme->tensors[x].factor[c];
+        sum += step * step / (12.0 * factor * factor) *
+               relative(nw_channel_variance(to, c), nw_channel_variance(from, c));
+    }
+    return relative(sum, total_variance(scheme, node->output));
+}
+
 nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group)
 {
     const nw_model *model = scheme->model;
@@ -104,7 +118,7 @@ nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group)
     for (int32_t i = 0; i < model->n_nodes; i++) {
         const nw_node *node = &model->nodes[i];
         const nw_mode mode = scheme->nodes[i].mode;
-        if (mode != NW_MODE_LINEAR && mode != NW_MODE_INTEGER)
+        if (mode != NW_MODE_LINEAR && mode != NW_MODE_INTEGER && mode != NW_MODE_TABLE)
             continue;
         for (int32_t j = 0; j < node->n_inputs; j++) {
             const int32_t t = node->inputs[j];
@@ -113,6 +127,8 @@ nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group)
             double part;
             if (mode == NW_MODE_LINEAR && j == 0)
                 NW_TRY(linear_noise(&part, scheme, i, step));
+            else if (mode == NW_MODE_TABLE)
+                part = table_noise(scheme, node, step);
             else
                 part = plain_noise(scheme, node, t, step);
             *noise += part;

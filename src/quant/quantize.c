@@ -39,6 +39,7 @@ static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
 {
     NW_TRY(nw_scheme_modes(scheme, error));
     nw_scheme_groups(scheme);
+    nw_scheme_saturation(scheme);
     NW_TRY(nw_scheme_settle(scheme, error));
     NW_TRY(nw_scheme_equalize(scheme, error));
     NW_TRY(nw_scheme_grids(scheme, error));

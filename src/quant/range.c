@@ -78,6 +78,11 @@ static double inner_reach(const nw_channel_stats *channel)
     return fmin(width, sqrt(3.0 * squares / inner));
 }
 
+static double within(const nw_channel_stats *channel, double x)
+{
+    return fmin(fmax(x, (double)channel->min), (double)channel->max);
+}
+
 void nw_profile_add(nw_profile *profile, const nw_channel_stats *channel, uint64_t n_values, double factor)
 {
     const nw_histogram *histogram = &channel->histogram;
@@ -89,7 +94,7 @@ void nw_profile_add(nw_profile *profile, const nw_channel_stats *channel, uint64
             continue;
         const double a = i == -1 ? -reach : (double)i * width;
         const double b = i == 0 ? reach : (double)(i + 1) * width;
-        spread(profile, fmax(a, (double)channel->min) * factor, fmin(b, (double)channel->max) * factor, count);
+        spread(profile, within(channel, a) * factor, within(channel, b) * factor, count);
     }
     profile->total += (double)n_values;
 }

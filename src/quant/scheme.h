@@ -7,6 +7,7 @@
  *     modes.c       which nodes run on integers, which tensors exist as codes, as reals, or both
  *     groups.c      tensors that must share a grid; channels that must share a factor
  *     follow.c      widths and methods: the options and the plan; in the end the plan that was followed
+ *     saturation.c  what tables need not tell apart
  *     equalize.c    factor per channel: codes stand for factor * real, so that small channels use the grid too
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
@@ -41,6 +42,8 @@ typedef struct nw_tensor_scheme {
     bool code, real;  /* forms in which the integer network needs the tensor */
     bool may_be_real; /* computed in float without quantizing in between, if nothing else wants codes (modes.c) */
     int32_t group;    /* lowest tensor index of those that share the grid; itself when alone or not a code */
+    bool only_tables; /* a code that nothing but TABLE nodes read */
+    double useful_lo, useful_hi; /* range that they tell apart, <= 0 and >= 0; infinite if others read it too */
     nw_grid grid;
     int32_t n_channels;
     double *factor;   /* [n_channels] owned; 1 without equalization. NULL for constants */
@@ -94,6 +97,12 @@ nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error);
 /** Calls pair(context, input tensor, channel, output tensor, channel) for every two channels a PASS node connects. */
 typedef void nw_channel_pair(void *context, int32_t input, int32_t c_in, int32_t output, int32_t c_out);
 void nw_scheme_pairs(const nw_scheme *scheme, const nw_node *node, nw_channel_pair *pair, void *context);
+
+/** x cut to the useful range of the tensor. */
+double nw_scheme_useful(const nw_tensor_scheme *tensor, double x);
+
+/** Sets only_tables and the useful range of every tensor. */
+void nw_scheme_saturation(nw_scheme *scheme);
 
 /** Chooses factors (options: equalize). NW_ERROR_MEMORY. */
 nw_status nw_scheme_equalize(nw_scheme *scheme, nw_error *error);
