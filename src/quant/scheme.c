@@ -2,6 +2,7 @@
 /* See scheme.h: life of the quantizer's working state. */
 #include "quant/scheme.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 void nw_scheme_free(nw_scheme *scheme)
@@ -31,6 +32,8 @@ static bool alloc_tensor(nw_tensor_scheme *tensor, int32_t n_channels)
     tensor->factor = malloc(n * sizeof(*tensor->factor));
     tensor->lo = calloc(n, sizeof(*tensor->lo));
     tensor->hi = calloc(n, sizeof(*tensor->hi));
+    tensor->useful_lo = -INFINITY;
+    tensor->useful_hi = INFINITY;
     for (size_t c = 0; tensor->factor && c < n; c++)
         tensor->factor[c] = 1.0;
     return tensor->factor && tensor->lo && tensor->hi;

@@ -39,6 +39,7 @@ static nw_status make_scheme(nw_trials *trials, int32_t bits, nw_error *error)
     nw_status status = nw_scheme_modes(scheme, error);
     if (!status) {
         nw_scheme_groups(scheme);
+        nw_scheme_saturation(scheme);
         status = nw_scheme_settle(scheme, error);
     }
     if (!status)
