@@ -71,6 +71,7 @@ typedef struct nw_gemm_source {
     const nw_segment *segments; /* in ascending k, disjoint; columns outside every segment take no part */
     int32_t n_segments;
     const uint8_t *x_lo, *x_hi; /* [k]: lowest and highest code (padding included) that can meet column k */
+    bool one_pixel;             /* a run takes one pixel only: weights are read once. A hint */
 } nw_gemm_source;
 
 /** One call: m pixels by the output channels [begin, end). */

@@ -366,6 +366,7 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
             unit u = {.requant = group, .n_channels = params->n_channels / params->groups};
             place_unit(&u, params, at, g);
             job->n_tiles = count_tiles(&u, &s, job->n_tiles);
+            source.one_pixel = u.height * u.width == 1;
             source.n_segments = make_segments(p.segments, params, at);
             if (params->transpose && phases[0] * phases[1] > 1 && params->x_codes.zero_point)
                 restrict_offsets(&u.requant, &source, params->x_codes.zero_point, arena);

@@ -32,6 +32,9 @@ static bool same_table(const nw_kernels *a, const nw_kernels *b)
     }
 FORM(pack_wide, NW_AVX2_WIDE, 1, 1)
 FORM(pack_int32, NW_AVX2_WIDEN, 1, 1)
+FORM(pack_widen, NW_AVX2_WIDEN, NW_AVX2_MAX_RUN, NW_RUNS_WINDOW)
+FORM(pack_units, NW_AVX2_UNITS, NW_AVX2_MAX_RUN, NW_RUNS_WINDOW)
+FORM(pack_mixed, NW_AVX2_MIXED, NW_AVX2_MAX_RUN, NW_RUNS_WINDOW)
 FORM(pack_split, NW_AVX2_SPLIT, NW_AVX2_MAX_RUN, NW_RUNS_WINDOW)
 FORM(pack_in_order, NW_AVX2_WIDEN, NW_AVX2_MAX_RUN, 1)
 FORM(pack_runs_of_3, NW_AVX2_SPLIT, 3, 7)
@@ -43,6 +46,9 @@ static size_t avx2_forms(check_level *levels)
         size_t (*pack)(void *packed, const nw_gemm_source *source);
     } forms[] = {{"avx2-wide", pack_wide},
                  {"avx2-int32", pack_int32},
+                 {"avx2-widen", pack_widen},
+                 {"avx2-units", pack_units},
+                 {"avx2-mixed", pack_mixed},
                  {"avx2-split", pack_split},
                  {"avx2-in-order", pack_in_order},
                  {"avx2-runs-of-3", pack_runs_of_3}};

@@ -13,6 +13,9 @@
 #define NW_AVX2_KR 4  /* consecutive k of a step */
 
 #define NW_AVX2_SHORT 4 /* runs up to here keep all sums in registers */
+#define NW_AVX2_UNIT 4  /* most steps of a unit */
+#define NW_AVX2_UNIT_BYTES (NW_AVX2_UNIT * NW_AVX2_KR)
+#define NW_AVX2_MAX_UNITS 8 /* of 16 bytes */
 
 /*
  * A panel is NW_AVX2_NR rows of the matrix, cut into steps of NW_AVX2_KR consecutive bytes of a pixel's window. A step
@@ -29,6 +32,13 @@
  *     step:           | w[channel 0][0..3] | w[1][0..3] | ... | w[15][0..3] |                    64 bytes
  *     wide step:      int16  | w[0][0], w[0][2] | w[1][0], w[1][2] | ... | w[15][0], w[15][2] |  64 bytes
  *                     int16  | w[0][1], w[0][3] | w[1][1], w[1][3] | ... | w[15][1], w[15][3] |  64 bytes
+ *
+ * Which bytes share a pair is free: a *unit* takes NW_AVX2_UNIT_BYTES consecutive bytes and chooses, for this panel, pairs
+ * that fit (gemm_unit_pack.c). It is a run of 1, 2 or 4 steps; step s multiplies bytes take[s][0..3] of the 16 (-1: none)
+ * with its weights. Units come last, those of 4 steps first; they have one offset each:
+ *
+ *     unit:           | take[0][0..3], 8 times | take[1][0..3], 8 times | ...                    32 bytes a step
+ *                     | weights of step 0 | weights of step 1 | ...                              64 bytes a step
  */
 typedef struct nw_avx2_group {
     int32_t length, count; /* `count` >= 1 runs of `length` > NW_AVX2_SHORT steps each */
@@ -39,13 +49,14 @@ typedef struct nw_avx2_panel {
     int64_t groups, offsets, weights;
     int32_t n_groups, n_wide;
     int32_t n_short[NW_AVX2_SHORT + 1]; /* runs of 1 .. NW_AVX2_SHORT steps */
+    int32_t n_units[NW_AVX2_UNIT + 1];  /* units of 1, 2 and 4 steps */
 } nw_avx2_panel;
 
 /** The packed matrix opens with this, then the panels of the outputs, then those of the extra rows. */
 typedef struct nw_avx2_gemm {
     int32_t n_channels, n_extra;
     int32_t n_panels, n_extra_panels;
-    int64_t n_steps, n_runs, n_wide; /* of all panels, for reports; n_steps without the wide ones */
+    int64_t n_steps, n_runs, n_wide, n_units; /* of all panels, for reports; n_steps: those in runs */
 } nw_avx2_gemm;
 
 /** Panel `index` of a packed matrix. */
@@ -56,9 +67,12 @@ static inline const nw_avx2_panel *nw_avx2_panel_at(const void *packed, int32_t 
 
 /** How gemm_pack.c may arrange the steps: a choice of speed, never of results. */
 typedef enum nw_avx2_form {
-    NW_AVX2_WIDEN, /* steps that fail the pair test wide, the others in runs: what nw_gemm_pack_avx2 does */
+    NW_AVX2_WIDEN, /* steps that fail the pair test wide, the others in runs */
     NW_AVX2_WIDE,  /* every step wide: exact for any weights, the yardstick of the others */
     NW_AVX2_SPLIT, /* steps that fail the pair test halved into two, all in runs */
+    NW_AVX2_UNITS, /* everything in units */
+    NW_AVX2_MIXED, /* 16 bytes in units if one of their steps fails the pair test, the others in runs */
+    NW_AVX2_CHEAPEST, /* panel by panel the cheapest of WIDEN, UNITS and MIXED: what nw_gemm_pack_avx2 does */
 } nw_avx2_form;
 
 typedef struct nw_avx2_mode {
@@ -73,6 +87,24 @@ typedef struct nw_avx2_mode {
 #define NW_AVX2_DEPTHWISE_NR 32
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source);
+/** Without units: for kernels of other folders that read steps alone. */
+size_t nw_gemm_pack_avx2_steps(void *packed, const nw_gemm_source *source);
+/** A unit of gemm_unit_pack.c. */
+typedef struct nw_avx2_unit {
+    int32_t n_steps; /* 1, 2 or 4 */
+    int8_t take[NW_AVX2_UNIT][NW_AVX2_KR];
+} nw_avx2_unit;
+
+/** Up to NW_AVX2_UNIT_BYTES consecutive bytes of a pixel's window, and what they meet in one panel. */
+typedef struct nw_avx2_bytes {
+    int32_t n;
+    int8_t weights[NW_AVX2_UNIT_BYTES][NW_AVX2_NR]; /* [byte][channel]; rows from n on are 0 */
+    uint8_t hi[NW_AVX2_UNIT_BYTES]; /* highest code of each byte */
+} nw_avx2_bytes;
+
+/** Units whose steps cover all bytes with weights, each within 16 bits. Returns how many. */
+int32_t nw_avx2_choose_units(nw_avx2_unit units[NW_AVX2_MAX_UNITS], const nw_avx2_bytes *bytes);
+
 /** nw_gemm.pack with a forced arrangement: for benchmarks and tests. The kernels read what either packs. */
 size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode);
 void nw_gemm_run_avx2(const nw_gemm_call *call);

@@ -25,27 +25,30 @@ static tile_panel panel_at(const void *packed, int32_t index)
                         .weights = (const __m256i *)(const void *)(base + p->weights),
                         .n_groups = p->n_groups,
                         .n_short = p->n_short,
+                        .n_units = p->n_units,
                         .n_wide = p->n_wide};
 }
 
 /* The edge of the pixels: fewer than 4. */
 static NW_NOINLINE void few_sums(__m256i *sums, const tile_panel *p, const uint8_t *const *a, int32_t mr)
 {
+    const __m256i none[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     if (mr == 1)
-        tile_sums(sums, p, a, 1);
+        tile_sums(sums, p, a, 1, none);
     else if (mr == 2)
-        tile_sums(sums, p, a, 2);
+        tile_sums(sums, p, a, 2, none);
     else
-        tile_sums(sums, p, a, 3);
+        tile_sums(sums, p, a, 3, none);
 }
 
 /* Whole tiles in codes, all that most layers consist of. Returns the first pixel that is left. */
 static NW_NOINLINE int32_t plain_tiles(const nw_gemm_call *call, const tile_panel *p, int32_t o)
 {
+    const __m256i none[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     __m256i sums[2 * MR];
     int32_t i = 0;
     for (; i + MR <= call->m; i += MR) {
-        tile_sums(sums, p, call->a + i, MR);
+        tile_sums(sums, p, call->a + i, MR, none);
         finish_whole_tile(call, sums, i, o, MR);
     }
     return i;
@@ -54,8 +57,9 @@ static NW_NOINLINE int32_t plain_tiles(const nw_gemm_call *call, const tile_pane
 /* The sums of any tile. */
 static NW_NOINLINE void any_sums(__m256i *sums, const tile_panel *p, const uint8_t *const *a, int32_t mr)
 {
+    const __m256i none[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     if (mr == MR)
-        tile_sums(sums, p, a, MR);
+        tile_sums(sums, p, a, MR, none);
     else
         few_sums(sums, p, a, mr);
 }

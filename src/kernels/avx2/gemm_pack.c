@@ -5,9 +5,10 @@
  * pair of neighbouring k: channel c, k = 4 s + {0, 1} or {2, 3} in step s.
  *
  * Before a step may join a run it must pass the pair test: vpmaddubsw forms the exact sum of two products and saturates
- * it, so every lane of the step must fit 16 bits by itself. Steps that fail are widened (32-bit products): 1.35 times
- * the cost of a step with int32 sums. Splitting it into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison,
- * costs two such steps, or two places in runs, which is no less.
+ * it, so every lane of the step must fit 16 bits by itself. Around steps that fail, bytes are paired otherwise
+ * (gemm_unit_pack.c); widening them (32-bit products) costs 1.35 times a step with int32 sums, splitting them into two
+ * with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, two such steps. Each panel gets the arrangement that costs
+ * least by the figures below.
  *
  * pack() needs no memory of its own: a first pass counts the runs of each length, a second one, with the same choices,
  * writes each run to its place.
@@ -34,20 +35,25 @@ typedef struct reader {
     const nw_gemm_source *source;
     int32_t row, n_rows; /* of the panel */
     int32_t segment, at; /* next step */
-    bool split;
+    nw_avx2_form form;
     bool pending; /* `second` is the other half of the step handed out before */
     step second;
     nw_ranges second_range;
+    int32_t units_offset;
+    nw_avx2_bytes units; /* 16 bytes handed out */
 } reader;
 
-static void reader_init(reader *r, const nw_gemm_source *source, int32_t row, int32_t end_row, bool split)
+/* What a reader hands out. */
+typedef enum item { ITEM_END, ITEM_STEP, ITEM_UNITS } item;
+
+static void reader_init(reader *r, const nw_gemm_source *source, int32_t row, int32_t end_row, nw_avx2_form form)
 {
     r->source = source;
     r->row = row;
     r->n_rows = nw_min32(end_row - row, NW_AVX2_NR);
     r->segment = 0;
     r->at = 0;
-    r->split = split;
+    r->form = form;
     r->pending = false;
 }
 
@@ -114,41 +120,82 @@ static void halve(step *s, const nw_ranges *range, step *second)
         }
 }
 
-static void advance(reader *r)
+static void advance(reader *r, int32_t n)
 {
-    r->at += NW_AVX2_KR;
+    r->at += n;
     if (r->at >= r->source->segments[r->segment].length) {
         r->segment++;
         r->at = 0;
     }
 }
 
-/* The next step that holds a weight. *fits: it passes the pair test, always after splitting. False at the end. */
-static bool reader_next(reader *r, step *s, nw_ranges *range, bool *fits)
+/* Whether the 16 bytes from here on become units: always, or if one of their steps holds a pair that does not fit. */
+static bool in_units(const reader *r)
+{
+    reader ahead = *r;
+    const int32_t end = nw_min32(r->at + NW_AVX2_UNIT_BYTES, r->source->segments[r->segment].length);
+    step s;
+    nw_ranges range;
+    if (r->form != NW_AVX2_MIXED)
+        return r->form == NW_AVX2_UNITS;
+    for (; ahead.at < end; ahead.at += NW_AVX2_KR) {
+        if (!gather(&ahead, &s))
+            continue;
+        bound(&ahead, &s, &range);
+        if (!nw_ranges_fit(&range, N_LANES))
+            return true;
+    }
+    return false;
+}
+
+/* Hands out the next 16 bytes of the segment for units. */
+static item take_units(reader *r)
+{
+    const nw_gemm_source *source = r->source;
+    const nw_segment *segment = &source->segments[r->segment];
+    const int32_t k = segment->k + r->at;
+    nw_avx2_bytes *bytes = &r->units;
+    memset(bytes, 0, sizeof(*bytes));
+    bytes->n = nw_min32(segment->length - r->at, NW_AVX2_UNIT_BYTES);
+    r->units_offset = segment->offset + r->at;
+    memcpy(bytes->hi, source->x_hi + k, (size_t)bytes->n);
+    for (int32_t c = 0; c < r->n_rows; c++)
+        for (int32_t b = 0; b < bytes->n; b++)
+            bytes->weights[b][c] = source->weights[(size_t)(r->row + c) * (size_t)source->k + (size_t)(k + b)];
+    advance(r, NW_AVX2_UNIT_BYTES);
+    return ITEM_UNITS;
+}
+
+/* The next step that holds a weight, or 16 bytes. *fits: the step passes the pair test, always after splitting. */
+static item reader_next(reader *r, step *s, nw_ranges *range, bool *fits)
 {
     *fits = true;
     if (r->pending) {
         *s = r->second;
         *range = r->second_range;
         r->pending = false;
-        return true;
+        return ITEM_STEP;
     }
-    for (; r->segment < r->source->n_segments; advance(r)) {
-        if (!gather(r, s))
+    while (r->segment < r->source->n_segments) {
+        if (r->at % NW_AVX2_UNIT_BYTES == 0 && in_units(r))
+            return take_units(r);
+        if (!gather(r, s)) {
+            advance(r, NW_AVX2_KR);
             continue;
+        }
         bound(r, s, range);
         *fits = nw_ranges_fit(range, N_LANES);
-        if (!*fits && r->split) {
+        if (!*fits && r->form == NW_AVX2_SPLIT) {
             halve(s, range, &r->second);
             bound(r, s, range);
             bound(r, &r->second, &r->second_range);
             r->pending = true;
             *fits = true;
         }
-        advance(r);
-        return true;
+        advance(r, NW_AVX2_KR);
+        return ITEM_STEP;
     }
-    return false;
+    return ITEM_END;
 }
 
 /* Where the steps of a panel go. In the counting pass `base` is NULL. */
@@ -158,7 +205,8 @@ typedef struct writer {
     int32_t n_runs[NW_AVX2_MAX_RUN + 1]; /* of each length */
     int32_t at[NW_AVX2_MAX_RUN + 1];     /* second pass: step where the next run of a length goes */
     int32_t n_steps, n_wide;             /* n_steps: those in runs */
-    int32_t wide_at;
+    int32_t n_units[NW_AVX2_UNIT + 1];   /* of each number of steps */
+    int32_t wide_at, units_at[NW_AVX2_UNIT + 1];
 } writer;
 
 static void write_wide(writer *w, const step *s)
@@ -172,6 +220,35 @@ static void write_wide(writer *w, const step *s)
     w->wide_at++;
 }
 
+/* Bytes of the weights and takes of a unit, and of all units. */
+static size_t unit_size(int32_t n_steps)
+{
+    return (size_t)n_steps * (STEP_SIZE + sizeof(__m256i));
+}
+
+static size_t units_size(const writer *w)
+{
+    return (size_t)w->n_units[1] * unit_size(1) + (size_t)w->n_units[2] * unit_size(2) +
+           (size_t)w->n_units[4] * unit_size(4);
+}
+
+static void write_unit(writer *w, const nw_avx2_unit *unit, const nw_avx2_bytes *bytes, int32_t offset)
+{
+    const int32_t n = unit->n_steps;
+    const int32_t longer[2] = {n < 4 ? w->n_units[4] : 0, n < 2 ? w->n_units[2] : 0};
+    const int32_t at = w->units_at[n]++;
+    w->offsets[w->n_steps + w->n_wide + longer[0] + longer[1] + at] = offset;
+    int8_t *out = w->weights + ((size_t)w->n_steps + 2 * (size_t)w->n_wide) * STEP_SIZE +
+                  (size_t)longer[0] * unit_size(4) + (size_t)longer[1] * unit_size(2) + (size_t)at * unit_size(n);
+    for (int32_t s = 0; s < n; s++)
+        for (int32_t c = 0; c < (int32_t)sizeof(__m256i) / NW_AVX2_KR; c++, out += NW_AVX2_KR)
+            memcpy(out, unit->take[s], NW_AVX2_KR);
+    for (int32_t s = 0; s < n; s++)
+        for (int32_t c = 0; c < NW_AVX2_NR; c++)
+            for (int32_t j = 0; j < NW_AVX2_KR; j++)
+                *out++ = (int8_t)(unit->take[s][j] < 0 ? 0 : bytes->weights[unit->take[s][j]][c]);
+}
+
 /* One pass over a panel: forms the runs and counts them, or writes them to the places the counts gave. */
 typedef struct pass {
     reader reader;
@@ -183,12 +260,27 @@ typedef struct pass {
     nw_runs runs;
 } pass;
 
-/* nw_runs_read: steps that do not fit a pair are counted or written at once. */
+static void place_units(pass *p)
+{
+    nw_avx2_unit units[NW_AVX2_MAX_UNITS];
+    const int32_t n = nw_avx2_choose_units(units, &p->reader.units);
+    for (int32_t i = 0; i < n; i++)
+        if (p->writing)
+            write_unit(p->writer, &units[i], &p->reader.units, p->reader.units_offset);
+        else
+            p->writer->n_units[units[i].n_steps]++;
+}
+
+/* nw_runs_read: units and steps that do not fit a pair are counted or written at once. */
 static bool read_step(void *context, int32_t slot, nw_ranges *range)
 {
     pass *p = context;
     bool fits;
-    while (reader_next(&p->reader, &p->waiting[slot], range, &fits)) {
+    for (item next; (next = reader_next(&p->reader, &p->waiting[slot], range, &fits)) != ITEM_END;) {
+        if (next == ITEM_UNITS) {
+            place_units(p);
+            continue;
+        }
         if (fits && p->mode->form != NW_AVX2_WIDE)
             return true;
         if (p->writing)
@@ -211,7 +303,7 @@ static void form_runs(const nw_gemm_source *source, int32_t row, int32_t end_row
                       const nw_avx2_mode *mode)
 {
     pass p = {.writer = w, .mode = mode, .writing = writing};
-    reader_init(&p.reader, source, row, end_row, mode->form == NW_AVX2_SPLIT);
+    reader_init(&p.reader, source, row, end_row, mode->form);
     nw_runs_init(&p.runs, N_LANES, mode->window, mode->max_run, read_step, take_step, &p);
     for (int32_t length; (length = nw_runs_next(&p.runs)) > 0;) {
         w->n_runs[length]++;
@@ -242,24 +334,66 @@ static int32_t count_groups(const writer *w)
     return n;
 }
 
+/*
+ * Cycles of a panel for a tile, in tenths: the measured figures of gemm_tile.h and gemm_unit.h. They decide between
+ * arrangements of the same sums, so a machine where they are wrong is slower, never different.
+ */
+static int64_t cost(const writer *w)
+{
+    static const int32_t run[NW_AVX2_SHORT + 1] = {0, 86, 150, 206, 268};
+    int64_t sum = 118 * (int64_t)w->n_wide + 93 * (int64_t)w->n_units[1] + 154 * (int64_t)w->n_units[2] +
+                  290 * (int64_t)w->n_units[4];
+    for (int32_t length = 1; length <= NW_AVX2_MAX_RUN; length++)
+        sum += (int64_t)w->n_runs[length] * (length <= NW_AVX2_SHORT ? run[length] : 46 + 56 * length);
+    return sum;
+}
+
+/* Counts the arrangement that costs least, if `mode` leaves it open, and says which it is. */
+static nw_avx2_mode choose_mode(writer *w, const nw_gemm_source *source, int32_t row, int32_t end_row,
+                                const nw_avx2_mode *mode)
+{
+    nw_avx2_mode best = *mode;
+    if (mode->form != NW_AVX2_CHEAPEST) {
+        count_panel(w, source, row, end_row, mode);
+        return best;
+    }
+    best.form = NW_AVX2_WIDEN;
+    count_panel(w, source, row, end_row, &best);
+    if (source->one_pixel || (!w->n_wide && cost(w) < 77 * (int64_t)w->n_steps))
+        return best; /* weights pass through once, and those of units are longer; or runs are long already */
+    for (nw_avx2_form form = NW_AVX2_UNITS; form <= NW_AVX2_MIXED; form++) {
+        writer other;
+        const nw_avx2_mode tried = {form, mode->max_run, mode->window};
+        count_panel(&other, source, row, end_row, &tried);
+        if (cost(&other) >= cost(w))
+            continue;
+        *w = other;
+        best = tried;
+    }
+    return best;
+}
+
 /* Lays out one panel at byte `size` of the packed matrix, writes it if there is memory, returns the byte behind it. */
 static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx2_gemm *totals,
                          const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode)
 {
     writer w;
-    count_panel(&w, source, row, end_row, mode);
+    const nw_avx2_mode chosen = choose_mode(&w, source, row, end_row, mode);
+    const int32_t n_units = w.n_units[1] + w.n_units[2] + w.n_units[4];
     nw_avx2_group *groups = packed ? (nw_avx2_group *)(void *)((uint8_t *)packed + size) : NULL;
     panel->groups = (int64_t)size;
     panel->n_groups = count_groups(&w);
     panel->n_wide = w.n_wide;
     memcpy(panel->n_short, w.n_runs, sizeof(panel->n_short));
+    memcpy(panel->n_units, w.n_units, sizeof(panel->n_units));
     size += (size_t)panel->n_groups * sizeof(nw_avx2_group);
     panel->offsets = (int64_t)size;
-    size = nw_align(size + (size_t)(w.n_steps + w.n_wide) * sizeof(int32_t), NW_ALIGNMENT);
+    size = nw_align(size + (size_t)(w.n_steps + w.n_wide + n_units) * sizeof(int32_t), NW_ALIGNMENT);
     panel->weights = (int64_t)size;
-    size += ((size_t)w.n_steps + 2u * (size_t)w.n_wide) * STEP_SIZE;
+    size = nw_align(size + ((size_t)w.n_steps + 2u * (size_t)w.n_wide) * STEP_SIZE + units_size(&w), NW_ALIGNMENT);
     totals->n_steps += w.n_steps;
     totals->n_wide += w.n_wide;
+    totals->n_units += n_units;
     for (int32_t length = NW_AVX2_MAX_RUN; length > 0; length--) {
         totals->n_runs += w.n_runs[length];
         if (groups && length > NW_AVX2_SHORT && w.n_runs[length])
@@ -268,7 +402,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
     if (packed) {
         w.offsets = (int32_t *)(void *)((uint8_t *)packed + panel->offsets);
         w.weights = (int8_t *)packed + panel->weights;
-        form_runs(source, row, end_row, &w, true, mode);
+        form_runs(source, row, end_row, &w, true, &chosen);
     }
     return size;
 }
@@ -297,6 +431,12 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
 }
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
+{
+    const nw_avx2_mode mode = {.form = NW_AVX2_CHEAPEST, .max_run = NW_AVX2_MAX_RUN, .window = NW_RUNS_WINDOW};
+    return nw_gemm_pack_avx2_mode(packed, source, &mode);
+}
+
+size_t nw_gemm_pack_avx2_steps(void *packed, const nw_gemm_source *source)
 {
     const nw_avx2_mode mode = {.form = NW_AVX2_WIDEN, .max_run = NW_AVX2_MAX_RUN, .window = NW_RUNS_WINDOW};
     return nw_gemm_pack_avx2_mode(packed, source, &mode);

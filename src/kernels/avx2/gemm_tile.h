@@ -11,6 +11,7 @@
  *     longer       8 and 8, 4 cycles by the ports, 4.9 measured without loads (additions take slots of the multiplying
  *                  ports), 5.6 with all, and 4.6 per run to fold the 16-bit sums into memory
  *     wide         16 multiplications, 16 additions, 8 to separate odd and even bytes; measured 11.8 cycles
+ *     units        gemm_unit.h
  *
  * Larger tiles have fewer loads per product, but loads are not the limit, and there are not enough registers for both
  * kinds of sums: 5 and 6 pixels by 16 channels were slower where runs are short and equal where they are long.
@@ -34,6 +35,7 @@ typedef struct tile_panel {
     const __m256i *weights;
     int32_t n_groups, n_wide;
     const int32_t *n_short; /* [NW_AVX2_SHORT + 1] runs of 1, 2, 3, 4 steps */
+    const int32_t *n_units; /* [NW_AVX2_UNIT + 1] units of 1, 2, 4 steps */
 } tile_panel;
 
 static NW_INLINE __m256i broadcast4(const uint8_t *a)
@@ -66,7 +68,8 @@ static NW_INLINE void store_sums(__m256i *sums, const __m256i *r, int32_t n)
 /*
  * The loops over steps for a whole tile of 4 pixels. In assembly because eight sums, two weights, a broadcast and a
  * product must each keep their register: from intrinsics GCC 12 copies every sum once per step and spills one, which
- * costs a third of the speed. [at] is the offset of the step's bytes; ymm9 to ymm15 hold what a step needs.
+ * costs a third of the speed. [at] is the offset of the step's bytes; ymm8 to ymm15 hold what a step needs, in every loop,
+ * so that the sums stay in ymm0 to ymm7 from one loop to the next.
  */
 #define NEXT_STEP "movslq (%[offset]), %[at]\n\tadd $4, %[offset]\n\t"
 #define END_STEP(size) "add $" #size ", %[w]\n\tdec %[n]\n\tjnz 1b\n\t"
@@ -77,11 +80,13 @@ static NW_INLINE void store_sums(__m256i *sums, const __m256i *r, int32_t n)
 #define CURSOR [offset] "+r"(at->offset), [w] "+r"(at->weights), [n] "+r"(n), [at] "=&r"(step)
 #define PIXELS [a0] "r"(a[0]), [a1] "r"(a[1]), [a2] "r"(a[2]), [a3] "r"(a[3])
 
-#define TEMPORARIES "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#define TEMPORARIES "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 
 typedef struct words16 {
     _Alignas(32) uint16_t word[16];
 } words16;
+
+static const words16 ones16 = {{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
 
 #define PRODUCT16(b, s) "vpmaddubsw %%" b ", %%ymm14, %%ymm15\n\tvpaddw %%ymm15, %[" #s "], %[" #s "]\n\t"
 #define PIXEL16(i, s, s_next) LOAD_PIXEL(i) PRODUCT16("ymm10", s) PRODUCT16("ymm11", s_next)
@@ -97,18 +102,18 @@ static NW_INLINE void steps16(__m256i r[8], cursor *at, int32_t n, const uint8_t
 }
 
 #define PRODUCT32(b, s)                                                                                               \
-    "vpmaddubsw %%" b ", %%ymm14, %%ymm15\n\tvpmaddwd %[ones], %%ymm15, %%ymm15\n\t"                                  \
+    "vpmaddubsw %%" b ", %%ymm14, %%ymm15\n\tvpmaddwd %%ymm8, %%ymm15, %%ymm15\n\t"                                   \
     "vpaddd %%ymm15, %[" #s "], %[" #s "]\n\t"
 #define PIXEL32(i, s, s_next) LOAD_PIXEL(i) PRODUCT32("ymm10", s) PRODUCT32("ymm11", s_next)
 
 static NW_INLINE void steps32(__m256i r[8], cursor *at, int32_t n, const uint8_t *const *a)
 {
-    const __m256i ones = _mm256_set1_epi16(1);
     ptrdiff_t step;
-    __asm__ volatile(".p2align 5\n1:\n\t" NEXT_STEP "vmovdqa (%[w]), %%ymm10\n\tvmovdqa 32(%[w]), %%ymm11\n\t" /* */
+    __asm__ volatile("vmovdqa %[ones], %%ymm8\n\t.p2align 5\n1:\n\t" NEXT_STEP
+                     "vmovdqa (%[w]), %%ymm10\n\tvmovdqa 32(%[w]), %%ymm11\n\t" /* */
                      PIXEL32(0, s0, s1) PIXEL32(1, s2, s3) PIXEL32(2, s4, s5) PIXEL32(3, s6, s7) END_STEP(64)
                      : SUMS, CURSOR
-                     : PIXELS, [ones] "x"(ones)
+                     : PIXELS, [ones] "m"(ones16)
                      : "cc", "memory", TEMPORARIES);
 }
 
@@ -139,11 +144,10 @@ static NW_INLINE void steps32(__m256i r[8], cursor *at, int32_t n, const uint8_t
 /* n runs of `length` steps, 2 to 4, a constant in each caller. */
 static NW_INLINE void short_runs(__m256i r[8], cursor *at, int32_t n, const uint8_t *const *a, int32_t length)
 {
-    static const words16 ones = {{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
 #define SHORT_OPERANDS                                                                                                \
     : SUMS, [offset] "+r"(at->offset), [w] "+r"(at->weights), [n] "+r"(n)                                             \
-    : PIXELS, [ones] "m"(ones)                                                                                        \
-    : "cc", "memory", "rax", "rcx", "rdx", "rsi", "xmm8", TEMPORARIES
+    : PIXELS, [ones] "m"(ones16)                                                                                      \
+    : "cc", "memory", "rax", "rcx", "rdx", "rsi", TEMPORARIES
     if (length == 2)
         __asm__ volatile(SHORT_RUNS(SHORT_2, "", 8, 128) SHORT_OPERANDS);
     else if (length == 3)
@@ -245,6 +249,8 @@ static NW_INLINE void few_steps_wide(__m256i *r, cursor *at, int32_t n, const ui
     }
 }
 
+#include "kernels/avx2/gemm_unit.h"
+
 /* One run of more than NW_AVX2_SHORT steps: sums in 16 bits, which the first step sets, folded into memory. */
 static NW_INLINE void run_of_steps(__m256i *sums, cursor *at, int32_t length, const uint8_t *const *a, int32_t mr)
 {
@@ -268,16 +274,17 @@ static NW_INLINE void run_of_steps(__m256i *sums, cursor *at, int32_t length, co
 }
 
 /*
- * sums[2 i], sums[2 i + 1] = the exact int32 sums of channels 0-7 and 8-15 of the panel for pixel i. `a` holds the base
- * of each pixel's window; mr, 1 to 4, is a constant in each caller.
+ * sums[2 i], sums[2 i + 1] = `start` + the exact int32 sums of channels 0-7 and 8-15 of the panel for pixel i. `a` holds
+ * the base of each pixel's window; mr, 1 to 4, is a constant in each caller.
  */
-static NW_INLINE void tile_sums(__m256i *sums, const tile_panel *p, const uint8_t *const *a, int32_t mr)
+static NW_INLINE void tile_sums(__m256i *sums, const tile_panel *p, const uint8_t *const *a, int32_t mr,
+                                const __m256i start[2])
 {
     cursor at = {p->offsets, p->weights};
     __m256i r[2 * MR];
 #pragma GCC unroll 8
     for (int32_t i = 0; i < 2 * mr; i++)
-        r[i] = _mm256_setzero_si256();
+        r[i] = start[i % 2];
     if (p->n_groups) {
         store_sums(sums, r, 2 * mr);
         for (int32_t g = 0; g < p->n_groups; g++) {
@@ -307,6 +314,15 @@ static NW_INLINE void tile_sums(__m256i *sums, const tile_panel *p, const uint8_
             steps_wide(r, &at, p->n_wide, a);
         else
             few_steps_wide(r, &at, p->n_wide, a, mr);
+    }
+#pragma GCC unroll 3
+    for (int32_t length = NW_AVX2_UNIT; length > 0; length /= 2) {
+        if (p->n_units[length] == 0)
+            continue;
+        if (mr == MR)
+            units(r, &at, p->n_units[length], a, length);
+        else
+            few_units(r, &at, p->n_units[length], a, length, mr);
     }
     store_sums(sums, r, 2 * mr);
 }
