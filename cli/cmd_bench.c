@@ -16,13 +16,15 @@
 #define WARM_UP 3
 
 typedef struct bench {
-    const char *path, *float_path;
+    const char *path, *float_path, *storage;
     int64_t runs, threads;
     bool json, layers;
     nw_network network, floats;
     float *input, **outputs, **float_outputs;
     double *times, *float_times;  /* [runs] seconds */
     double *node_times;           /* [n_nodes, runs] seconds, then medians in [node, 0] */
+    double *coding_times;         /* [runs] seconds of packing and unpacking, all threads together */
+    double coding_seconds;        /* their median */
 } bench;
 
 static int compare_doubles(const void *a, const void *b)
@@ -60,7 +62,9 @@ static nw_status open_all(bench *b, nw_error *error)
                        b->path);
     if (b->float_path && !nw_path_is_onnx(b->float_path))
         return nw_fail(error, NW_ERROR_USAGE, "--float %s: must be an .onnx file", b->float_path);
-    NW_TRY(nw_network_open(&b->network, b->path, b->threads, 1, error));
+    nw_storage storage;
+    NW_TRY(nw_storage_parse(&storage, b->storage, error));
+    NW_TRY(nw_network_open_stored(&b->network, b->path, b->threads, 1, storage, error));
     if (b->float_path)
         NW_TRY(nw_network_open(&b->floats, b->float_path, b->threads, 1, error));
     const nw_model *model = b->network.model;
@@ -73,8 +77,9 @@ static nw_status open_all(bench *b, nw_error *error)
     b->float_outputs = b->float_path ? outputs_of(b->floats.model) : NULL;
     b->times = malloc((size_t)b->runs * sizeof(double));
     b->float_times = malloc((size_t)b->runs * sizeof(double));
+    b->coding_times = calloc((size_t)b->runs, sizeof(double));
     b->node_times = calloc((size_t)model->n_nodes * (size_t)b->runs, sizeof(double));
-    if (!b->input || !b->outputs || !b->times || !b->float_times || !b->node_times ||
+    if (!b->input || !b->outputs || !b->times || !b->float_times || !b->node_times || !b->coding_times ||
         (b->float_path && !b->float_outputs))
         return nw_fail_memory(error, "timing");
     for (size_t i = 0; i < n_input; i++)
@@ -82,10 +87,11 @@ static nw_status open_all(bench *b, nw_error *error)
     return NW_OK;
 }
 
-static nw_status run_integer(bench *b, uint64_t *nanoseconds)
+static nw_status run_integer(bench *b, uint64_t *nanoseconds, uint64_t *coding)
 {
     const nw_input input = {.values = b->input};
-    const nw_run_options options = {.threads = b->network.threads, .node_nanoseconds = nanoseconds};
+    const nw_run_options options = {
+        .threads = b->network.threads, .node_nanoseconds = nanoseconds, .coding_nanoseconds = coding};
     return nw_engine_run_with(b->network.engine, &input, b->outputs, &options);
 }
 
@@ -105,13 +111,16 @@ static nw_status measure_nodes(bench *b, nw_error *error)
     nw_status status = NW_OK;
     for (size_t run = 0; !status && run < runs; run++) {
         memset(nanoseconds, 0, n_nodes * sizeof(*nanoseconds));
-        status = run_integer(b, nanoseconds);
+        uint64_t coding = 0;
+        status = run_integer(b, nanoseconds, &coding);
+        b->coding_times[run] = 1e-9 * (double)coding;
         for (size_t i = 0; i < n_nodes; i++)
             b->node_times[i * runs + run] = 1e-9 * (double)nanoseconds[i];
     }
     free(nanoseconds);
     for (size_t i = 0; i < n_nodes; i++)
         b->node_times[i * runs] = median(b->node_times + i * runs, runs);
+    b->coding_seconds = median(b->coding_times, runs);
     return status;
 }
 
@@ -126,7 +135,7 @@ static nw_status measure(bench *b, nw_error *error)
     nw_progress progress = {.phase = "timing"};
     for (int64_t i = -WARM_UP; i < b->runs; i++) {
         const double start = nw_seconds();
-        NW_TRY(run_integer(b, NULL));
+        NW_TRY(run_integer(b, NULL, NULL));
         const double middle = nw_seconds();
         if (i >= 0)
             b->times[i] = middle - start;
@@ -144,6 +153,32 @@ static nw_status measure(bench *b, nw_error *error)
     return measure_nodes(b, error);
 }
 
+/** Bits that a code of the stored tensors takes; 8 if none is stored. */
+static double bits_per_value(const nw_traffic *traffic)
+{
+    return traffic->values ? (double)traffic->stored_bits / (double)traffic->values : 8.0;
+}
+
+static void report_traffic(cJSON *report, const bench *b)
+{
+    const nw_traffic traffic = nw_engine_traffic(b->network.engine);
+    cJSON_AddStringToObject(report, "activation_storage", b->storage ? b->storage : "bytes");
+    cJSON_AddNumberToObject(report, "activation_bytes_moved", (double)traffic.moved);
+    cJSON_AddNumberToObject(report, "stored_tensors", traffic.n_stored);
+    cJSON_AddNumberToObject(report, "stored_bits_per_value", bits_per_value(&traffic));
+    cJSON_AddNumberToObject(report, "coding_milliseconds", 1e3 * b->coding_seconds);
+}
+
+static void print_traffic(const bench *b, double seconds)
+{
+    const nw_traffic traffic = nw_engine_traffic(b->network.engine);
+    if (!traffic.n_stored)
+        return;
+    printf("packed: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",
+           (int)traffic.n_stored, bits_per_value(&traffic), (unsigned long long)traffic.moved, 1e3 * b->coding_seconds,
+           100.0 * b->coding_seconds / seconds);
+}
+
 static nw_status print_json(bench *b, double seconds, double float_seconds, nw_error *error)
 {
     const nw_model *model = b->network.model;
@@ -159,6 +194,7 @@ static nw_status print_json(bench *b, double seconds, double float_seconds, nw_e
     }
     cJSON_AddNumberToObject(report, "activation_bytes", (double)nw_engine_activation_size(b->network.engine));
     cJSON_AddNumberToObject(report, "engine_bytes", (double)nw_engine_total_size(b->network.engine));
+    report_traffic(report, b);
     nw_shares_report(report, model, b->network.engine);
     cJSON *nodes = cJSON_AddArrayToObject(report, "nodes");
     for (int32_t i = 0; i < model->n_nodes; i++) {
@@ -207,6 +243,7 @@ static void print_text(const bench *b, double seconds, double float_seconds)
                nw_thread_count(b->threads));
     printf("activations %zu bytes, engine with weights %zu bytes\n", nw_engine_activation_size(b->network.engine),
            nw_engine_total_size(b->network.engine));
+    print_traffic(b, seconds);
 }
 
 nw_status nw_command_bench(int argc, char **argv, nw_error *error)
@@ -217,6 +254,7 @@ nw_status nw_command_bench(int argc, char **argv, nw_error *error)
         {"float", "ONNX", NW_OPTION_TEXT, &b.float_path, "the float network, timed in turns with the integer one"},
         {"runs", "N", NW_OPTION_NUMBER, &b.runs, "runs of each (default 50)"},
         {"threads", "N", NW_OPTION_NUMBER, &b.threads, "default 1"},
+        NW_OPTION_STORAGE(&b.storage),
         {"layers", NULL, NW_OPTION_FLAG, &b.layers, "the table of nodes (--no-layers leaves it out)"},
         NW_OPTION_JSON(&b.json),
         NW_OPTIONS_END,
@@ -247,6 +285,7 @@ nw_status nw_command_bench(int argc, char **argv, nw_error *error)
     free(b.times);
     free(b.float_times);
     free(b.node_times);
+    free(b.coding_times);
     nw_network_close(&b.network);
     nw_network_close(&b.floats);
     return status;

@@ -29,36 +29,46 @@ static nw_status check_wrap(const nw_model *model, bool allow, nw_error *error)
     return NW_OK;
 }
 
-/** Hash with one family and every thread count; they must agree with each other. */
-static nw_status hash_family(uint64_t *hash, const nw_model *model, nw_isa isa, nw_error *error)
+/** Hash of an engine laid out for n threads, run by as many. */
+static nw_status hash_threads(uint64_t *hash, const nw_model *model, nw_isa isa, nw_storage storage, size_t n,
+                              nw_error *error)
 {
     nw_engine *engine;
-    NW_TRY(nw_engine_create(&engine, model, nw_isa_name(isa), error));
+    const nw_engine_options options = {.isa = nw_isa_name(isa), .storage = storage, .threads = n};
+    NW_TRY(nw_engine_create_with(&engine, model, &options, error));
+    nw_threads *threads = nw_threads_create(n);
+    const nw_status status = threads ? nw_engine_hash(hash, engine, model, RUNS, threads, error)
+                                     : nw_fail_memory(error, "starting threads");
+    nw_threads_free(threads);
+    nw_engine_free(engine);
+    return status;
+}
+
+/** Hash with one family and every thread count; they must agree with each other. */
+static nw_status hash_family(uint64_t *hash, const nw_model *model, nw_isa isa, nw_storage storage, nw_error *error)
+{
     nw_status status = NW_OK;
     for (size_t n = 1; !status && n <= MOST_THREADS; n++) {
-        nw_threads *threads = nw_threads_create(n);
         uint64_t now = 0;
-        status = threads ? nw_engine_hash(&now, engine, model, RUNS, threads, error)
-                         : nw_fail_memory(error, "starting threads");
-        nw_threads_free(threads);
+        status = hash_threads(&now, model, isa, storage, n, error);
         if (!status && n > 1 && now != *hash)
             status = nw_fail(error, NW_GOAL_MISSED, "%s: %zu threads give %016" PRIx64 ", one gives %016" PRIx64,
                              nw_isa_name(isa), n, now, *hash);
         if (n == 1)
             *hash = now;
     }
-    nw_engine_free(engine);
     return status;
 }
 
-static nw_status verify(const nw_model *model, uint64_t *hash, cJSON *families, bool json, nw_error *error)
+static nw_status verify(const nw_model *model, nw_storage storage, uint64_t *hash, cJSON *families, bool json,
+                        nw_error *error)
 {
     for (int i = 0; i < NW_ISA_COUNT; i++) {
         const nw_isa isa = (nw_isa)i;
         const bool available = nw_isa_available(isa);
         uint64_t now = 0;
         if (available)
-            NW_TRY(hash_family(&now, model, isa, error));
+            NW_TRY(hash_family(&now, model, isa, storage, error));
         if (available && isa == NW_ISA_REF)
             *hash = now;
         else if (available && now != *hash)
@@ -82,10 +92,13 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     bool allow_wrap = false;
     bool help;
     const char *expect = NULL;
+    const char *storage_name = NULL;
+    nw_storage storage;
     const char *path = NULL;
     const nw_option options[] = {
         {"expect", "HASH", NW_OPTION_TEXT, &expect, "exit code 1 unless the hash is this one"},
         {"allow-wrap", NULL, NW_OPTION_FLAG, &allow_wrap, "accept layers whose sums wrap around at 16 bits"},
+        NW_OPTION_STORAGE(&storage_name),
         NW_OPTION_JSON(&json),
         NW_OPTIONS_END,
     };
@@ -94,6 +107,7 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     NW_TRY(nw_args_parse(&line, argc, argv, &path, 1, 1, &help, error));
     if (help)
         return NW_OK;
+    NW_TRY(nw_storage_parse(&storage, storage_name, error));
     nw_isa wished; /* all families are checked, but a NARROW_ISA that cannot be met must not seem to be */
     NW_TRY(nw_isa_choose(&wished, getenv("NARROW_ISA"), error));
     nw_model *model = NULL;
@@ -103,7 +117,7 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     cJSON *families = cJSON_AddArrayToObject(report, "families");
     nw_status status = check_wrap(model, allow_wrap, error);
     if (!status)
-        status = verify(model, &hash, families, json, error);
+        status = verify(model, storage, &hash, families, json, error);
     char text[17];
     snprintf(text, sizeof(text), "%016" PRIx64, hash);
     if (!status && expect && strcmp(expect, text) != 0)

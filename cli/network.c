@@ -51,10 +51,20 @@ size_t nw_thread_count(int64_t n)
     return wanted <= 0 ? 1 : wanted < NW_MAX_THREADS ? (size_t)wanted : NW_MAX_THREADS;
 }
 
-static nw_status open_integer(nw_network *network, const char *path, int64_t threads, nw_error *error)
+nw_status nw_storage_parse(nw_storage *storage, const char *name, nw_error *error)
 {
+    if (name && strcmp(name, "bytes") != 0 && strcmp(name, "packed") != 0)
+        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes or packed", name);
+    *storage = name && strcmp(name, "packed") == 0 ? NW_STORAGE_PACKED : NW_STORAGE_BYTES;
+    return NW_OK;
+}
+
+static nw_status open_integer(nw_network *network, const char *path, int64_t threads, nw_storage storage,
+                              nw_error *error)
+{
+    const nw_engine_options options = {.storage = storage, .threads = nw_thread_count(threads)};
     NW_TRY(nw_model_read(&network->model, path, error));
-    NW_TRY(nw_engine_create(&network->engine, network->model, NULL, error));
+    NW_TRY(nw_engine_create_with(&network->engine, network->model, &options, error));
     network->threads = nw_threads_create(nw_thread_count(threads));
     return network->threads ? NW_OK : nw_fail_memory(error, "starting threads");
 }
@@ -68,9 +78,16 @@ static nw_status open_float(nw_network *network, const char *path, int64_t threa
 
 nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error)
 {
+    return nw_network_open_stored(network, path, threads, batch, NW_STORAGE_BYTES, error);
+}
+
+nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t threads, int32_t batch,
+                                 nw_storage storage, nw_error *error)
+{
     *network = (nw_network){.integer = !nw_path_is_onnx(path), .batch = batch};
     NW_TRY(nw_thread_count_check(threads, error));
-    NW_TRY(network->integer ? open_integer(network, path, threads, error) : open_float(network, path, threads, error));
+    NW_TRY(network->integer ? open_integer(network, path, threads, storage, error)
+                            : open_float(network, path, threads, error));
     if (network->model->n_inputs != 1)
         return nw_fail(error, NW_ERROR_UNSUPPORTED, "%s: has %d inputs; this command feeds exactly one", path,
                        network->model->n_inputs);

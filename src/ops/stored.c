@@ -58,9 +58,9 @@ bool nw_stored_init(nw_stored *stored, int32_t width, int32_t channels, int32_t 
     return true;
 }
 
-size_t nw_stored_temporary(const nw_stored *stored)
+size_t nw_stored_temporary(const nw_stored *stored, bool apart)
 {
-    return (size_t)stored->width * (size_t)(stored->channels + stored->n_fine);
+    return (size_t)stored->width * ((size_t)stored->n_fine + (apart ? (size_t)stored->channels : 0));
 }
 
 static void add_fine(const nw_stored *s, uint8_t *to, int32_t pixel_stride, const uint8_t *low)
@@ -74,9 +74,11 @@ void nw_stored_unpack(const nw_stored *stored, const nw_kernels *kernels, uint8_
                       const uint8_t *row, uint8_t *temporary)
 {
     const size_t n = (size_t)stored->width * (size_t)stored->channels;
+    uint8_t *low = temporary;
     if (pixel_stride == stored->channels) {
         kernels->unpack(to, row, n, stored->bits, stored->shift);
     } else { /* one of several pictures side by side */
+        low += n;
         const size_t channels = (size_t)stored->channels;
         kernels->unpack(temporary, row, n, stored->bits, stored->shift);
         for (size_t i = 0; i < (size_t)stored->width; i++)
@@ -84,7 +86,6 @@ void nw_stored_unpack(const nw_stored *stored, const nw_kernels *kernels, uint8_
     }
     if (!stored->n_fine)
         return;
-    uint8_t *low = temporary + n;
     kernels->unpack(low, row + stored->base_size, (size_t)stored->width * (size_t)stored->n_fine, stored->shift, 0);
     add_fine(stored, to, pixel_stride, low);
 }

@@ -38,8 +38,8 @@ typedef struct nw_stored {
 bool nw_stored_init(nw_stored *stored, int32_t width, int32_t channels, int32_t bits, const uint8_t *shift,
                     nw_arena *arena);
 
-/** Bytes of scratch that unpack and pack need. */
-size_t nw_stored_temporary(const nw_stored *stored);
+/** Bytes of scratch that unpack and pack need; `apart`: unpacked to pixels that do not lie together. */
+size_t nw_stored_temporary(const nw_stored *stored, bool apart);
 
 /** One row to bytes: channel c of pixel i at to[i * pixel_stride + c], pixel_stride >= channels. */
 void nw_stored_unpack(const nw_stored *stored, const nw_kernels *kernels, uint8_t *to, int32_t pixel_stride,

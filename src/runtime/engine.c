@@ -36,6 +36,9 @@ struct nw_engine {
     const nw_picture *pictures; /* [n_nodes] the stored outputs of nodes; NULL without packed storage */
     const int32_t *node_caller; /* [n_nodes] output of the network that goes to the caller, or NW_NONE */
     const nw_kernels *kernels;
+    nw_coding_clock *clock;
+    int32_t lanes;
+    nw_traffic traffic;
 };
 
 /** True if everything that reads input i has pixel tables. */
@@ -96,11 +99,48 @@ static void take_pictures(nw_engine *engine, const nw_builder *b)
     engine->node_caller = node_caller;
 }
 
+/** Bytes of a tensor where it lies: in stored rows, joined ones as their parts, or as they are. */
+static uint64_t tensor_bytes(const nw_layout *layout, const nw_model *model, int32_t t)
+{
+    const nw_tensor *tensor = &model->tensors[t];
+    const nw_place *p = &layout->places[t];
+    if (!p->stored)
+        return (uint64_t)nw_tensor_elements(tensor) * (tensor->type == NW_TYPE_F32 ? sizeof(float) : 1);
+    if (!p->joined)
+        return nw_tensor_stored_size(model, t);
+    const nw_node *concat = &model->nodes[nw_model_producer(model, t)];
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < concat->n_inputs; i++)
+        sum += tensor_bytes(layout, model, concat->inputs[i]);
+    return sum;
+}
+
+static nw_traffic count_traffic(const nw_layout *layout, const nw_model *model)
+{
+    nw_traffic traffic = {0};
+    for (int32_t n = 0; n < model->n_nodes; n++) {
+        const nw_node *node = &model->nodes[n];
+        if (layout->places[node->output].joined)
+            continue;
+        traffic.moved += tensor_bytes(layout, model, node->output);
+        for (int32_t i = 0; i < node->n_inputs; i++)
+            if (node->inputs[i] != NW_NONE && layout->places[node->inputs[i]].root != NW_NONE)
+                traffic.moved += tensor_bytes(layout, model, node->inputs[i]);
+        if (!layout->places[node->output].stored)
+            continue;
+        traffic.n_stored++;
+        traffic.values += nw_tensor_elements(&model->tensors[node->output]);
+        traffic.stored_bits += 8 * tensor_bytes(layout, model, node->output);
+    }
+    return traffic;
+}
+
 /** What is known before the block is laid out. */
 typedef struct plan {
     nw_layout layout;
     nw_isa isa;
     nw_storage storage;
+    int32_t lanes;
     int32_t n_steps;
     size_t size; /* of the block */
 } plan;
@@ -114,6 +154,8 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
     nw_engine *engine = nw_arena_take(arena, sizeof(*engine));
     nw_input_slot *slots = nw_arena_take(arena, (size_t)model->n_inputs * sizeof(*slots));
     float **caller = nw_arena_take(arena, (size_t)model->n_outputs * sizeof(*caller));
+    nw_coding_clock *clock = nw_arena_take(arena, sizeof(*clock));
+    uint64_t *lane_clocks = nw_arena_take(arena, (size_t)p->lanes * sizeof(*lane_clocks));
     const nw_kernels *kept = nw_arena_copy(arena, &kernels, sizeof(kernels), 0);
     uint8_t *activations = nw_arena_take(arena, layout->size + NW_OVERREAD);
     nw_step *steps = nw_arena_take(arena, (size_t)p->n_steps * sizeof(*steps));
@@ -132,7 +174,11 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
             .storage = p->storage,
             .caller = caller,
             .kernels = kept,
+            .clock = clock,
+            .lanes = p->lanes,
+            .traffic = count_traffic(layout, model),
         };
+        *clock = (nw_coding_clock){.nanoseconds = lane_clocks};
     }
     take_views(engine, model, layout, activations, arena);
     nw_builder builder = {
@@ -143,6 +189,7 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .activations = activations,
         .slots = slots,
         .outputs = caller,
+        .clock = clock,
         .steps = steps,
     };
     if (p->storage == NW_STORAGE_PACKED)
@@ -160,11 +207,10 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
 /** Size of the block, number of steps and all the rest. On success the caller frees the layout. */
 static nw_status measure(plan *p, const nw_model *model, const nw_engine_options *options, nw_error *error)
 {
-    *p = (plan){.storage = options ? options->storage : NW_STORAGE_BYTES};
-    const nw_layout_options layout_options = {
-        .packed = p->storage == NW_STORAGE_PACKED,
-        .lanes = options && options->threads ? (int32_t)(options->threads < MOST_LANES ? options->threads : MOST_LANES) : 1,
-    };
+    *p = (plan){.storage = options ? options->storage : NW_STORAGE_BYTES, .lanes = 1};
+    if (options && options->threads)
+        p->lanes = options->threads < MOST_LANES ? (int32_t)options->threads : MOST_LANES;
+    const nw_layout_options layout_options = {.packed = p->storage == NW_STORAGE_PACKED, .lanes = p->lanes};
     const char *isa = options ? options->isa : NULL;
     NW_TRY(nw_isa_choose(&p->isa, isa ? isa : getenv("NARROW_ISA"), error));
     NW_TRY(check_outputs(model, error));
@@ -347,7 +393,11 @@ nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *c
         engine->slots[i] = (nw_input_slot){inputs[i].values, inputs[i].pixels};
     for (int32_t i = 0; i < engine->n_outputs; i++)
         engine->caller[i] = outputs[i];
+    engine->clock->on = options->coding_nanoseconds != NULL;
+    memset(engine->clock->nanoseconds, 0, (size_t)engine->lanes * sizeof(uint64_t));
     run_steps(engine, options, observed);
+    for (int32_t i = 0; options->coding_nanoseconds && i < engine->lanes; i++)
+        *options->coding_nanoseconds += engine->clock->nanoseconds[i];
     for (int32_t i = 0; i < engine->n_outputs; i++)
         if (engine->outputs[i].data)
             give_output(&engine->outputs[i], outputs[i]);
@@ -373,6 +423,11 @@ size_t nw_engine_activation_size(const nw_engine *engine)
 size_t nw_engine_total_size(const nw_engine *engine)
 {
     return engine->total_size;
+}
+
+nw_traffic nw_engine_traffic(const nw_engine *engine)
+{
+    return engine->traffic;
 }
 
 const char *nw_engine_kernel(const nw_engine *engine, int32_t node)

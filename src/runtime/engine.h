@@ -22,6 +22,7 @@ typedef struct nw_run_options {
     nw_engine_observer *observer; /* NULL: none */
     void *context;
     uint64_t *node_nanoseconds; /* [n_nodes] NULL or: time spent in each node is added here */
+    uint64_t *coding_nanoseconds; /* NULL or: time spent packing and unpacking is added here, all threads together */
 } nw_run_options;
 
 /** nw_engine_run with a look inside. Only an observer of packed storage makes it allocate: NW_ERROR_MEMORY. */
@@ -33,6 +34,17 @@ nw_isa nw_engine_isa(const nw_engine *engine);
 /** Bytes of activations, and of everything (packed weights, parameters, step lists, activations). */
 size_t nw_engine_activation_size(const nw_engine *engine);
 size_t nw_engine_total_size(const nw_engine *engine);
+
+/** How activations are stored and moved, for reports. */
+typedef struct nw_traffic {
+    uint64_t moved;       /* bytes of activations that nodes read and write in one run, each operand once */
+    uint64_t values;      /* codes in stored tensors */
+    uint64_t stored_bits; /* that they take */
+    int32_t n_stored;     /* tensors */
+} nw_traffic;
+
+nw_traffic nw_engine_traffic(const nw_engine *engine);
+
 /** Name of the kernel that computes a node; "none" if it needs no work. */
 const char *nw_engine_kernel(const nw_engine *engine, int32_t node);
 

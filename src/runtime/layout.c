@@ -59,6 +59,15 @@ bool nw_stored_form(nw_stored *stored, const nw_model *model, int32_t tensor, nw
            nw_stored_init(stored, nw_tensor_width(t), nw_tensor_channels(t), t->quant.bits, t->quant.shift, arena);
 }
 
+size_t nw_tensor_stored_size(const nw_model *model, int32_t tensor)
+{
+    nw_arena counting = {0};
+    nw_stored form;
+    if (!nw_stored_form(&form, model, tensor, &counting))
+        return 0;
+    return form.row_size * (size_t)nw_tensor_height(&model->tensors[tensor]);
+}
+
 static bool joins_channels(const nw_node *node)
 {
     return node->op == NW_OP_CONCAT && node->axis == 1;
@@ -84,11 +93,8 @@ static bool agree(nw_layout *layout, const nw_node *node, bool possible)
 /** Stored is what becomes smaller by it and is only touched by nodes that can run in strips. */
 static void choose_stored(nw_layout *layout, const nw_model *model)
 {
-    for (int32_t t = 0; t < model->n_tensors; t++) {
-        nw_stored form;
-        nw_arena counting = {0};
-        layout->places[t].stored = nw_stored_form(&form, model, t, &counting);
-    }
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        layout->places[t].stored = nw_tensor_stored_size(model, t) > 0;
     for (bool changed = true; changed;) {
         changed = false;
         for (int32_t n = 0; n < model->n_nodes; n++) {
@@ -197,12 +203,10 @@ static bool choose_sizes(nw_layout *layout, const nw_model *model)
     for (int32_t t = 0; t < model->n_tensors; t++) {
         nw_place *p = &layout->places[t];
         const nw_tensor *tensor = &model->tensors[t];
-        nw_arena counting = {0};
-        nw_stored form;
         if (p->root != t || p->last < 0 || p->joined || p->caller != NW_NONE)
             continue;
-        if (p->stored && nw_stored_form(&form, model, t, &counting)) {
-            p->size = nw_align(form.row_size * (size_t)nw_tensor_height(tensor), NW_ARENA_ALIGNMENT);
+        if (p->stored) {
+            p->size = nw_align(nw_tensor_stored_size(model, t), NW_ARENA_ALIGNMENT);
             continue;
         }
         const double rows = (double)p->halo[0] + nw_tensor_height(tensor) + p->halo[2];
@@ -285,7 +289,7 @@ static bool choose_offsets(nw_layout *layout, const nw_model *model)
     return true;
 }
 
-/** Everything but sizes and offsets. */
+/** Everything but sizes, strips and offsets. */
 static void choose_homes(nw_layout *layout, const nw_model *model, const nw_layout_options *options)
 {
     for (int32_t t = 0; t < model->n_tensors; t++)
@@ -297,8 +301,6 @@ static void choose_homes(nw_layout *layout, const nw_model *model, const nw_layo
     choose_roots(layout, model);
     choose_halos(layout, model);
     choose_lifetimes(layout, model);
-    for (int32_t n = 0; options && options->packed && n < model->n_nodes; n++)
-        nw_strips_plan(&layout->strips[n], layout, model, n, options->lanes);
 }
 
 nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layout_options *options, nw_error *error)
@@ -310,7 +312,9 @@ nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layo
         choose_homes(&made, model, options);
     if (!status && !choose_sizes(&made, model))
         status = nw_fail(error, NW_ERROR_UNSUPPORTED, "an activation of this network is larger than 2 GiB");
-    else if (!status && !choose_offsets(&made, model))
+    if (!status && options && options->packed)
+        nw_strips_plan(&made, model, options->lanes);
+    if (!status && !choose_offsets(&made, model))
         status = nw_fail_memory(error, "laying out the activations");
     if (!status && made.size > INT32_MAX)
         status = nw_fail(error, NW_ERROR_UNSUPPORTED, "the activations of this network need more than 2 GiB");

@@ -75,7 +75,10 @@ void nw_window_reach(const nw_model *model, const nw_node *node, int i, int32_t 
 /** The stored form of a tensor's rows; false if it is no picture of several rows, or would not become smaller. */
 bool nw_stored_form(nw_stored *stored, const nw_model *model, int32_t tensor, nw_arena *arena);
 
-/** Plans node n (strips.h) from what its operands are: for nw_layout_make. */
-void nw_strips_plan(struct nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t n, int32_t lanes);
+/** Bytes of a tensor in stored rows; 0 if it has no such form. */
+size_t nw_tensor_stored_size(const nw_model *model, int32_t tensor);
+
+/** Plans the nodes' strips (strips.h), for nw_layout_make: who is stored, lifetimes and sizes are known. */
+void nw_strips_plan(nw_layout *layout, const nw_model *model, int32_t lanes);
 
 #endif

@@ -146,6 +146,7 @@ static nw_job strip_job(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_
         .output = nw_picture_of(b, node->output),
         .caller = caller != NW_NONE && b->outputs ? &b->outputs[caller] : NULL,
         .kernels = b->kernels,
+        .clock = b->clock,
         .scratch = b->activations ? b->activations + strips->offset : NULL,
     };
     for (int32_t i = 0; i < 2; i++)

@@ -34,6 +34,7 @@ typedef struct nw_builder {
     uint8_t *activations;
     const nw_input_slot *slots; /* [n_inputs] */
     float *const *outputs;      /* [n_outputs] the caller's arrays of a run */
+    const nw_coding_clock *clock;
     nw_step *steps;
     int32_t n_steps;
 } nw_builder;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See strips.h: the running half. A tile of the job is a lane. */
+#define _POSIX_C_SOURCE 200809L
 #include <string.h>
+#include <time.h>
 
 #include "base/arith.h"
 #include "runtime/strips.h"
@@ -110,28 +112,41 @@ static void place_operands(const strip_state *s, int32_t lane, const loaded *hav
         rows->y = start - rows->begin * (ptrdiff_t)s->strips.output.row_size;
 }
 
+static uint64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void run_lane(const strip_state *s, int32_t lane)
 {
     const nw_strips *strips = &s->strips;
     const int32_t begin = (int32_t)((int64_t)s->params.height * lane / strips->lanes);
     const int32_t end = (int32_t)((int64_t)s->params.height * (lane + 1) / strips->lanes);
     uint8_t *scratch = s->params.scratch + (size_t)lane * strips->lane_size;
+    uint64_t *clock = s->params.clock->on ? &s->params.clock->nanoseconds[lane] : NULL;
     loaded have[2] = {{0, 0}, {0, 0}};
     for (int32_t i = 0; i < 2; i++)
         if (strips->inputs[i].rows)
             fill_sides(s, i, scratch);
     for (int32_t y = begin; y < end; y += strips->rows) {
         nw_rows rows = {.begin = y, .end = nw_min32(y + strips->rows, end)};
+        const uint64_t start = clock ? nanoseconds() : 0;
         for (int32_t i = 0; i < 2; i++)
             if (strips->inputs[i].rows)
                 load(s, i, scratch, &rows, &have[i]);
         place_operands(s, lane, have, &rows);
+        const uint64_t loaded_at = clock ? nanoseconds() : 0;
         for (int32_t i = 0; i < s->params.n_jobs; i++)
             s->jobs[i].run_rows(s->jobs[i].state, &rows);
+        const uint64_t computed_at = clock ? nanoseconds() : 0;
         if (s->params.caller)
             give(s, scratch, &rows);
         else if (strips->output.rows)
             store(s, scratch, &rows);
+        if (clock)
+            *clock += loaded_at - start + (s->params.caller ? 0 : nanoseconds() - computed_at);
     }
 }
 

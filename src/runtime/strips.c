@@ -7,6 +7,7 @@
 
 #define STRIP_PIXELS 128 /* of the output in a strip, at least: a call of the matrix kernel */
 #define MOST_ROWS 8      /* above those that STRIP_PIXELS ask for */
+#define SLACK 8          /* the arena may be 1 / SLACK larger than with strips of single rows, which are slower */
 
 int32_t nw_strip_input(const nw_node *node, int32_t i)
 {
@@ -95,14 +96,21 @@ static int32_t rows_needed(const nw_row_rule *rule, int32_t rows)
     return rule->halo ? n : nw_min32(n, rule->height);
 }
 
+/** All strips about equal, and one for each lane at least. */
+static int32_t even_rows(int32_t height, int32_t lanes, int32_t rows)
+{
+    const int32_t most = nw_min32(rows, (height + lanes - 1) / lanes);
+    const int32_t n = (height + most - 1) / most;
+    return (height + n - 1) / n;
+}
+
 /**
- * Rows of a strip: enough pixels for a matrix kernel, and enough rows that those which two strips share are at most a
- * third; all strips about equal.
+ * Rows of a strip where memory is no matter: enough pixels for a matrix kernel, and enough rows that those which two strips
+ * share are at most a third.
  */
-static int32_t choose_rows(const nw_model *model, const nw_node *node, int32_t lanes)
+static int32_t preferred_rows(const nw_model *model, const nw_node *node)
 {
     const nw_tensor *y = &model->tensors[node->output];
-    const int32_t height = nw_tensor_height(y);
     int32_t rows = (STRIP_PIXELS + nw_tensor_width(y) - 1) / nw_tensor_width(y);
     if (node->op == NW_OP_CONV || node->op == NW_OP_MAX_POOL || node->op == NW_OP_AVERAGE_POOL) {
         const int32_t stride = node->window.stride[0];
@@ -111,27 +119,25 @@ static int32_t choose_rows(const nw_model *model, const nw_node *node, int32_t l
     } else if (node->op == NW_OP_CONV_TRANSPOSE) {
         rows = nw_round_up(rows, node->window.stride[0]);
     }
-    rows = nw_min32(rows, (height + lanes - 1) / lanes);
-    const int32_t n = (height + rows - 1) / rows;
-    return (height + n - 1) / n;
+    return rows;
 }
 
-/** Bytes that unpacking or packing the tensor's rows needs. */
-static size_t temporary_size(const nw_layout *layout, const nw_model *model, int32_t tensor)
+/** Bytes that unpacking or packing the tensor's rows needs; `apart`: it is a part of a joined tensor. */
+static size_t temporary_size(const nw_layout *layout, const nw_model *model, int32_t tensor, bool apart)
 {
     if (tensor == NW_NONE || !layout->places[tensor].stored)
         return 0;
-    const nw_tensor *t = &model->tensors[tensor];
+    nw_arena counting = {0};
+    nw_stored form;
+    if (!layout->places[tensor].joined)
+        return nw_stored_form(&form, model, tensor, &counting) ? nw_stored_temporary(&form, apart) : 0;
     size_t largest = 0;
-    if (layout->places[tensor].joined) {
-        const nw_node *concat = &model->nodes[nw_model_producer(model, tensor)];
-        for (int32_t i = 0; i < concat->n_inputs; i++) {
-            const size_t size = temporary_size(layout, model, concat->inputs[i]);
-            largest = size > largest ? size : largest;
-        }
-        return largest;
+    const nw_node *concat = &model->nodes[nw_model_producer(model, tensor)];
+    for (int32_t i = 0; i < concat->n_inputs; i++) {
+        const size_t size = temporary_size(layout, model, concat->inputs[i], true);
+        largest = size > largest ? size : largest;
     }
-    return 2 * (size_t)nw_tensor_width(t) * (size_t)nw_tensor_channels(t);
+    return largest;
 }
 
 static size_t take(size_t *used, size_t size)
@@ -168,23 +174,58 @@ static void plan_output(nw_strips *s, const nw_layout *layout, const nw_model *m
     s->output.offset = take(&s->lane_size, (size_t)s->rows * s->output.row_size);
 }
 
-void nw_strips_plan(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t n, int32_t lanes)
+/** How node n runs with strips of up to `rows` rows. */
+static nw_strips plan_node(const nw_layout *layout, const nw_model *model, int32_t n, int32_t lanes, int32_t rows)
 {
     const nw_node *node = &model->nodes[n];
-    *strips = (nw_strips){0};
+    const int32_t height = nw_tensor_height(&model->tensors[node->output]);
     if (!nw_strips_possible(model, node))
-        return;
-    nw_strips s = {.lanes = nw_min32(lanes, nw_tensor_height(&model->tensors[node->output]))};
-    s.rows = choose_rows(model, node, s.lanes);
-    size_t temporary = temporary_size(layout, model, node->output);
+        return (nw_strips){0};
+    nw_strips s = {.lanes = nw_min32(lanes, height)};
+    s.rows = even_rows(height, s.lanes, rows);
+    size_t temporary = temporary_size(layout, model, node->output, false);
     for (int32_t i = 0; i < 2; i++) {
-        const size_t size = temporary_size(layout, model, nw_strip_input(node, i));
+        const size_t size = temporary_size(layout, model, nw_strip_input(node, i), false);
         temporary = size > temporary ? size : temporary;
         plan_input(&s, layout, model, node, i);
     }
     plan_output(&s, layout, model, node);
     if (!s.lane_size)
-        return;
-    s.temporary = take(&s.lane_size, temporary);
-    *strips = s;
+        return (nw_strips){0};
+    s.temporary = temporary ? take(&s.lane_size, temporary) : 0;
+    return s;
+}
+
+/** Bytes of the tensors that are alive while node n runs, and of its scratch. */
+static size_t bytes_at(const nw_layout *layout, const nw_model *model, int32_t n, const nw_strips *strips)
+{
+    size_t sum = (size_t)strips->lanes * strips->lane_size;
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        const nw_place *p = &layout->places[t];
+        if (p->size && p->first <= n && n <= p->last)
+            sum += p->size;
+    }
+    return sum;
+}
+
+void nw_strips_plan(nw_layout *layout, const nw_model *model, int32_t lanes)
+{
+    size_t most = 0; /* bytes that no choice of strips can avoid */
+    for (int32_t n = 0; n < model->n_nodes; n++) {
+        layout->strips[n] = plan_node(layout, model, n, lanes, 1);
+        const size_t size = bytes_at(layout, model, n, &layout->strips[n]);
+        most = size > most ? size : most;
+    }
+    most += most / SLACK;
+    for (int32_t n = 0; n < model->n_nodes; n++) {
+        if (!layout->strips[n].rows)
+            continue;
+        for (int32_t rows = preferred_rows(model, &model->nodes[n]); rows > 1; rows--) {
+            const nw_strips s = plan_node(layout, model, n, lanes, rows);
+            if (bytes_at(layout, model, n, &s) > most)
+                continue;
+            layout->strips[n] = s;
+            break;
+        }
+    }
 }

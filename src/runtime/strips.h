@@ -75,6 +75,12 @@ typedef struct nw_picture {
 /** Row y to bytes, pixels together. */
 void nw_picture_row(const nw_picture *picture, const nw_kernels *kernels, int32_t y, uint8_t *to, uint8_t *temporary);
 
+/** Time spent packing and unpacking, where somebody wants to know it. */
+typedef struct nw_coding_clock {
+    bool on;
+    uint64_t *nanoseconds; /* [lanes] each lane adds to its own */
+} nw_coding_clock;
+
 /** What a job in strips consists of. Pointers to memory stay valid as long as the job. */
 typedef struct nw_strip_params {
     const nw_strips *strips;
@@ -87,6 +93,7 @@ typedef struct nw_strip_params {
     float *const *caller;  /* where the caller's array of this output is found: NULL, or the output goes there */
     const nw_kernels *kernels;
     uint8_t *scratch;      /* lane 0 */
+    const nw_coding_clock *clock;
 } nw_strip_params;
 
 #define NW_STRIP_JOBS 2 /* most inner jobs */

@@ -328,6 +328,23 @@ def bench(narrow):
     assert len(with_layers.splitlines()) > len(report["nodes"]) + len(without.splitlines())
 
 
+def storage(narrow):
+    """Packed activations: less memory, the same bytes."""
+    net = quantized(narrow, "narrow.nw", "--acts", "4")
+    whole, packed = (narrow.report("bench", net, "--runs", "1", "--activation-storage", s) for s in ("bytes", "packed"))
+    check_keys("bench", packed)
+    assert [whole[k] for k in ("activation_storage", "stored_tensors", "stored_bits_per_value", "coding_milliseconds")] == [
+        "bytes", 0, 8, 0]
+    assert packed["activation_storage"] == "packed" and packed["stored_tensors"] > 3
+    assert packed["stored_bits_per_value"] == 4 and packed["coding_milliseconds"] > 0
+    assert packed["activation_bytes"] < 0.7 * whole["activation_bytes"]
+    assert packed["activation_bytes_moved"] < 0.7 * whole["activation_bytes_moved"]
+    wider = narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed", "--threads", "3")
+    assert wider["activation_bytes"] > packed["activation_bytes"]
+    for command in (["verify", net], ["run", net, PICTURE], ["eval", net, "--data", TEST, "--limit", "20"]):
+        assert narrow.report(*command) == narrow.report(*command, "--activation-storage", "packed"), command
+
+
 def inspect(narrow):
     report = narrow.report("inspect", quantized(narrow))
     check_keys("inspect", report, ".nw")
@@ -358,4 +375,4 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
-        every_width, evaluate, batches, data_formats, segmentation, run, families, threads, bench, inspect, verify])
+        every_width, evaluate, batches, data_formats, segmentation, run, families, threads, bench, storage, inspect, verify])

@@ -68,6 +68,8 @@ def usage(narrow):
         (["bench", net, "--float", net], "--float .*must be an .onnx file"),
         (["bench", net, "--runs", "0"], "--runs: from 1 to"),
         (["bench", net, "--threads", "257"], "--threads: at most 256"),
+        (["bench", net, "--activation-storage", "tight"], "--activation-storage tight: must be bytes or packed"),
+        (["verify", net, "--activation-storage", "4"], "--activation-storage 4: must be bytes or packed"),
         (["inspect", ONNX, net], "one argument too many"),
         (["verify"], "needs MODEL"),
         (["verify", net, "--expect"], "--expect needs a value"),
