@@ -149,7 +149,7 @@ static int32_t count_panels(int32_t n_channels, int32_t lanes, int32_t least)
 {
     int32_t n = 0;
     for (int32_t c = 0; c < n_channels; n++)
-        c += 16 * nw_pairs_groups(n_channels - c, lanes, least);
+        c += 16 * nw_depthwise_groups(n_channels - c, lanes, least);
     return n;
 }
 
@@ -162,7 +162,7 @@ size_t nw_pairs_pack(void *packed, const nw_depthwise_source *source, int32_t la
     int32_t channel = 0;
     for (int32_t p = 0; p < header.n_panels; p++) {
         nw_pairs_panel panel = {.channel = channel,
-                                .q = nw_pairs_groups(source->n_channels - channel, lanes, least)};
+                                .q = nw_depthwise_groups(source->n_channels - channel, lanes, least)};
         walk_panel(NULL, &panel, source, lanes);
         panel.runs = (int64_t)size;
         panel.offsets = panel.runs + panel.n_runs * 4;

@@ -15,6 +15,7 @@
 #ifndef NARROW_KERNELS_DEPTHWISE_PAIRS_H
 #define NARROW_KERNELS_DEPTHWISE_PAIRS_H
 
+#include "kernels/depthwise_groups.h"
 #include "kernels/kernels.h"
 
 typedef struct nw_pairs_panel {
@@ -31,14 +32,6 @@ typedef struct nw_pairs_header {
 static inline const nw_pairs_panel *nw_pairs_panels(const void *packed)
 {
     return (const nw_pairs_panel *)(const void *)((const uint8_t *)packed + sizeof(nw_pairs_header));
-}
-
-/** Groups of 16 channels in the panel that starts where `left` channels remain: lanes, halved while they fit in half. */
-static inline int32_t nw_pairs_groups(int32_t left, int32_t lanes, int32_t least)
-{
-    while (lanes > least && left <= 8 * lanes)
-        lanes /= 2;
-    return lanes;
 }
 
 /** nw_depthwise.pack for vectors of 2 or 4 lanes; panels hold at least 16 * least channels. */

@@ -14,6 +14,8 @@
 
 #include "kernels/kernels.h"
 
+#define NW_AVX512VNNI_NR 64 /* channels of a panel */
+
 size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source);
 void nw_gemm_run_avx512vnni(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx512vnni(const nw_gemm_call *call);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Depthwise convolution along one output row. depthwise.h draws the packed weights.
+ * Depthwise convolution along one output row. kernels/depthwise_quads.h draws the packed weights.
  *
  * Four taps of 64 codes are interleaved so that four bytes of one channel lie together (8 shuffles), then 4 vpdpbusd
  * add them. With three columns and a stride of one, the four columns x[i] .. x[i + 3] serve two pixels: weights (w0
@@ -14,7 +14,9 @@
 #include "base/arith.h"
 #include "kernels/avx512/depthwise_block.h"
 #include "kernels/avx512vnni/avx512vnni.h"
-#include "kernels/avx512vnni/depthwise.h"
+#include "kernels/depthwise_quads.h"
+
+#define LANES 4
 
 /* A block with its packed weights. */
 typedef struct block {
@@ -122,9 +124,14 @@ static NW_NOINLINE void run_16(const block *b, bool together)
         run_block(b, 1, false);
 }
 
+size_t nw_depthwise_pack_avx512vnni(void *packed, const nw_depthwise_source *source)
+{
+    return nw_depthwise_quads_pack(packed, source, LANES, 1);
+}
+
 void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
 {
-    const depthwise_header *header = call->packed;
+    const nw_depthwise_quads *header = call->packed;
     const int8_t *weights = (const int8_t *)call->packed + header->blocks;
     assert(call->n >= 1 && call->requant->n_extra == 0);
     block b = {.taps = (const int32_t *)(const void *)((const uint8_t *)call->packed + header->taps),
@@ -132,7 +139,7 @@ void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
                .column = header->column,
                .shifted = (size_t)header->shifted};
     for (int32_t c = 0, q; c < header->n_channels; c += 16 * q, weights += header->block_size) {
-        q = depthwise_block(header->n_channels - c);
+        q = nw_depthwise_groups(header->n_channels - c, LANES, 1);
         b.base = block_of(call, c, header->n_channels, q);
         b.weights = weights;
         if (q == 4 && b.column && b.column == call->a_step)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matrix product over windows of a picture with vpdpbusd. gemm.h draws the packed weights; ops/ makes the calls.
+ * Matrix product over windows of a picture with vpdpbusd. kernels/gemm_quads.h draws the packed weights; ops/ makes the calls.
  *
  * A tile is mr pixels by q vectors of 16 channels. One step: q loads of weights, mr broadcasts of activations, mr * q
- * vpdpbusd; with q = 1 steps are eight bytes wide and sums take two vectors (gemm.h):
+ * vpdpbusd; with q = 1 steps are eight bytes wide and sums take two vectors (gemm_quads.h):
  *
  *     tile     vpdpbusd  loads (weights + broadcasts + step)   of 32 registers   cycles a step (llvm-mca, estimate)
  *     6 x 64      24         4 +  6 + 1                          24 + 4 + 1       12.1
@@ -24,8 +24,9 @@
 #include "base/arith.h"
 #include "kernels/avx512/finish.h"
 #include "kernels/avx512vnni/avx512vnni.h"
-#include "kernels/avx512vnni/gemm.h"
+#include "kernels/gemm_quads.h"
 
+#define NR NW_AVX512VNNI_NR
 #define MAX_MR 10
 #define MAX_SUMS (24 * 16)
 
@@ -143,72 +144,50 @@ static int32_t share(int32_t m, int32_t q)
     return (m + n_tiles - 1) / n_tiles;
 }
 
-/* The panel of rows whose weights begin at b: the walk over the window and the tiles for its width. */
-typedef struct product {
-    const int32_t *steps, *steps_end;
-    const int8_t *b;
-    int32_t q;
-} product;
-
-static product product_of(const void *packed, const int8_t *b, int32_t width)
-{
-    const gemm_header *header = packed;
-    const bool wide = width <= 16;
-    const uint8_t *steps = (const uint8_t *)packed + (wide ? header->wide : header->steps);
-    const int32_t *begin = (const int32_t *)(const void *)steps;
-    return (product){begin, begin + (wide ? header->n_wide : header->n_steps), b, (width + 15) / 16};
-}
-
 /* The sums of the next pixels from i on into `sums`, [.., 16 q]; returns their number. */
-static int32_t run_tile(const product *p, const nw_gemm_call *call, int32_t i, const int32_t *init, int32_t *sums)
+static int32_t run_tile(const nw_quads_panel *p, const nw_gemm_call *call, int32_t i, const int32_t *init, int32_t *sums)
 {
     const int32_t n = share(call->m - i, p->q);
-    tiles[p->q - 1][n - 1](p->steps, p->steps_end, p->b, call->a + i, init, sums);
+    tiles[p->q - 1][n - 1](p->steps, p->steps_end, p->weights, call->a + i, init, sums);
     return n;
 }
 
-static void run_panel(const nw_gemm_call *call, const int8_t *b, int32_t o, int32_t width)
+static void run_panel(const nw_gemm_call *call, int32_t o)
 {
-    const product product = product_of(call->packed, b, width);
+    const nw_quads_panel panel = nw_quads_panel_at(call->packed, false, o);
     nw_finish finish;
-    nw_finish_init_avx512(&finish, call, o, width);
+    nw_finish_init_avx512(&finish, call, o, panel.width);
     _Alignas(64) int32_t sums[MAX_SUMS];
     for (int32_t i = 0, n; i < call->m; i += n) {
-        n = run_tile(&product, call, i, finish.start, sums);
+        n = run_tile(&panel, call, i, finish.start, sums);
         nw_finish_run_avx512(&finish, sums, i, n);
     }
 }
 
-void nw_gemm_run_avx512vnni(const nw_gemm_call *call)
+size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source)
 {
-    const gemm_header *header = call->packed;
-    assert(call->m >= 1 && call->m <= NW_GEMM_MAX_M);
-    assert(call->begin % GEMM_NR == 0 && call->begin < call->end && call->end <= header->n_channels);
-    assert(call->end % GEMM_NR == 0 || call->end == header->n_channels);
-    const size_t panel_size = gemm_panel_size(header, GEMM_NR);
-    const int8_t *b = (const int8_t *)call->packed + header->outputs + (size_t)(call->begin / GEMM_NR) * panel_size;
-    for (int32_t o = call->begin; o < call->end; o += GEMM_NR, b += panel_size)
-        run_panel(call, b, o, nw_min32(GEMM_NR, header->n_channels - o));
+    return nw_quads_pack(packed, source, NR, true);
 }
 
-static void run_extra_panel(const nw_gemm_call *call, const int8_t *b, int32_t e, int32_t width)
+void nw_gemm_run_avx512vnni(const nw_gemm_call *call)
 {
-    const int32_t n_extra = call->requant->n_extra;
-    const product product = product_of(call->packed, b, width);
-    _Alignas(64) int32_t sums[MAX_SUMS];
-    for (int32_t i = 0, n; i < call->m; i += n) {
-        n = run_tile(&product, call, i, nw_finish_zeros_avx512, sums);
-        for (int32_t r = 0; r < n; r++)
-            memcpy(call->extra_sums + (i + r) * n_extra + e, sums + 16 * product.q * r, (size_t)width * 4);
-    }
+    assert(call->m >= 1 && call->m <= NW_GEMM_MAX_M);
+    assert(call->begin % NR == 0 && call->begin < call->end);
+    for (int32_t o = call->begin; o < call->end; o += NR)
+        run_panel(call, o);
 }
 
 void nw_gemm_run_extra_avx512vnni(const nw_gemm_call *call)
 {
-    const gemm_header *header = call->packed;
-    const size_t panel_size = gemm_panel_size(header, GEMM_NR);
-    const int8_t *b = (const int8_t *)call->packed + header->extras;
-    assert(call->requant->n_extra == header->n_extra);
-    for (int32_t e = 0; e < header->n_extra; e += GEMM_NR, b += panel_size)
-        run_extra_panel(call, b, e, nw_min32(GEMM_NR, header->n_extra - e));
+    const int32_t n_extra = call->requant->n_extra;
+    _Alignas(64) int32_t sums[MAX_SUMS];
+    for (int32_t e = 0; e < n_extra; e += NR) {
+        const nw_quads_panel panel = nw_quads_panel_at(call->packed, true, e);
+        for (int32_t i = 0, n; i < call->m; i += n) {
+            n = run_tile(&panel, call, i, nw_finish_zeros_avx512, sums);
+            for (int32_t r = 0; r < n; r++)
+                memcpy(call->extra_sums + (ptrdiff_t)(i + r) * n_extra + e, sums + 16 * panel.q * r,
+                       (size_t)panel.width * 4);
+        }
+    }
 }

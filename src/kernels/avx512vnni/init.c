@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of this family; what it leaves out stays with the AVX-512 kernels. */
 #include "kernels/avx512vnni/avx512vnni.h"
-#include "kernels/avx512vnni/gemm.h"
 
 void nw_kernels_init_avx512vnni(nw_kernels *kernels)
 {
@@ -10,7 +9,7 @@ void nw_kernels_init_avx512vnni(nw_kernels *kernels)
                               .run_extra = nw_gemm_run_extra_avx512vnni,
                               .run = nw_gemm_run_avx512vnni,
                               .mr = 6,
-                              .nr = GEMM_NR,
+                              .nr = NW_AVX512VNNI_NR,
                               .kr = 4};
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64c4_avx512vnni",
                                         .pack = nw_depthwise_pack_avx512vnni,

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights into the layout of gemm.h, at load. */
+/* See gemm_quads.h. */
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/arith.h"
-#include "kernels/avx512vnni/avx512vnni.h"
-#include "kernels/avx512vnni/gemm.h"
+#include "kernels/gemm_quads.h"
 
 /* A walk over the bytes of all segments, in ascending k. */
 typedef struct walk {
@@ -101,17 +100,26 @@ static int8_t *pack_narrow_panel(int8_t *to, const nw_gemm_source *source, int32
     return to;
 }
 
-static size_t rows_size(const gemm_header *header, int32_t n)
+/* Bytes of a panel of `width` rows. */
+static size_t panel_size(const nw_quads_header *header, int32_t width)
 {
-    const size_t full = (size_t)(n / GEMM_NR) * gemm_panel_size(header, GEMM_NR);
-    return n % GEMM_NR ? full + gemm_panel_size(header, n % GEMM_NR) : full;
+    const size_t groups = ((size_t)width + 15) / 16;
+    return groups == 1 && header->n_wide ? (size_t)header->n_wide * 128 : (size_t)header->n_steps * groups * 64;
 }
 
-static void pack_rows(int8_t *to, const nw_gemm_source *source, int32_t begin, int32_t end)
+static size_t rows_size(const nw_quads_header *header, int32_t n)
 {
-    for (int32_t r = begin; r < end; r += GEMM_NR) {
-        const int32_t n = nw_min32(GEMM_NR, end - r);
-        to = n > 16 ? pack_panel(to, source, r, n) : pack_narrow_panel(to, source, r, n);
+    const int32_t rest = n % header->nr;
+    const size_t full = (size_t)(n / header->nr) * panel_size(header, header->nr);
+    return rest ? full + panel_size(header, rest) : full;
+}
+
+static void pack_rows(int8_t *to, const nw_quads_header *header, const nw_gemm_source *source, int32_t begin,
+                      int32_t end)
+{
+    for (int32_t r = begin; r < end; r += header->nr) {
+        const int32_t n = nw_min32(header->nr, end - r);
+        to = n <= 16 && header->n_wide ? pack_narrow_panel(to, source, r, n) : pack_panel(to, source, r, n);
     }
 }
 
@@ -123,13 +131,14 @@ static void pack_steps(int32_t *to, const nw_gemm_source *source, int32_t size)
         *to++ = s.offset;
 }
 
-size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source)
+size_t nw_quads_pack(void *packed, const nw_gemm_source *source, int32_t nr, bool wide)
 {
-    assert(source->n_channels >= 1 && source->n_rows >= source->n_channels);
-    gemm_header header = {.n_channels = source->n_channels,
-                          .n_extra = source->n_rows - source->n_channels,
-                          .n_steps = count_steps(source, 4),
-                          .n_wide = count_steps(source, 8)};
+    assert(source->n_channels >= 1 && source->n_rows >= source->n_channels && nr % 16 == 0);
+    nw_quads_header header = {.n_channels = source->n_channels,
+                              .n_extra = source->n_rows - source->n_channels,
+                              .n_steps = count_steps(source, 4),
+                              .n_wide = wide ? count_steps(source, 8) : 0,
+                              .nr = nr};
     header.steps = sizeof(header);
     header.wide = nw_align(header.steps + (size_t)header.n_steps * sizeof(int32_t), 64);
     header.outputs = nw_align(header.wide + (size_t)header.n_wide * sizeof(int32_t), 64);
@@ -141,8 +150,25 @@ size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source)
     memset(base, 0, header.outputs);
     memcpy(base, &header, sizeof(header));
     pack_steps((int32_t *)(void *)(base + header.steps), source, 4);
-    pack_steps((int32_t *)(void *)(base + header.wide), source, 8);
-    pack_rows((int8_t *)(base + header.outputs), source, 0, source->n_channels);
-    pack_rows((int8_t *)(base + header.extras), source, source->n_channels, source->n_rows);
+    if (wide)
+        pack_steps((int32_t *)(void *)(base + header.wide), source, 8);
+    pack_rows((int8_t *)(base + header.outputs), &header, source, 0, source->n_channels);
+    pack_rows((int8_t *)(base + header.extras), &header, source, source->n_channels, source->n_rows);
     return size;
+}
+
+nw_quads_panel nw_quads_panel_at(const void *packed, bool extra, int32_t first)
+{
+    const nw_quads_header *header = packed;
+    const uint8_t *base = packed;
+    const int32_t width = nw_min32(header->nr, (extra ? header->n_extra : header->n_channels) - first);
+    const bool wide = width <= 16 && header->n_wide;
+    const int32_t *steps = (const int32_t *)(const void *)(base + (wide ? header->wide : header->steps));
+    const size_t before = (size_t)(first / header->nr) * panel_size(header, header->nr);
+    return (nw_quads_panel){.steps = steps,
+                            .steps_end = steps + (wide ? header->n_wide : header->n_steps),
+                            .weights = (const int8_t *)base + (extra ? header->extras : header->outputs) + before,
+                            .width = width,
+                            .q = (width + 15) / 16,
+                            .wide = wide};
 }
