@@ -3,6 +3,7 @@
  * See cpu.h. A flag counts when the CPU and the operating system allow it: on x86 the registers must be enabled in
  * XCR0, on Arm the kernel reports both in one.
  */
+#define _DEFAULT_SOURCE /* syscall */
 #include "kernels/cpu.h"
 
 #include <stdint.h>
@@ -10,11 +11,16 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(NW_HAVE_NEON) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
-static const char *const names[NW_ISA_COUNT] = {"ref", "avx2", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"};
+static const char *const names[NW_ISA_COUNT] = {"ref",        "avx2", "avxvnni", "avx512",
+                                                 "avx512vnni", "amx",  "neon",    "dotprod", "i8mm"};
 
 const char *nw_isa_name(nw_isa isa)
 {
@@ -54,6 +60,11 @@ static bool has_avx2(void)
     return bits_set((uint32_t)enabled_registers(), 0x6) && (cpuid(7, 0).ebx & bit_AVX2);
 }
 
+static bool has_avxvnni(void)
+{
+    return has_avx2() && (cpuid(7, 1).eax & (1u << 4));
+}
+
 static bool has_avx512(void)
 {
     const uint32_t wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
@@ -65,17 +76,50 @@ static bool has_avx512vnni(void)
     return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VNNI);
 }
 
+/* Linux enables the registers of tiles in XCR0, but a process must ask before it may use them. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    const long request_permission = 0x1023; /* ARCH_REQ_XCOMP_PERM */
+    const long tile_data = 18;              /* XFEATURE_XTILEDATA */
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+static bool has_amx(void)
+{
+    const uint32_t tile_and_int8 = 3u << 24;
+    return has_avx512vnni() && bits_set((uint32_t)enabled_registers(), 0x60000) &&
+           bits_set(cpuid(7, 0).edx, tile_and_int8) && may_use_tiles();
+}
+
 bool nw_isa_available(nw_isa isa)
 {
     switch (isa) {
     case NW_ISA_REF:
         return true;
+#if defined(NW_HAVE_AVX2)
     case NW_ISA_AVX2:
         return has_avx2();
+#endif
+#if defined(NW_HAVE_AVXVNNI)
+    case NW_ISA_AVXVNNI:
+        return has_avxvnni();
+#endif
+#if defined(NW_HAVE_AVX512)
     case NW_ISA_AVX512:
         return has_avx512();
+#endif
+#if defined(NW_HAVE_AVX512VNNI)
     case NW_ISA_AVX512VNNI:
         return has_avx512vnni();
+#endif
+#if defined(NW_HAVE_AMX)
+    case NW_ISA_AMX:
+        return has_amx();
+#endif
     default:
         return false;
     }
@@ -163,5 +207,6 @@ nw_status nw_isa_choose(nw_isa *isa, const char *name, nw_error *error)
         return NW_OK;
     }
     return nw_fail(error, NW_ERROR_USAGE,
-                   "NARROW_ISA=%s: unknown; the names are ref, avx2, avx512, avx512vnni, neon, dotprod, i8mm", name);
+                   "NARROW_ISA=%s: unknown; the names are ref, avx2, avxvnni, avx512, avx512vnni, amx, neon, dotprod, i8mm",
+                   name);
 }

@@ -16,18 +16,23 @@
 typedef enum nw_isa {
     NW_ISA_REF = 0,    /* plain C, any CPU */
     NW_ISA_AVX2,       /* AVX2 and FMA-free binary32 */
+    NW_ISA_AVXVNNI,    /* AVX2 and 256-bit VNNI */
     NW_ISA_AVX512,     /* AVX-512 F, BW, DQ, VL */
     NW_ISA_AVX512VNNI, /* and VNNI */
+    NW_ISA_AMX,        /* and AMX int8 tiles */
     NW_ISA_NEON,       /* 64-bit Arm: Armv8.0 */
     NW_ISA_DOTPROD,    /* Arm dot product: sdot */
     NW_ISA_I8MM,       /* Arm 8-bit matrix multiplication: usmmla */
     NW_ISA_COUNT
 } nw_isa;
 
-/** "ref", "avx2", "avx512", "avx512vnni", "neon", "dotprod", "i8mm": the same on every machine; NULL past the end. */
+/** "ref", "avx2", "avxvnni", "avx512", ...: the same list on every machine, in the order above; NULL past the end. */
 const char *nw_isa_name(nw_isa isa);
 
-/** True if the CPU has the instructions, the operating system saves the registers and the family was compiled in. */
+/**
+ * True if the CPU has the instructions, the operating system saves the registers and the family was compiled in. For
+ * NW_ISA_AMX it asks the operating system for the permission that tiles need, which stays with the process.
+ */
 bool nw_isa_available(nw_isa isa);
 
 /** The best available family. */

@@ -9,6 +9,10 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa)
     if (isa >= NW_ISA_AVX2)
         nw_kernels_init_avx2(kernels);
 #endif
+#if defined(NW_HAVE_AVXVNNI)
+    if (isa == NW_ISA_AVXVNNI) /* no part of AVX-512 */
+        nw_kernels_init_avxvnni(kernels);
+#endif
 #if defined(NW_HAVE_AVX512)
     if (isa >= NW_ISA_AVX512)
         nw_kernels_init_avx512(kernels);
@@ -16,6 +20,10 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa)
 #if defined(NW_HAVE_AVX512VNNI)
     if (isa >= NW_ISA_AVX512VNNI)
         nw_kernels_init_avx512vnni(kernels);
+#endif
+#if defined(NW_HAVE_AMX)
+    if (isa >= NW_ISA_AMX)
+        nw_kernels_init_amx(kernels);
 #endif
 #if defined(NW_HAVE_NEON)
     if (isa >= NW_ISA_NEON)

@@ -225,8 +225,10 @@ void nw_kernels_init(nw_kernels *kernels, nw_isa isa);
 /* one per folder; each overwrites the entries it improves */
 void nw_kernels_init_ref(nw_kernels *kernels);
 void nw_kernels_init_avx2(nw_kernels *kernels);
+void nw_kernels_init_avxvnni(nw_kernels *kernels);
 void nw_kernels_init_avx512(nw_kernels *kernels);
 void nw_kernels_init_avx512vnni(nw_kernels *kernels);
+void nw_kernels_init_amx(nw_kernels *kernels);
 void nw_kernels_init_neon(nw_kernels *kernels);
 void nw_kernels_init_dotprod(nw_kernels *kernels);
 void nw_kernels_init_i8mm(nw_kernels *kernels);

@@ -10,15 +10,20 @@
 int main(int argc, char **argv)
 {
     static const struct {
-        nw_isa isa;
+        nw_isa below;
         const char *name;
-    } families[] = {{NW_ISA_AVX512, "avx512 emulated"}, {NW_ISA_AVX512VNNI, "avx512vnni emulated"}};
+        void (*init)(nw_kernels *kernels);
+    } families[] = {{NW_ISA_AVX2, "avxvnni emulated", nw_kernels_init_avxvnni},
+                    {NW_ISA_AVX2, "avx512 emulated", nw_kernels_init_avx512},
+                    {NW_ISA_AVX512, "avx512vnni emulated", nw_kernels_init_avx512vnni},
+                    {NW_ISA_AVX512VNNI, "amx emulated", nw_kernels_init_amx}};
     check_level levels[NW_COUNT(families)];
     nw_kernels ref;
     nw_kernels_init(&ref, NW_ISA_REF);
     for (size_t i = 0; i < NW_COUNT(families); i++) {
         levels[i] = (check_level){.name = families[i].name};
-        nw_kernels_init(&levels[i].kernels, families[i].isa);
+        nw_kernels_init(&levels[i].kernels, families[i].below);
+        families[i].init(&levels[i].kernels);
         if (!nw_isa_available(NW_ISA_AVX2))
             levels[i].skip = "this CPU cannot run the AVX2 code that packs for it";
     }

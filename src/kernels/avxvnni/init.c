@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of this family; what it leaves out stays with AVX2. */
+#include "kernels/avxvnni/avxvnni.h"
+
+void nw_kernels_init_avxvnni(nw_kernels *kernels)
+{
+    kernels->gemm = (nw_gemm){.name = "gemm_u8w8_6x16c4_avxvnni",
+                              .pack = nw_gemm_pack_avxvnni,
+                              .run_extra = nw_gemm_run_extra_avxvnni,
+                              .run = nw_gemm_run_avxvnni,
+                              .mr = NW_AVXVNNI_MR,
+                              .nr = NW_AVXVNNI_NR,
+                              .kr = 4};
+    kernels->depthwise = (nw_depthwise){
+        .name = "depthwise_u8w8_32c4_avxvnni", .pack = nw_depthwise_pack_avxvnni, .run = nw_depthwise_run_avxvnni};
+}
