@@ -24,28 +24,6 @@ typedef struct eval {
     size_t n; /* samples evaluated */
 } eval;
 
-static nw_status read_map(const eval *e, size_t index, uint8_t **map, nw_error *error)
-{
-    *map = NULL;
-    if (!nw_dataset_has_maps(e->dataset))
-        return NW_OK;
-    *map = malloc(e->score.positions);
-    if (!*map)
-        return nw_fail_memory(error, "reading a label map");
-    const nw_preprocess *p = &e->network.model->preprocess;
-    if (e->score.positions != (size_t)p->height * (size_t)p->width) {
-        free(*map);
-        *map = NULL;
-        return nw_fail(error, NW_ERROR_DATA, "the labels are maps, but the output is not of the picture's size");
-    }
-    const nw_status status = nw_dataset_map(e->dataset, index, *map, error);
-    if (status) {
-        free(*map);
-        *map = NULL;
-    }
-    return status;
-}
-
 static nw_status score_batch(eval *e, size_t first, size_t n, float *logits, float *other, nw_error *error)
 {
     const size_t size = nw_network_output_size(&e->network);
@@ -54,7 +32,7 @@ static nw_status score_batch(eval *e, size_t first, size_t n, float *logits, flo
         NW_TRY(nw_network_run(&e->rival, e->dataset, first, n, other, error));
     for (size_t i = 0; i < n; i++) {
         uint8_t *map;
-        NW_TRY(read_map(e, first + i, &map, error));
+        NW_TRY(nw_score_read_map(&map, &e->score, &e->network.model->preprocess, e->dataset, first + i, error));
         const int32_t label = nw_dataset_has_labels(e->dataset) ? nw_dataset_label(e->dataset, first + i) : -1;
         nw_score_add(&e->score, logits + i * size, label, map, other ? other + i * size : NULL);
         if (other)

@@ -10,6 +10,7 @@
 #include "cli/data_options.h"
 #include "cli/network.h"
 #include "cli/plan_rows.h"
+#include "cli/planner.h"
 #include "cli/quantize_options.h"
 #include "cli/report.h"
 #include "cli/shares.h"
@@ -17,10 +18,11 @@
 #include "quant/quantize.h"
 
 typedef struct quantize {
-    const char *calib, *plan_path, *layer_bits, *tensor_bits;
+    const char *calib, *labels, *plan_path, *layer_bits, *tensor_bits;
     int64_t samples, threads;
     bool json;
     nw_quantize_choices choices;
+    nw_planner planner; /* used when there is a goal */
     nw_data_options preprocess;
     nw_plan *plan;
     nw_model *model, *integer;
@@ -52,6 +54,31 @@ static nw_status check_output(const char *path, nw_error *error)
     return nw_file_check_writable(path, error);
 }
 
+static nw_status follow_options(quantize *q, const nw_quantize_options *options, nw_error *error)
+{
+    const nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples);
+    NW_TRY(nw_calibrate_on(&q->calibration, q->model, &choice, error));
+    return nw_quantize(&q->integer, q->model, q->calibration, options, error);
+}
+
+/** The network of the plan that meets the goals best; its calibration and itself move over from the planner. */
+static nw_status meet_goals(quantize *q, const nw_quantize_options *options, const char *path, nw_error *error)
+{
+    nw_quantize_options free_of_rows = *options;
+    free_of_rows.plan = NULL;
+    if (options->plan->n_layers || options->plan->n_tensors)
+        return nw_fail(error, NW_ERROR_USAGE, "a goal decides the plan: it goes neither with --plan nor with "
+                                              "--layer-bits or --tensor-bits");
+    NW_TRY(nw_planner_open(&q->planner, q->model, q->data, q->samples, &free_of_rows, path, q->threads, error));
+    NW_TRY(nw_planner_measure(&q->planner, error));
+    NW_TRY(nw_planner_search(&q->planner, false, error));
+    q->integer = q->planner.found.model;
+    q->planner.found.model = NULL;
+    q->calibration = q->planner.calibration;
+    q->planner.calibration = NULL;
+    return NW_OK;
+}
+
 static nw_status make(quantize *q, const char *const *paths, nw_error *error)
 {
     nw_quantize_options options;
@@ -66,13 +93,12 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     bool given;
     NW_TRY(nw_data_options_settle(&q->model->preprocess, &given, &q->preprocess, q->model, error));
     q->model->has_preprocess = given;
-    NW_TRY(nw_data_open(&q->data, q->calib, NULL, &q->model->preprocess, given, error));
+    NW_TRY(nw_data_open(&q->data, q->calib, q->labels, &q->model->preprocess, given, error));
     NW_TRY(nw_sample_check(q->model, q->data, paths[0], q->calib, error));
     nw_float_set_threads((int32_t)nw_thread_count(q->threads));
     const double start = nw_seconds();
-    const nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples);
-    NW_TRY(nw_calibrate_on(&q->calibration, q->model, &choice, error));
-    NW_TRY(nw_quantize(&q->integer, q->model, q->calibration, &options, error));
+    NW_TRY(nw_planner_has_goal(&q->planner) ? meet_goals(q, &options, paths[0], error)
+                                            : follow_options(q, &options, error));
     q->seconds = nw_seconds() - start;
     return nw_model_write(q->integer, paths[1], error);
 }
@@ -88,6 +114,8 @@ static nw_status report(const quantize *q, const char *const *paths, nw_error *e
                "samples, %.1f s\n", paths[1], 100.0 * nw_shares_integer(&integers),
                (unsigned long long)integers.total_macs, (unsigned long long)integers.total_bytes,
                (unsigned long long)floats.total_bytes, (long long)q->calibration->n_samples, q->seconds);
+        if (q->planner.search)
+            nw_planner_print(&q->planner);
         return NW_OK;
     }
     cJSON *document = cJSON_CreateObject();
@@ -97,18 +125,22 @@ static nw_status report(const quantize *q, const char *const *paths, nw_error *e
     cJSON_AddNumberToObject(document, "seconds", q->seconds);
     cJSON_AddNumberToObject(document, "float_weight_bytes", (double)floats.total_bytes);
     nw_shares_report(document, q->integer, NULL);
+    if (q->planner.search)
+        nw_planner_report(document, &q->planner);
     return nw_report_print(document, error);
 }
 
 nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
 {
-    quantize q = {.choices = NW_QUANTIZE_CHOICES_DEFAULTS};
+    quantize q = {.choices = NW_QUANTIZE_CHOICES_DEFAULTS, .planner = NW_PLANNER_DEFAULTS};
     const char *paths[2] = {NULL, NULL};
     bool help;
     const nw_option options[] = {
         {"calib", "PATH", NW_OPTION_TEXT, &q.calib, "calibration data: folder, .csv, .npy, .npz (no labels needed)"},
         {"samples", "N", NW_OPTION_NUMBER, &q.samples, "use N of them, spread evenly (default: all)"},
         NW_QUANTIZE_CHOICES(&q.choices),
+        {"labels", "PATH", NW_OPTION_TEXT, &q.labels, "labels of --calib, which --max-drop counts: maps, .csv or .npy"},
+        NW_PLANNER_OPTIONS(&q.planner),
         {"plan", "FILE", NW_OPTION_TEXT, &q.plan_path, "choices for single layers and tensors (`narrow inspect --plan`)"},
         {"layer-bits", "LIST", NW_OPTION_TEXT, &q.layer_bits,
          "widths of single layers' weights, by regular expression: 'layer3.*=4,fc=8'"},
@@ -128,6 +160,9 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
     nw_status status = make(&q, paths, error);
     if (!status)
         status = report(&q, paths, error);
+    if (!status)
+        status = nw_planner_verdict(&q.planner, error);
+    nw_planner_close(&q.planner);
     nw_dataset_free(q.data);
     nw_calibration_free(q.calibration);
     nw_plan_free(q.plan);

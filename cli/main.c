@@ -14,6 +14,7 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"quantize", nw_command_quantize, "float ONNX in, network of narrow integers out"},
+    {"plan", nw_command_plan, "who gets how many bits, for a goal of size or accuracy"},
     {"eval", nw_command_eval, "accuracy on labelled data, agreement with the float network"},
     {"run", nw_command_run, "answer for one picture"},
     {"bench", nw_command_bench, "time per layer, beside float"},

@@ -59,21 +59,30 @@ nw_status nw_storage_parse(nw_storage *storage, const char *name, nw_error *erro
     return NW_OK;
 }
 
-static nw_status open_integer(nw_network *network, const char *path, int64_t threads, nw_storage storage,
-                              nw_error *error)
+static nw_status start_integer(nw_network *network, int64_t threads, nw_storage storage, nw_error *error)
 {
     const nw_engine_options options = {.storage = storage, .threads = nw_thread_count(threads)};
-    NW_TRY(nw_model_read(&network->model, path, error));
     NW_TRY(nw_engine_create_with(&network->engine, network->model, &options, error));
     network->threads = nw_threads_create(nw_thread_count(threads));
     return network->threads ? NW_OK : nw_fail_memory(error, "starting threads");
 }
 
-static nw_status open_float(nw_network *network, const char *path, int64_t threads, nw_error *error)
+static nw_status start_float(nw_network *network, int64_t threads, nw_error *error)
 {
-    NW_TRY(nw_float_model_read(&network->model, path, error));
     nw_float_set_threads((int32_t)nw_thread_count(threads));
     return nw_float_create(&network->floats, network->model, network->batch, error);
+}
+
+static nw_status start(nw_network *network, const char *name, int64_t threads, nw_storage storage, nw_error *error)
+{
+    NW_TRY(network->integer ? start_integer(network, threads, storage, error) : start_float(network, threads, error));
+    if (network->model->n_inputs != 1)
+        return nw_fail(error, NW_ERROR_UNSUPPORTED, "%s: has %d inputs; this command feeds exactly one", name,
+                       network->model->n_inputs);
+    const size_t sample = nw_tensor_elements(&network->model->tensors[network->model->inputs[0]]);
+    network->input = calloc(sample * (size_t)network->batch, sizeof(float));
+    network->pixels = calloc(sample, 1);
+    return network->input && network->pixels ? NW_OK : nw_fail_memory(error, "opening the network");
 }
 
 nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error)
@@ -86,15 +95,21 @@ nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t 
 {
     *network = (nw_network){.integer = !nw_path_is_onnx(path), .batch = batch};
     NW_TRY(nw_thread_count_check(threads, error));
-    NW_TRY(network->integer ? open_integer(network, path, threads, storage, error)
-                            : open_float(network, path, threads, error));
-    if (network->model->n_inputs != 1)
-        return nw_fail(error, NW_ERROR_UNSUPPORTED, "%s: has %d inputs; this command feeds exactly one", path,
-                       network->model->n_inputs);
-    const size_t sample = nw_tensor_elements(&network->model->tensors[network->model->inputs[0]]);
-    network->input = calloc(sample * (size_t)batch, sizeof(float));
-    network->pixels = calloc(sample, 1);
-    return network->input && network->pixels ? NW_OK : nw_fail_memory(error, "opening the network");
+    NW_TRY(network->integer ? nw_model_read(&network->model, path, error)
+                            : nw_float_model_read(&network->model, path, error));
+    return start(network, path, threads, storage, error);
+}
+
+nw_status nw_network_attach(nw_network *network, nw_model *model, bool integer, int64_t threads, nw_error *error)
+{
+    *network = (nw_network){.model = model, .integer = integer, .batch = 1};
+    return start(network, "the network", threads, NW_STORAGE_BYTES, error);
+}
+
+void nw_network_detach(nw_network *network)
+{
+    network->model = NULL;
+    nw_network_close(network);
 }
 
 void nw_network_close(nw_network *network)

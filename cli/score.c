@@ -79,6 +79,25 @@ void nw_score_add(nw_score *score, const float *logits, int32_t label, const uin
     }
 }
 
+nw_status nw_score_read_map(uint8_t **map, const nw_score *score, const nw_preprocess *preprocess,
+                            const nw_dataset *data, size_t index, nw_error *error)
+{
+    *map = NULL;
+    if (!nw_dataset_has_maps(data))
+        return NW_OK;
+    if (score->positions != (size_t)preprocess->height * (size_t)preprocess->width)
+        return nw_fail(error, NW_ERROR_DATA, "the labels are maps, but the output is not of the picture's size");
+    uint8_t *read = malloc(score->positions);
+    if (!read)
+        return nw_fail_memory(error, "reading a label map");
+    const nw_status status = nw_dataset_map(data, index, read, error);
+    if (status)
+        free(read);
+    else
+        *map = read;
+    return status;
+}
+
 static double share(uint64_t part, uint64_t whole)
 {
     return whole ? (double)part / (double)whole : 0.0;

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data/dataset.h"
 #include "model/model.h"
 
 typedef struct nw_score {
@@ -40,6 +41,13 @@ void nw_score_free(nw_score *score);
  * @param other   the rival's logits of the same sample, or NULL
  */
 void nw_score_add(nw_score *score, const float *logits, int32_t label, const uint8_t *map, const float *other);
+
+/**
+ * The label map of a sample, to be freed; NULL if the data have none.
+ * @return NW_ERROR_DATA if the output is not of the picture's size; what reading it returned
+ */
+nw_status nw_score_read_map(uint8_t **map, const nw_score *score, const nw_preprocess *preprocess,
+                            const nw_dataset *data, size_t index, nw_error *error);
 
 double nw_score_top1(const nw_score *score);            /* share of labelled samples */
 double nw_score_pixel_accuracy(const nw_score *score);

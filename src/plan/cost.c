@@ -32,8 +32,10 @@ static nw_status make_skeleton(nw_costs *costs, const nw_model *model, const nw_
     NW_TRY(nw_quantize(&costs->skeleton, model, calibration, &quick, error));
     for (int32_t i = 0; i < costs->skeleton->n_nodes; i++) {
         nw_linear *linear = costs->skeleton->nodes[i].linear;
-        if (linear)
-            memset(linear->weights, 0, (size_t)linear->n_rows * (size_t)linear->k);
+        if (!linear)
+            continue;
+        memset(linear->weights, 0, (size_t)linear->n_rows * (size_t)linear->k);
+        memset(linear->offset, 0, (size_t)linear->n_rows * sizeof(*linear->offset));
     }
     return NW_OK;
 }

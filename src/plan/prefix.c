@@ -171,14 +171,14 @@ static void keep(void *context, int32_t tensor, const float *data, size_t n_elem
         prefix->status = NW_ERROR_MEMORY;
 }
 
-/** What is known at the cut, `instead` first: the first entry of a tensor counts. */
+/** What is known at the cut, `instead` in its tensor's place. */
 static int32_t list_overrides(nw_prefix *prefix, int32_t b, const nw_float_override *instead)
 {
     int32_t n = 0;
     if (instead)
         prefix->overrides[n++] = *instead;
     for (int32_t t = 0; t < prefix->model->n_tensors; t++)
-        if (batch_tensors(prefix, b)[t])
+        if (batch_tensors(prefix, b)[t] && (!instead || instead->tensor != t))
             prefix->overrides[n++] = (nw_float_override){t, batch_tensors(prefix, b)[t]};
     return n;
 }

@@ -226,7 +226,7 @@ static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, n
         const int32_t tried = best->tried;
         const bool good = one.drop <= goals->drop;
         const double size = (double)one.bytes;
-        if (good ? !met || one.bytes < best->bytes : !met && !(best->drop <= one.drop))
+        if (!best->model || (good ? !met || one.bytes < best->bytes : !met && one.drop < best->drop))
             take(best, &one);
         nw_found_clear(&one);
         best->tried = tried;

@@ -11,7 +11,7 @@ import sys
 import made_files as made
 from narrow_cli import CALIB, ONNX, PICTURE, PREPROCESS, ROOT, TEST, main, quantized
 
-COMMANDS = ["quantize", "eval", "run", "bench", "inspect", "verify", "cpu"]
+COMMANDS = ["quantize", "plan", "eval", "run", "bench", "inspect", "verify", "cpu"]
 SHARED = ["preprocess", "size", "resize", "interpolation", "crop", "mean", "std", "channel-order", "class-offset"]
 
 
@@ -170,6 +170,84 @@ def plans(narrow):
     assert {row["bits"] for row in followed["tensors"]} == {6}
     row = quantized(narrow, "row.nw", "--weights", "4", "--layer-bits", "%s=2" % re.escape(layers[1]), samples=3)
     assert {r["node"]: r["weight_bits"] for r in narrow.report("inspect", row)["nodes"] if "weight_bits" in r}[layers[1]] == 2
+
+
+PLAN = ["--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--measure-samples", "8"]
+
+
+def planning(narrow):
+    """A plan for a size: what it says is what quantize makes of it, and a better one than equal widths."""
+    path = os.path.join(narrow.folder, "plan.json")
+    state = os.path.join(narrow.folder, "state.json")
+    seen = narrow.report("plan", ONNX, *PLAN, "--state", state)
+    check_keys("plan", seen, "planned", "judged")
+    sizes = [point["bytes"] for point in seen["front"]]
+    assert sizes == sorted(sizes) and len(sizes) > 8 and seen["samples"] == {
+        "calibration": 16, "measured": 8, "held_out": 8}, seen
+    goal = sizes[4]
+    report = narrow.report("plan", ONNX, path, *PLAN, "--state", state, "--target-size", str(goal))
+    check_keys("plan", report, "planned", "judged", "written", "goal")
+    assert report["chosen"]["met"] and goal * 0.97 < report["chosen"]["bytes"] <= goal, report["chosen"]
+    with open(path) as file:
+        plan = json.load(file)
+    assert {row["node"]: row["bits"] for row in plan["layers"]} == {
+        row["node"]: row["bits"] for row in report["chosen"]["layers"]}
+    for row in plan["layers"]:
+        why = row["why"]
+        own = [width for width in why["by_bits"] if width["bits"] == row["bits"]][0]
+        assert why["damage"] == own["damage"] and why["bytes"] == own["bytes"] and why["damage_measure"] == "divergence"
+    near(sum(row["why"]["damage"] for row in plan["layers"]), report["chosen"]["damage"], "sum of reasons", 1e-3)
+    net = os.path.join(narrow.folder, "net.nw")
+    direct = os.path.join(narrow.folder, "direct.nw")
+    made = narrow.report("quantize", ONNX, direct, *PLAN, "--state", state, "--target-size", str(goal))
+    check_keys("quantize", made, "goal")
+    assert os.path.getsize(direct) == report["chosen"]["bytes"] == made["chosen"]["bytes"]
+    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path)
+    assert os.path.getsize(net) == os.path.getsize(direct)
+    stored = json.loads(narrow.good("inspect", net, "--plan").out)
+    assert all("by_bits" not in row["why"] and "damage" in row["why"] for row in stored["layers"])
+    equal = narrow.report("plan", ONNX, *PLAN, "--state", state, "--target-size", str(goal), "--allocation", "equal")
+    assert equal["chosen"]["damage"] > report["chosen"]["damage"] and equal["chosen"]["bytes"] <= goal
+    text = narrow.good("plan", ONNX, path, *PLAN, "--state", state, "--target-size", "30%", "--dry-run").out
+    assert "chosen:" in text and "0 networks tried" in text, text
+
+
+def missed_goals(narrow):
+    """The best found is written, the report printed, and the code is 1."""
+    net = os.path.join(narrow.folder, "net.nw")
+    result = narrow("quantize", ONNX, net, *PLAN, "--target-size", "1000", "--json")
+    assert result.code == 1 and re.search(r"1000 bytes cannot be met: the smallest found has \d+", result.err), result.err
+    assert result.json()["chosen"]["met"] is False and os.path.getsize(net) == result.json()["chosen"]["bytes"]
+    narrow.bad(2, "--plan", "quantize", ONNX, net, *PLAN, "--target-size", "20%", "--layer-bits", ".*=4")
+    narrow.bad(2, "--target-size 0", "quantize", ONNX, net, *PLAN, "--target-size", "0")
+    narrow.bad(2, "needs a goal", "plan", ONNX, os.path.join(narrow.folder, "plan.json"), *PLAN)
+    narrow.bad(2, "2/1", "plan", ONNX, *PLAN, "--shard", "2/1", "--state", os.path.join(narrow.folder, "s.json"))
+
+
+def shards(narrow):
+    """Shards put together are the single run, byte for byte; what is missing is named; a killed shard goes on."""
+    def file(name):
+        return os.path.join(narrow.folder, name)
+    narrow.good("plan", ONNX, *PLAN, "--state", file("whole.json"))
+    for i in (1, 3):
+        report = narrow.report("plan", ONNX, *PLAN, "--shard", "%d/3" % i, "--state", file("part%d.json" % i))
+        check_keys("plan", report, "shard")
+    result = narrow("plan", "--merge", file("all.json"), file("part1.json"), file("part3.json"))
+    assert result.code == 1 and "not measured yet: " in result.err, result.err
+    narrow.good("plan", ONNX, *PLAN, "--shard", "2/3", "--state", file("part2.json"))
+    report = narrow.report("plan", "--merge", file("all.json"), *[file("part%d.json" % i) for i in (2, 1, 3)])
+    check_keys("plan", report, "merge")
+    with open(file("all.json"), "rb") as a, open(file("whole.json"), "rb") as b:
+        whole = b.read()
+        assert a.read() == whole, "shards make another state than a single run"
+    cut = json.loads(whole)
+    for row in cut["rows"][2:]:
+        row.pop("by_bits")
+    narrow.file("whole.json", json.dumps(cut))
+    narrow.good("plan", ONNX, *PLAN, "--state", file("whole.json"))
+    with open(file("whole.json"), "rb") as again:
+        assert again.read() == whole, "a run that goes on makes another state"
+    narrow.bad(4, "another network", "plan", ONNX, *PLAN[:-1], "9", "--state", file("whole.json"))
 
 
 def every_width(narrow):
@@ -375,4 +453,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
-        every_width, evaluate, batches, data_formats, segmentation, run, families, threads, bench, storage, inspect, verify])
+        planning, missed_goals, shards, every_width, evaluate, batches, data_formats, segmentation, run, families, threads,
+        bench, storage, inspect, verify])

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How good a network is on samples set aside: run by the integer engine, beside the float network's answers. What the
+ * search for a plan asks (plan/search.h).
+ *
+ *     nw_holdout holdout;
+ *     NW_TRY(nw_holdout_open(&holdout, &choice, float_model, threads, error));
+ *     NW_TRY(nw_holdout_judge(&holdout, integer, &drop, error));
+ *     nw_holdout_close(&holdout);
+ */
+#ifndef NARROW_CLI_JUDGE_H
+#define NARROW_CLI_JUDGE_H
+
+#include "cli/network.h"
+#include "cli/quantize_options.h"
+#include "cli/score.h"
+
+typedef struct nw_holdout {
+    nw_sample_choice choice; /* its `held` samples */
+    nw_model *model;         /* borrowed; float */
+    int64_t threads;
+    float *answers;          /* [held, output size] owned; of the float network */
+    size_t size;
+    nw_score floats;         /* of the float network */
+    const char *measure;     /* what a drop is counted in: "top1", "miou" or, without labels, "agreement" */
+} nw_holdout;
+
+/** NW_ERROR_USAGE if nothing was set aside or the output holds no classes. */
+nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, nw_model *model, int64_t threads,
+                          nw_error *error);
+void nw_holdout_close(nw_holdout *holdout);
+
+/** Runs an integer network. @param drop  share of top-1 or mIoU lost, or of answers that differ from the float ones */
+nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, double *drop, nw_error *error);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the planner says: JSON and text (planner.h). */
+#include <math.h>
+#include <stdio.h>
+
+#include "cli/planner.h"
+
+#define FRONT 12 /* points */
+
+static void report_front(cJSON *report, const nw_planner *planner)
+{
+    nw_front_point points[FRONT];
+    int32_t n = FRONT;
+    cJSON *front = cJSON_AddArrayToObject(report, "front");
+    if (nw_search_front(points, &n, planner->search, NULL))
+        return;
+    for (int32_t i = 0; i < n; i++) {
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddNumberToObject(row, "bytes", (double)points[i].bytes);
+        cJSON_AddNumberToObject(row, "damage", points[i].damage);
+        cJSON_AddNumberToObject(row, "mean_bits", points[i].mean_bits);
+        cJSON_AddItemToArray(front, row);
+    }
+}
+
+static void report_found(cJSON *report, const nw_planner *planner)
+{
+    const nw_found *found = &planner->found;
+    cJSON *chosen = cJSON_AddObjectToObject(report, "chosen");
+    cJSON_AddNumberToObject(chosen, "bytes", (double)found->bytes);
+    cJSON_AddNumberToObject(chosen, "arena_bytes", (double)found->arena);
+    cJSON_AddNumberToObject(chosen, "damage", found->damage);
+    if (!isnan(found->drop))
+        cJSON_AddNumberToObject(chosen, "drop", found->drop);
+    cJSON_AddNumberToObject(chosen, "networks_tried", found->tried);
+    cJSON_AddBoolToObject(chosen, "met", found->met);
+    cJSON *layers = cJSON_AddArrayToObject(chosen, "layers");
+    for (int32_t i = 0; i < planner->measurement->n; i++) {
+        if (planner->measurement->rows[i].tensor)
+            continue;
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddStringToObject(row, "node", planner->measurement->rows[i].name);
+        cJSON_AddNumberToObject(row, "bits", found->bits[i]);
+        cJSON_AddItemToArray(layers, row);
+    }
+}
+
+void nw_planner_report(cJSON *report, const nw_planner *planner)
+{
+    cJSON *samples = cJSON_AddObjectToObject(report, "samples");
+    cJSON_AddNumberToObject(samples, "calibration", (double)(planner->choice.n - planner->choice.held));
+    cJSON_AddNumberToObject(samples, "measured", planner->measurement->n_samples);
+    cJSON_AddNumberToObject(samples, "held_out", (double)planner->choice.held);
+    cJSON *seconds = cJSON_AddObjectToObject(report, "phase_seconds");
+    cJSON_AddNumberToObject(seconds, "calibrating", planner->seconds_calibrating);
+    cJSON_AddNumberToObject(seconds, "measuring", planner->seconds_measuring);
+    cJSON_AddNumberToObject(seconds, "searching", planner->seconds_searching);
+    cJSON_AddStringToObject(report, "allocation", nw_allocation_names[planner->how]);
+    cJSON_AddStringToObject(report, "damage_measure", nw_damage_names[planner->kind]);
+    if (planner->holdout.measure)
+        cJSON_AddStringToObject(report, "drop_measure", planner->holdout.measure);
+    report_front(report, planner);
+    if (planner->found.plan)
+        report_found(report, planner);
+}
+
+static void print_front(const nw_planner *planner)
+{
+    nw_front_point points[FRONT];
+    int32_t n = FRONT;
+    if (nw_search_front(points, &n, planner->search, NULL))
+        return;
+    printf("%12s %12s %12s\n", "file bytes", "bits/weight", nw_damage_names[planner->kind]);
+    for (int32_t i = 0; i < n; i++)
+        printf("%12zu %12.2f %12.4g\n", points[i].bytes, points[i].mean_bits, points[i].damage);
+}
+
+void nw_planner_print(const nw_planner *planner)
+{
+    const nw_found *found = &planner->found;
+    print_front(planner);
+    if (!found->plan)
+        return;
+    printf("chosen: %zu bytes, %s %.4g", found->bytes, nw_damage_names[planner->kind], found->damage);
+    if (!isnan(found->drop))
+        printf(", %.2f points lost (%s, %zu samples set aside)", 100.0 * found->drop, planner->holdout.measure,
+               planner->choice.held);
+    printf("; %d networks tried, measured on %d samples in %.1f s, searched in %.1f s\n", found->tried,
+           planner->measurement->n_samples, planner->seconds_measuring, planner->seconds_searching);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Allocation of bits: the exact one against all combinations, the closed forms against their own conditions. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "plan/allocate.h"
+#include "quant_graphs.h"
+
+#define MOST 7
+
+/** Items with damages that fall about fourfold per bit, some of them not even falling. */
+static int32_t make_items(nw_item *items, uint64_t seed)
+{
+    graph_random random = {seed * 7919u + 3u};
+    for (int i = 0; i < 8; i++)
+        graph_uniform(&random);
+    const int32_t n = 3 + (int32_t)(seed % (MOST - 2));
+    for (int32_t i = 0; i < n; i++) {
+        nw_item *item = &items[i];
+        *item = (nw_item){.least = 2, .most = seed % 5 == 0 ? 4 : 6};
+        item->size = floor(10.0 + 400.0 * fabs((double)graph_uniform(&random)));
+        item->rate = exp(4.0 * (double)graph_uniform(&random));
+        for (int32_t b = 1; b < NW_WIDTHS; b++) {
+            item->damage[b] = item->rate * exp2(-2.0 * b) * exp(0.8 * (double)graph_uniform(&random));
+            item->cost[b] = ceil(item->size * b / 8.0);
+        }
+    }
+    return n;
+}
+
+/** Least damage over all combinations that fit; infinite if none does. */
+static double brute_force(const nw_item *items, int32_t n, double budget)
+{
+    int32_t bits[MOST];
+    double best = INFINITY;
+    for (int32_t i = 0; i < n; i++)
+        bits[i] = items[i].least;
+    for (;;) {
+        if (nw_items_cost(items, n, bits) <= budget)
+            best = fmin(best, nw_items_damage(items, n, bits));
+        int32_t at = 0;
+        while (at < n && bits[at] == items[at].most) {
+            bits[at] = items[at].least;
+            at++;
+        }
+        if (at == n)
+            return best;
+        bits[at]++;
+    }
+}
+
+static void exact_is_the_best_of_all(void **state)
+{
+    (void)state;
+    int32_t unlike_greedy = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        nw_item items[MOST];
+        const int32_t n = make_items(items, seed);
+        int32_t bits[MOST], least[MOST], most[MOST];
+        for (int32_t i = 0; i < n; i++) {
+            least[i] = items[i].least;
+            most[i] = items[i].most;
+        }
+        const double lo = nw_items_cost(items, n, least);
+        const double hi = nw_items_cost(items, n, most);
+        for (int32_t step = -1; step <= 5; step++) {
+            const double budget = lo + (hi - lo) * step / 5.0;
+            const double best = brute_force(items, n, budget);
+            bool fits;
+            assert_int_equal(nw_allocate(bits, &fits, items, n, budget, NW_ALLOCATE_EXACT, NULL), NW_OK);
+            assert_int_equal(fits, best < INFINITY);
+            if (!fits) {
+                for (int32_t i = 0; i < n; i++)
+                    assert_int_equal(bits[i], items[i].least);
+                continue;
+            }
+            assert_true(nw_items_cost(items, n, bits) <= budget);
+            assert_true(fabs(nw_items_damage(items, n, bits) - best) <= 1e-9 * best);
+            int32_t other[MOST];
+            assert_int_equal(nw_allocate(other, &fits, items, n, budget, NW_ALLOCATE_ADAPTIVE, NULL), NW_OK);
+            assert_true(fits && nw_items_cost(items, n, other) <= budget);
+            assert_true(nw_items_damage(items, n, other) >= best * (1.0 - 1e-9));
+            unlike_greedy += nw_items_damage(items, n, other) > best * 1.0001;
+        }
+    }
+    assert_true(unlike_greedy > 50); /* or these items could not tell a good allocation from a bad one */
+}
+
+static void many_items(void **state)
+{
+    (void)state;
+    nw_item items[160]; /* make_items writes more than three */
+    int32_t bits[150], adaptive[150];
+    for (int32_t i = 0; i < 150; i += 3)
+        make_items(items + i, (uint64_t)(i / 3) * 5u + 6u); /* n is at least 3 */
+    double hi = 0.0;
+    for (int32_t i = 0; i < 150; i++)
+        hi += items[i].cost[items[i].most];
+    bool fits;
+    assert_int_equal(nw_allocate(bits, &fits, items, 150, 0.55 * hi, NW_ALLOCATE_EXACT, NULL), NW_OK);
+    assert_true(fits && nw_items_cost(items, 150, bits) <= 0.55 * hi);
+    assert_int_equal(nw_allocate(adaptive, &fits, items, 150, 0.55 * hi, NW_ALLOCATE_ADAPTIVE, NULL), NW_OK);
+    assert_true(nw_items_damage(items, 150, bits) <= nw_items_damage(items, 150, adaptive));
+}
+
+/** Without rounding in the way: marginal damage per weight is alike everywhere (methods.md, D.3). */
+static void closed_form(void **state)
+{
+    (void)state;
+    nw_item items[4];
+    int32_t bits[4];
+    const double rates[4] = {1.0, 4.0, 16.0, 64.0};
+    for (int32_t i = 0; i < 4; i++) {
+        items[i] = (nw_item){.least = 1, .most = 8, .size = 64.0, .rate = rates[i]};
+        for (int32_t b = 1; b < NW_WIDTHS; b++)
+            items[i].cost[b] = 8.0 * b;
+    }
+    bool fits;
+    assert_int_equal(nw_allocate(bits, &fits, items, 4, 8.0 * (2 + 3 + 4 + 5), NW_ALLOCATE_ADAPTIVE, NULL), NW_OK);
+    assert_true(fits);
+    for (int32_t i = 0; i < 4; i++)
+        assert_int_equal(bits[i], 2 + i);
+    assert_int_equal(nw_allocate(bits, &fits, items, 4, 8.0 * 14, NW_ALLOCATE_EQUAL, NULL), NW_OK);
+    for (int32_t i = 0; i < 4; i++)
+        assert_int_equal(bits[i], 3);
+    for (int32_t i = 0; i < 4; i++) { /* sqnr looks at sizes alone: a fourfold layer gets one bit less */
+        items[i].size = 64.0 * rates[i];
+        for (int32_t b = 1; b < NW_WIDTHS; b++)
+            items[i].cost[b] = items[i].size * b / 8.0;
+    }
+    assert_int_equal(nw_allocate(bits, &fits, items, 4, 8.0 * (5 + 4 * 4 + 16 * 3 + 64 * 2), NW_ALLOCATE_SQNR, NULL),
+                     NW_OK);
+    for (int32_t i = 0; i < 4; i++)
+        assert_int_equal(bits[i], 5 - i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exact_is_the_best_of_all),
+        cmocka_unit_test(many_items),
+        cmocka_unit_test(closed_form),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
