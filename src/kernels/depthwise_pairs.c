@@ -179,3 +179,15 @@ size_t nw_pairs_pack(void *packed, const nw_depthwise_source *source, int32_t la
         memcpy(packed, &header, sizeof(header));
     return size;
 }
+
+void nw_pairs_count_runs(nw_run_counts *counts, const void *packed)
+{
+    const nw_pairs_header *header = packed;
+    const nw_pairs_panel *panels = nw_pairs_panels(packed);
+    for (int32_t p = 0; p < header->n_panels; p++) {
+        const int32_t *runs = (const int32_t *)(const void *)((const uint8_t *)packed + panels[p].runs);
+        for (int32_t i = 0; i < panels[p].n_runs; i++)
+            counts->runs[runs[i]]++;
+        counts->places += (int64_t)panels[p].n_steps * 2 * 16 * panels[p].q;
+    }
+}

@@ -37,4 +37,7 @@ static inline const nw_pairs_panel *nw_pairs_panels(const void *packed)
 /** nw_depthwise.pack for vectors of 2 or 4 lanes; panels hold at least 16 * least channels. */
 size_t nw_pairs_pack(void *packed, const nw_depthwise_source *source, int32_t lanes, int32_t least);
 
+/** nw_depthwise.count_runs for what nw_pairs_pack packed. */
+void nw_pairs_count_runs(nw_run_counts *counts, const void *packed);
+
 #endif

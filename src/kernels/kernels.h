@@ -86,6 +86,18 @@ typedef struct nw_gemm_call {
     int32_t *extra_sums;            /* [m, n_extra] scratch, row stride n_extra; filled by run_extra, read by run */
 } nw_gemm_call;
 
+#define NW_LONGEST_RUN 128 /* steps */
+
+/**
+ * How the sums of packed weights are formed, for reports. A step is what one multiply instruction of the family takes of
+ * a panel: some neighbouring k by some channels. A run is a number of steps added in 16 bits and folded into 32 at the end.
+ */
+typedef struct nw_run_counts {
+    int64_t runs[NW_LONGEST_RUN + 1]; /* runs of 1, 2, ... steps */
+    int64_t wide;                     /* steps in no run, because 16 bits are not proven to hold their products */
+    int64_t places;                   /* products that all steps have room for; those behind the edges are idle */
+} nw_run_counts;
+
 typedef struct nw_gemm {
     const char *name; /* "gemm_u8w8_4x16c4_avx2": shown by bench */
     /** Packs into `packed` (NW_ALIGNMENT-aligned) and returns the bytes used; with NULL only counts. Same answer both times. */
@@ -95,6 +107,8 @@ typedef struct nw_gemm {
     /** Computes outputs c[i][begin..end), exactly as nw_requant says; writes nothing else. */
     void (*run)(const nw_gemm_call *call);
     int32_t mr, nr, kr; /* tile: pixels, channels, consecutive k */
+    /** Adds what `packed` holds to *counts; NULL: the family adds every product in 32 bits. */
+    void (*count_runs)(nw_run_counts *counts, const void *packed);
 } nw_gemm;
 
 /** Depthwise: every channel has its own taps. Weights [C, n_taps] (row of channel c = its kernel in kh, kw order). */
@@ -119,6 +133,7 @@ typedef struct nw_depthwise {
     const char *name;
     size_t (*pack)(void *packed, const nw_depthwise_source *source); /* as nw_gemm.pack */
     void (*run)(const nw_depthwise_call *call);
+    void (*count_runs)(nw_run_counts *counts, const void *packed); /* as nw_gemm.count_runs */
 } nw_depthwise;
 
 /**

@@ -120,6 +120,13 @@ static void run_rows(const void *state, const nw_rows *rows)
     }
 }
 
+static void count_runs(const void *state, nw_run_counts *counts)
+{
+    const dense_state *s = state;
+    for (int32_t u = 0; u < s->n_units; u++)
+        s->gemm.count_runs(counts, s->units[u].packed);
+}
+
 /** What packing needs besides the parameters: heap scratch, freed when packing is done. */
 typedef struct packing {
     nw_segment *segments;
@@ -354,7 +361,11 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
     dense_state *state = nw_arena_take(arena, sizeof(s));
     s.units = nw_arena_take(arena, (size_t)s.n_units * sizeof(unit));
     int32_t i = 0;
-    *job = (nw_job){.run = run, .state = state, .kernel = kernels->gemm.name, .run_rows = run_rows};
+    *job = (nw_job){.run = run,
+                    .state = state,
+                    .kernel = kernels->gemm.name,
+                    .run_rows = run_rows,
+                    .count_runs = kernels->gemm.count_runs ? count_runs : NULL};
     for (int32_t g = 0; g < params->groups; g++) {
         nw_gemm_source source;
         nw_requant group = *requant;

@@ -33,6 +33,12 @@ static void run(const void *state, int32_t begin, int32_t end)
     run_rows(s, &(nw_rows){.begin = begin * s->rows_per_tile, .end = nw_min32(end * s->rows_per_tile, s->height)});
 }
 
+static void count_runs(const void *state, nw_run_counts *counts)
+{
+    const depthwise_state *s = state;
+    s->kernel.count_runs(counts, s->call.packed);
+}
+
 static const void *pack(const nw_linear_params *params, const nw_depthwise *kernel, nw_arena *arena, bool *no_memory)
 {
     const nw_window *w = &params->window;
@@ -73,7 +79,8 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
     *job = (nw_job){.run = run,
                     .kernel = kernels->depthwise.name,
                     .n_tiles = (nw_view_height(y) + rows - 1) / rows,
-                    .run_rows = run_rows};
+                    .run_rows = run_rows,
+                    .count_runs = kernels->depthwise.count_runs ? count_runs : NULL};
     depthwise_state *s = nw_arena_take(arena, sizeof(*s));
     if (!s)
         return NW_OK;

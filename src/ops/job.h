@@ -23,6 +23,8 @@ typedef struct nw_rows {
     ptrdiff_t y;        /* the same for the output */
 } nw_rows;
 
+struct nw_run_counts;
+
 typedef struct nw_job {
     /** Computes tiles [begin, end). `state` is what the operator put into the arena. */
     void (*run)(const void *state, int32_t begin, int32_t end);
@@ -31,6 +33,8 @@ typedef struct nw_job {
     int32_t n_tiles;
     /** Computes some output rows, all tiles of them; NULL where an operator only runs whole. */
     void (*run_rows)(const void *state, const nw_rows *rows);
+    /** Adds how the sums of a linear layer are formed; NULL for other operators and where all of it happens in 32 bits. */
+    void (*count_runs)(const void *state, struct nw_run_counts *counts);
 } nw_job;
 
 /** Work of one tile below which splitting it further costs more than it gains; in multiply-accumulates or bytes. */

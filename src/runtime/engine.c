@@ -437,3 +437,14 @@ const char *nw_engine_kernel(const nw_engine *engine, int32_t node)
             return engine->steps[i].job.kernel;
     return "none";
 }
+
+bool nw_engine_count_runs(const nw_engine *engine, int32_t node, nw_run_counts *counts)
+{
+    for (int32_t i = 0; i < engine->n_steps; i++)
+        if (engine->steps[i].node == node && engine->steps[i].job.count_runs) {
+            *counts = (nw_run_counts){0};
+            engine->steps[i].job.count_runs(engine->steps[i].job.state, counts);
+            return true;
+        }
+    return false;
+}

@@ -111,6 +111,14 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
                    t.kind.wrap16, t.kind.float_output);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);
+    if (opt->count_runs) {
+        nw_run_counts counts = {0};
+        int64_t n_steps = 0;
+        opt->count_runs(&counts, packed_opt);
+        for (int32_t length = 0; length <= NW_LONGEST_RUN; length++)
+            n_steps += length * counts.runs[length];
+        check_true(c, "count_runs: a place for every tap", n_steps > 0 && counts.places >= (int64_t)t.channels * t.n_taps);
+    }
     const int32_t c_step = (channels * (t.kind.float_output ? 4 : 1) + (check_one_in(c, 2) ? 19 : 0) + 3) / 4 * 4;
     const size_t out_size = (size_t)c_step * (size_t)n + 32;
     uint8_t *out_ref = check_alloc(c, 6, out_size, 4);

@@ -176,6 +176,26 @@ static void draw_case(check *c, gemm_case *t, int32_t m, int32_t n, int32_t size
                    t->kind.shift, t->kind.residual, t->kind.wrap16, t->kind.float_output);
 }
 
+/* What a family says of its runs: every weight that takes part has a place in some step. */
+static void check_runs(check *c, const gemm_case *t, const nw_gemm *gemm, const void *packed)
+{
+    nw_run_counts counts = {0};
+    int64_t n_weights = 0;
+    int64_t n_steps = 0;
+    if (!gemm->count_runs)
+        return;
+    gemm->count_runs(&counts, packed);
+    for (int32_t row = 0; row < t->n + t->n_extra; row++)
+        for (int32_t s = 0; s < t->n_segments; s++)
+            for (int32_t j = 0; j < t->segments[s].length; j++)
+                n_weights += t->weights[(size_t)row * (size_t)t->k + (size_t)(t->segments[s].k + j)] != 0;
+    for (int32_t length = 0; length <= NW_LONGEST_RUN; length++)
+        n_steps += length * counts.runs[length];
+    n_steps += counts.wide;
+    check_true(c, "count_runs: a place for every weight", counts.places >= n_weights && (n_steps > 0) == (n_weights > 0));
+    check_true(c, "count_runs: steps of some places", n_steps ? counts.places >= 8 * n_steps : counts.places == 0);
+}
+
 static void *pack(check *c, const gemm_case *t, const nw_gemm *gemm, int32_t slot)
 {
     const nw_gemm_source source = {.weights = t->weights,
@@ -219,6 +239,7 @@ static void one_case(check *c, const nw_gemm *ref, const nw_gemm *opt, int32_t m
     draw_case(c, &t, m, n, size);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);
+    check_runs(c, &t, opt, packed_opt);
     const size_t element = t.kind.float_output ? 4 : 1;
     const size_t out_stride = ((size_t)n * element + 32 + 3) / 4 * 4;
     const size_t out_size = out_stride * (size_t)m;

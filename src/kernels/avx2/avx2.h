@@ -81,7 +81,7 @@ typedef struct nw_avx2_mode {
     int32_t window;  /* steps among which a run may choose, 1: only the next one; at most NW_RUNS_WINDOW */
 } nw_avx2_mode;
 
-#define NW_AVX2_MAX_RUN 128
+#define NW_AVX2_MAX_RUN NW_LONGEST_RUN
 
 /* Depthwise weights: kernels/depthwise_pairs.h with vectors of two lanes, panels of 32 channels. */
 #define NW_AVX2_DEPTHWISE_NR 32
@@ -107,6 +107,7 @@ int32_t nw_avx2_choose_units(nw_avx2_unit units[NW_AVX2_MAX_UNITS], const nw_avx
 
 /** nw_gemm.pack with a forced arrangement: for benchmarks and tests. The kernels read what either packs. */
 size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode);
+void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed);
 void nw_gemm_run_avx2(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx2(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source);

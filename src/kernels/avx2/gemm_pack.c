@@ -441,3 +441,18 @@ size_t nw_gemm_pack_avx2_steps(void *packed, const nw_gemm_source *source)
     const nw_avx2_mode mode = {.form = NW_AVX2_WIDEN, .max_run = NW_AVX2_MAX_RUN, .window = NW_RUNS_WINDOW};
     return nw_gemm_pack_avx2_mode(packed, source, &mode);
 }
+
+void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed)
+{
+    const nw_avx2_gemm *header = packed;
+    for (int32_t p = 0; p < header->n_panels + header->n_extra_panels; p++) {
+        const nw_avx2_panel *panel = nw_avx2_panel_at(packed, p);
+        const nw_avx2_group *groups = (const nw_avx2_group *)(const void *)((const uint8_t *)packed + panel->groups);
+        for (int32_t i = 0; i < panel->n_groups; i++)
+            counts->runs[groups[i].length] += groups[i].count;
+        for (int32_t length = 1; length <= NW_AVX2_SHORT; length++)
+            counts->runs[length] += panel->n_short[length];
+    }
+    counts->wide += header->n_wide;
+    counts->places += (header->n_steps + header->n_wide) * STEP_SIZE;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of the AVX2 kernels; what they leave out stays with the reference. */
 #include "kernels/avx2/avx2.h"
+#include "kernels/depthwise_pairs.h"
 
 void nw_kernels_init_avx2(nw_kernels *kernels)
 {
@@ -10,9 +11,12 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
                               .run = nw_gemm_run_avx2,
                               .mr = NW_AVX2_MR,
                               .nr = NW_AVX2_NR,
-                              .kr = NW_AVX2_KR};
-    kernels->depthwise = (nw_depthwise){
-        .name = "depthwise_u8w8_32_avx2", .pack = nw_depthwise_pack_avx2, .run = nw_depthwise_run_avx2};
+                              .kr = NW_AVX2_KR,
+                              .count_runs = nw_gemm_count_runs_avx2};
+    kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_32_avx2",
+                                        .pack = nw_depthwise_pack_avx2,
+                                        .run = nw_depthwise_run_avx2,
+                                        .count_runs = nw_pairs_count_runs};
     kernels->add = nw_add_avx2;
     kernels->max_pool = nw_max_pool_avx2;
     kernels->average_pool = nw_average_pool_avx2;

@@ -2,6 +2,7 @@
 /* The table of this family. Matrices are packed by the AVX2 family, whose layout gemm.c reads. */
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx512/avx512.h"
+#include "kernels/depthwise_pairs.h"
 
 void nw_kernels_init_avx512(nw_kernels *kernels)
 {
@@ -11,9 +12,12 @@ void nw_kernels_init_avx512(nw_kernels *kernels)
                               .run = nw_gemm_run_avx512,
                               .mr = 8,
                               .nr = NW_AVX2_NR,
-                              .kr = NW_AVX2_KR};
-    kernels->depthwise = (nw_depthwise){
-        .name = "depthwise_u8w8_64_avx512", .pack = nw_depthwise_pack_avx512, .run = nw_depthwise_run_avx512};
+                              .kr = NW_AVX2_KR,
+                              .count_runs = nw_gemm_count_runs_avx2};
+    kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64_avx512",
+                                        .pack = nw_depthwise_pack_avx512,
+                                        .run = nw_depthwise_run_avx512,
+                                        .count_runs = nw_pairs_count_runs};
     kernels->add = nw_add_avx512;
     kernels->max_pool = nw_max_pool_avx512;
     kernels->average_pool = nw_average_pool_avx512;

@@ -292,6 +292,21 @@ size_t nw_gemm_pack_neon(void *packed, const nw_gemm_source *source)
     return nw_neon_gemm_pack(packed, source, &shape);
 }
 
+void nw_gemm_count_runs_neon(nw_run_counts *counts, const void *packed)
+{
+    const nw_neon_gemm *header = packed;
+    const nw_neon_panel *panels = (const nw_neon_panel *)(const void *)((const uint8_t *)packed + sizeof(*header));
+    for (int32_t p = 0; p < header->n_panels + header->n_extra_panels; p++) {
+        const nw_neon_panel *panel = &panels[p];
+        const int32_t *runs = (const int32_t *)(const void *)((const uint8_t *)packed + panel->runs);
+        for (int32_t i = 0; i < panel->n_runs; i++)
+            counts->runs[runs[i]]++;
+        counts->runs[1] += panel->n_single + panel->n_small;
+        counts->places +=
+            (int64_t)header->rows * ((int64_t)NW_NEON_STEP * (panel->n_run_steps + panel->n_single) + 8 * panel->n_small);
+    }
+}
+
 size_t nw_gemm_pack_neon_int32(void *packed, const nw_gemm_source *source)
 {
     const nw_neon_shape shape = {.rows = 4, .block = 16, .small = 8, .shifts = true};

@@ -10,7 +10,8 @@ void nw_kernels_init_neon(nw_kernels *kernels)
                               .run = nw_gemm_run_neon,
                               .mr = NW_NEON_MR,
                               .nr = NW_NEON_NR,
-                              .kr = NW_NEON_STEP};
+                              .kr = NW_NEON_STEP,
+                              .count_runs = nw_gemm_count_runs_neon};
     kernels->depthwise =
         (nw_depthwise){.name = "depthwise_u8w8_16_neon", .pack = nw_depthwise_pack_neon, .run = nw_depthwise_run_neon};
     kernels->add = nw_add_neon;

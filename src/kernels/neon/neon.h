@@ -112,6 +112,7 @@ void nw_gemm_run_extra_dotprod(const nw_gemm_call *call);
 size_t nw_gemm_pack_i8mm(void *packed, const nw_gemm_source *source);
 void nw_gemm_run_i8mm(const nw_gemm_call *call);
 void nw_gemm_run_extra_i8mm(const nw_gemm_call *call);
+void nw_gemm_count_runs_neon(nw_run_counts *counts, const void *packed);
 size_t nw_depthwise_pack_neon(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_neon(const nw_depthwise_call *call);
 void nw_add_neon(const nw_add_call *call);
