@@ -123,6 +123,11 @@ void nw_network_close(nw_network *network)
     *network = (nw_network){0};
 }
 
+size_t nw_network_input_size(const nw_network *network)
+{
+    return nw_tensor_elements(&network->model->tensors[network->model->inputs[0]]);
+}
+
 size_t nw_network_output_size(const nw_network *network)
 {
     return nw_tensor_elements(&network->model->tensors[network->model->outputs[0]]);

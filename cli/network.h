@@ -55,6 +55,9 @@ void nw_network_close(nw_network *network);
 nw_status nw_network_attach(nw_network *network, nw_model *model, bool integer, int64_t threads, nw_error *error);
 void nw_network_detach(nw_network *network);
 
+/** Floats of the input for one sample. */
+size_t nw_network_input_size(const nw_network *network);
+
 /** Floats of output 0 for one sample. */
 size_t nw_network_output_size(const nw_network *network);
 

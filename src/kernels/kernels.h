@@ -94,6 +94,7 @@ typedef struct nw_gemm_call {
  */
 typedef struct nw_run_counts {
     int64_t runs[NW_LONGEST_RUN + 1]; /* runs of 1, 2, ... steps */
+    int64_t paired;                   /* steps in these runs whose bytes had to be brought into other pairs to fit */
     int64_t wide;                     /* steps in no run, because 16 bits are not proven to hold their products */
     int64_t places;                   /* products that all steps have room for; those behind the edges are idle */
 } nw_run_counts;

@@ -156,6 +156,12 @@ static void run(const void *state, int32_t begin, int32_t end)
         run_lane(state, lane);
 }
 
+static void count_runs(const void *state, nw_run_counts *counts)
+{
+    const strip_state *s = state;
+    s->jobs[0].count_runs(s->jobs[0].state, counts);
+}
+
 nw_job nw_strip_job_make(const nw_strip_params *params, nw_arena *arena)
 {
     strip_state *s = nw_arena_take(arena, sizeof(*s));
@@ -166,5 +172,9 @@ nw_job nw_strip_job_make(const nw_strip_params *params, nw_arena *arena)
             s->jobs[i] = params->jobs[i];
         s->params.jobs = s->jobs;
     }
-    return (nw_job){.run = run, .state = s, .kernel = params->jobs[0].kernel, .n_tiles = params->strips->lanes};
+    return (nw_job){.run = run,
+                    .state = s,
+                    .kernel = params->jobs[0].kernel,
+                    .n_tiles = params->strips->lanes,
+                    .count_runs = params->jobs[0].count_runs ? count_runs : NULL};
 }

@@ -445,6 +445,7 @@ size_t nw_gemm_pack_avx2_steps(void *packed, const nw_gemm_source *source)
 void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed)
 {
     const nw_avx2_gemm *header = packed;
+    int64_t n_paired = 0;
     for (int32_t p = 0; p < header->n_panels + header->n_extra_panels; p++) {
         const nw_avx2_panel *panel = nw_avx2_panel_at(packed, p);
         const nw_avx2_group *groups = (const nw_avx2_group *)(const void *)((const uint8_t *)packed + panel->groups);
@@ -452,7 +453,12 @@ void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed)
             counts->runs[groups[i].length] += groups[i].count;
         for (int32_t length = 1; length <= NW_AVX2_SHORT; length++)
             counts->runs[length] += panel->n_short[length];
+        for (int32_t length = 1; length <= NW_AVX2_UNIT; length++) {
+            counts->runs[length] += panel->n_units[length];
+            n_paired += length * panel->n_units[length];
+        }
     }
     counts->wide += header->n_wide;
-    counts->places += (header->n_steps + header->n_wide) * STEP_SIZE;
+    counts->paired += n_paired;
+    counts->places += (header->n_steps + header->n_wide + n_paired) * STEP_SIZE;
 }
