@@ -9,21 +9,41 @@ typedef struct table_state {
     int32_t n_tables;
 } table_state;
 
+/** One pixel, a table per channel. What is written is not read here, which the compiler has to be told. */
+static void look_up(uint8_t *restrict y, const uint8_t *restrict x, const uint8_t *restrict tables, int32_t channels)
+{
+    int32_t c = 0;
+    for (; c + 4 <= channels; c += 4, tables += 4 * 256) {
+        y[c] = tables[x[c]];
+        y[c + 1] = tables[256 + x[c + 1]];
+        y[c + 2] = tables[512 + x[c + 2]];
+        y[c + 3] = tables[768 + x[c + 3]];
+    }
+    for (; c < channels; c++, tables += 256)
+        y[c] = tables[x[c]];
+}
+
 static void run_rows(const void *state, const nw_rows *rows)
 {
     const table_state *s = state;
     const int32_t channels = nw_view_channels(&s->y);
     const int32_t width = nw_view_width(&s->y);
-    for (int32_t row = rows->begin; row < rows->end; row++)
-        for (int32_t i = 0; i < width; i++) {
-            const uint8_t *x = s->x.data + (row * nw_view_row_stride(&s->x) + i * nw_view_pixel_stride(&s->x) + rows->x[0]);
-            uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + i * nw_view_pixel_stride(&s->y) + rows->y);
-            if (s->n_tables == 1)
-                s->kernel(y, x, (size_t)channels, s->tables);
-            else
-                for (int32_t c = 0; c < channels; c++)
-                    y[c] = s->tables[(size_t)c * 256 + x[c]];
+    const ptrdiff_t x_step = nw_view_pixel_stride(&s->x);
+    const ptrdiff_t y_step = nw_view_pixel_stride(&s->y);
+    const bool dense = x_step == channels && y_step == channels;
+    for (int32_t row = rows->begin; row < rows->end; row++) {
+        const uint8_t *x = s->x.data + (row * nw_view_row_stride(&s->x) + rows->x[0]);
+        uint8_t *y = s->y.data + (row * nw_view_row_stride(&s->y) + rows->y);
+        if (s->n_tables == 1 && dense) {
+            s->kernel(y, x, (size_t)channels * (size_t)width, s->tables);
+            continue;
         }
+        for (int32_t i = 0; i < width; i++)
+            if (s->n_tables == 1)
+                s->kernel(y + i * y_step, x + i * x_step, (size_t)channels, s->tables);
+            else
+                look_up(y + i * y_step, x + i * x_step, s->tables, channels);
+    }
 }
 
 static void run(const void *state, int32_t begin, int32_t end)
