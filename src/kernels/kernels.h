@@ -152,6 +152,19 @@ typedef struct nw_add_call {
 } nw_add_call;
 
 /**
+ * Elementwise product of two pictures with requantization, over n pixels of c channels:
+ *     v = multiplier[c] * f32((a - zero_a) * (b - zero_b));  y as in nw_requant
+ */
+typedef struct nw_multiply_call {
+    const uint8_t *a, *b;
+    uint8_t *y;
+    int32_t a_step, b_step, y_step; /* bytes per pixel; b_step 0: one pixel for all */
+    int32_t n, channels;
+    int32_t zero_a, zero_b;
+    const nw_requant *requant; /* multiplier, lo, hi, shift, zero_point */
+} nw_multiply_call;
+
+/**
  * One output row of a pooling window. Taps outside the picture take no part: for output pixel i only the taps
  * tap_begin..tap_end of each axis lie inside; the caller passes the valid box per pixel.
  */
@@ -217,6 +230,7 @@ typedef struct nw_kernels {
     nw_gemm gemm;
     nw_depthwise depthwise;
     void (*add)(const nw_add_call *call);
+    void (*multiply)(const nw_multiply_call *call);
     void (*max_pool)(const nw_pool_call *call);
     void (*average_pool)(const nw_pool_call *call);
     void (*resize_codes)(const nw_resize_call *call);

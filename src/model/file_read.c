@@ -295,6 +295,10 @@ static nw_status read_node_arrays(reader *r, int32_t index)
         return has_part(r, 'n', index, "table") ? read_table(r, index) : NW_OK;
     case NW_OP_TABLE:
         return read_table(r, index);
+    case NW_OP_MUL:
+        if (y->type != NW_TYPE_U8)
+            return NW_OK;
+        return read_f32(&node->multipliers[0], r, 'n', index, "multiplier", channels);
     case NW_OP_AVERAGE_POOL:
         return read_f32(&node->multipliers[0], r, 'n', index, "multiplier", channels);
     case NW_OP_ADD:

@@ -153,6 +153,8 @@ static bool add_node_arrays(nw_safetensors *file, const nw_model *model, int32_t
         return !node->table || add_table(file, index, node);
     case NW_OP_TABLE:
         return add_table(file, index, node);
+    case NW_OP_MUL:
+        return y->type != NW_TYPE_U8 || add_f32(file, 'n', index, "multiplier", node->multipliers[0], channels);
     case NW_OP_AVERAGE_POOL:
         return add_f32(file, 'n', index, "multiplier", node->multipliers[0], channels);
     case NW_OP_ADD:

@@ -68,6 +68,7 @@ typedef enum nw_op {
     NW_OP_DEQUANTIZE, /* U8 -> F32 */
     /* both kinds */
     NW_OP_ADD,          /* a, b of one shape (float graph: broadcasting allowed before the passes) */
+    NW_OP_MUL,          /* a, b; integer: b as a, or one pixel [1, C, 1, 1] */
     NW_OP_MAX_POOL,     /* integer: same scale and zero point on both sides */
     NW_OP_AVERAGE_POOL, /* GlobalAveragePool has a kernel of the whole plane */
     NW_OP_CONCAT,       /* integer: same scale and zero point everywhere */
@@ -83,7 +84,6 @@ typedef enum nw_op {
     NW_OP_BATCH_NORM, /* x, scale, bias, mean, variance: all [C] */
     NW_OP_GEMM,       /* a [N, K], weights [O, K] (already in this orientation), bias [O]? */
     NW_OP_SUB,
-    NW_OP_MUL,
     NW_OP_DIV,
     NW_OP_SIGMOID,
     NW_OP_TANH,
@@ -151,7 +151,7 @@ typedef struct nw_node {
     nw_linear *linear;        /* owned; integer CONV and CONV_TRANSPOSE */
     uint8_t *table;           /* owned; TABLE: [n_tables, 256]; QUANTIZE: pixel tables [C, 256] or NULL */
     int32_t n_tables;         /* 1 or C */
-    float *multipliers[2];    /* owned [C]; ADD: of a and b; AVERAGE_POOL: [0] for a window of one element */
+    float *multipliers[2];    /* owned [C]; ADD: of a and b; MUL: [0]; AVERAGE_POOL: [0] for a window of one element */
 } nw_node;
 
 struct nw_model {

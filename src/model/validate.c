@@ -42,7 +42,7 @@ static const struct {
     [NW_OP_SLICE] = {ROLE_EITHER, 1, 1},       [NW_OP_PAD] = {ROLE_CODES, 1, 1},
     [NW_OP_RESHAPE] = {ROLE_EITHER, 1, 1},     [NW_OP_TRANSPOSE] = {ROLE_EITHER, 1, 1},
     [NW_OP_TABLE] = {ROLE_CODES, 1, 1},        [NW_OP_SUB] = {ROLE_REALS, 2, 2},
-    [NW_OP_MUL] = {ROLE_REALS, 2, 2},          [NW_OP_DIV] = {ROLE_REALS, 2, 2},
+    [NW_OP_MUL] = {ROLE_EITHER, 2, 2},         [NW_OP_DIV] = {ROLE_REALS, 2, 2},
     [NW_OP_SIGMOID] = {ROLE_REALS, 1, 1},      [NW_OP_EXP] = {ROLE_REALS, 1, 1},
     [NW_OP_SOFTMAX] = {ROLE_REALS, 1, 1},      [NW_OP_RESIZE] = {ROLE_EITHER, 1, 1},
 };

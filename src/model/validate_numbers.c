@@ -181,6 +181,8 @@ nw_status nw_check_numbers(const nw_check *check)
         return check_table(check, false);
     case NW_OP_AVERAGE_POOL:
         return check_multipliers(check, node->multipliers[0], channels, false);
+    case NW_OP_MUL:
+        return check->y->type == NW_TYPE_U8 ? check_multipliers(check, node->multipliers[0], channels, false) : NW_OK;
     case NW_OP_ADD:
         if (check->y->type != NW_TYPE_U8)
             return NW_OK;

@@ -199,11 +199,18 @@ static bool broadcasts(const nw_tensor *a, const nw_tensor *y)
     return true;
 }
 
+/** [1, C, 1, 1] for a picture of C channels. */
+static bool one_pixel(const nw_tensor *b, const nw_tensor *y)
+{
+    return b->rank == 4 && y->rank == 4 && b->dims[1] == y->dims[1] && b->dims[2] == 1 && b->dims[3] == 1;
+}
+
 static nw_status check_binary(const nw_check *check)
 {
     const nw_tensor *a = check->x, *b = &check->model->tensors[check->node->inputs[1]], *y = check->y;
     if (y->type == NW_TYPE_U8)
-        return demand(check, same_dims(a, y) && same_dims(b, y), "both inputs must have the shape of the output");
+        return demand(check, same_dims(a, y) && (same_dims(b, y) || (check->node->op == NW_OP_MUL && one_pixel(b, y))),
+                      "both inputs must have the shape of the output");
     bool good = broadcasts(a, y) && broadcasts(b, y);
     for (int32_t i = 1; good && i <= y->rank; i++) { /* from the last axis: the larger of the two operands' */
         const int32_t in_a = i <= a->rank ? a->dims[a->rank - i] : 1, in_b = i <= b->rank ? b->dims[b->rank - i] : 1;

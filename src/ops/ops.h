@@ -57,6 +57,15 @@ typedef struct nw_add_params {
 
 nw_job nw_add_make(const nw_add_params *params, const nw_kernels *kernels, nw_arena *arena);
 
+typedef struct nw_multiply_params {
+    nw_view a, b, y; /* b: as a, or one pixel, which then meets all of a's */
+    int32_t zero_a, zero_b;
+    nw_codes y_codes;
+    const float *multiplier; /* [C] */
+} nw_multiply_params;
+
+nw_job nw_multiply_make(const nw_multiply_params *params, const nw_kernels *kernels, nw_arena *arena);
+
 typedef struct nw_pool_params {
     nw_view x, y;
     nw_window window;

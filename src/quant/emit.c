@@ -315,6 +315,25 @@ static nw_node *add_like(emitter *e, const nw_node *from, nw_op op, int32_t n_in
     return node;
 }
 
+/** [C] multipliers of a product; the operand with the shape of the result comes first. */
+static nw_status fill_product(const emitter *e, const nw_node *from, nw_node *to)
+{
+    const nw_model *model = e->scheme->model;
+    const nw_tensor_scheme *b = &e->scheme->tensors[from->inputs[1]];
+    NW_TRY(fill_multipliers(e, from, 0, &to->multipliers[0]));
+    for (int32_t c = 0; c < b->n_channels; c++) {
+        if (!set_multiplier(&to->multipliers[0][c], (double)to->multipliers[0][c] * reals_per_code(b, c)))
+            return refuse_multiplier(e, from, c);
+        to->multipliers[0][c] = nw_maxf(to->multipliers[0][c], 0x1p-40f);
+    }
+    if (nw_tensor_elements(&model->tensors[from->inputs[0]]) < nw_tensor_elements(&model->tensors[from->output])) {
+        const int32_t small = to->inputs[0];
+        to->inputs[0] = to->inputs[1];
+        to->inputs[1] = small;
+    }
+    return NW_OK;
+}
+
 static nw_status fill_node(emitter *e, const nw_node *from, nw_node *to, const nw_node_scheme *scheme)
 {
     switch (scheme->mode) {
@@ -325,6 +344,8 @@ static nw_status fill_node(emitter *e, const nw_node *from, nw_node *to, const n
             return nw_fail_memory(e->error, "building the integer network");
         return fill_linear(e, from, scheme, to->linear);
     case NW_MODE_INTEGER:
+        if (from->op == NW_OP_MUL)
+            return fill_product(e, from, to);
         NW_TRY(fill_multipliers(e, from, 0, &to->multipliers[0]));
         return from->op == NW_OP_ADD ? fill_multipliers(e, from, 1, &to->multipliers[1]) : NW_OK;
     case NW_MODE_TABLE:

@@ -5,6 +5,7 @@
  * quantize.c, before groups.c.
  */
 #include <math.h>
+#include <string.h>
 
 #include "quant/scheme.h"
 
@@ -94,6 +95,29 @@ static nw_status refuse_constants(const nw_scheme *scheme, const nw_node *node, 
     return NW_OK;
 }
 
+static bool has_shape(const nw_tensor *a, const nw_tensor *b)
+{
+    return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof(a->dims[0])) == 0;
+}
+
+/** Sums take two pictures of one shape, products also one number per channel. */
+static nw_status refuse_shapes(const nw_scheme *scheme, const nw_node *node, nw_error *error)
+{
+    const nw_tensor *y = &scheme->model->tensors[node->output];
+    int32_t n_same = 0, n_pixels = 0;
+    for (int32_t j = 0; j < node->n_inputs; j++) {
+        const nw_tensor *x = &scheme->model->tensors[node->inputs[j]];
+        const bool same = has_shape(x, y);
+        n_same += same;
+        n_pixels += !same && x->rank == 4 && y->rank == 4 && x->dims[1] == y->dims[1] && x->dims[2] == 1 &&
+                    x->dims[3] == 1;
+    }
+    if (n_same == node->n_inputs || (node->op == NW_OP_MUL && n_same == 1 && n_pixels == 1))
+        return NW_OK;
+    return nw_fail(error, NW_ERROR_UNSUPPORTED, "node \"%s\": %s cannot stretch its operands on integers", node->name,
+                   nw_op_name(node->op));
+}
+
 static nw_status mode_of_linear(nw_scheme *scheme, const nw_node *node, nw_tensor_scheme *output, nw_error *error)
 {
     for (int32_t j = 0; j < node->n_inputs; j++) {
@@ -126,13 +150,15 @@ static nw_status mode_of(nw_scheme *scheme, const nw_node *node, nw_mode *mode, 
         *mode = NW_MODE_TABLE;
     else if (moves_data(node->op) || node->op == NW_OP_MAX_POOL || node->op == NW_OP_RESIZE)
         *mode = NW_MODE_PASS;
-    else if (node->op == NW_OP_ADD || node->op == NW_OP_AVERAGE_POOL)
+    else if (node->op == NW_OP_ADD || node->op == NW_OP_MUL || node->op == NW_OP_AVERAGE_POOL)
         *mode = NW_MODE_INTEGER;
     else
         return nw_fail(error, NW_ERROR_UNSUPPORTED,
                        "node \"%s\": %s cannot be quantized here: integer operators need its result", node->name,
                        nw_op_name(node->op));
     NW_TRY(refuse_constants(scheme, node, error));
+    if (node->op == NW_OP_ADD || node->op == NW_OP_MUL)
+        NW_TRY(refuse_shapes(scheme, node, error));
     output->code = true;
     want_inputs(scheme, node, false);
     return NW_OK;

@@ -32,7 +32,7 @@
 typedef enum nw_mode {
     NW_MODE_DEAD,    /* nothing reads the result */
     NW_MODE_LINEAR,  /* CONV, CONV_TRANSPOSE, GEMM: integer sums */
-    NW_MODE_INTEGER, /* ADD, AVERAGE_POOL: requantizes */
+    NW_MODE_INTEGER, /* ADD, MUL, AVERAGE_POOL: requantizes */
     NW_MODE_PASS,    /* MAX_POOL, CONCAT, SLICE, PAD, RESHAPE, TRANSPOSE, RESIZE on codes: one grid on all sides */
     NW_MODE_TABLE,   /* elementwise function of codes */
     NW_MODE_REAL     /* stays in float */

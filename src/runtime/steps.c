@@ -263,6 +263,25 @@ static nw_job add_job(nw_builder *b, int32_t n)
     return nw_add_make(&params, b->kernels, b->arena);
 }
 
+static nw_job multiply_job(nw_builder *b, const nw_node *node)
+{
+    const nw_view y = view_of(b, node->output);
+    const nw_view a = view_of(b, node->inputs[0]);
+    const nw_view v = view_of(b, node->inputs[1]);
+    if (tensor_of(b, node->output)->type == NW_TYPE_F32)
+        return nw_float_make(NW_FLOAT_MUL, &y, &a, &v, b->arena);
+    const nw_multiply_params params = {
+        .a = a,
+        .b = v,
+        .y = y,
+        .zero_a = tensor_of(b, node->inputs[0])->quant.zero_point,
+        .zero_b = tensor_of(b, node->inputs[1])->quant.zero_point,
+        .y_codes = codes_of(b, node->output),
+        .multiplier = node->multipliers[0],
+    };
+    return nw_multiply_make(&params, b->kernels, b->arena);
+}
+
 static nw_job pool_job(nw_builder *b, int32_t n)
 {
     const nw_node *node = &b->model->nodes[n];
@@ -463,7 +482,7 @@ static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
         job = float_job(b, node, NW_FLOAT_SUB);
         break;
     case NW_OP_MUL:
-        job = float_job(b, node, NW_FLOAT_MUL);
+        job = multiply_job(b, node);
         break;
     case NW_OP_DIV:
         job = float_job(b, node, NW_FLOAT_DIV);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sums of two pictures and tables.
+ * Sums and products of two pictures, and tables.
  *
  * slots: 0 and 1 inputs, 2 and 3 multipliers, 6 and 7 outputs, 12.. requant
  */
@@ -57,6 +57,45 @@ void check_add(check *c, const nw_kernels *ref, const nw_kernels *opt)
     for (size_t i = 0; i < NW_COUNT(channels); i++)
         for (int32_t n = 1; n <= 20; n++)
             one_add(c, ref, opt, n, channels[i]);
+}
+
+static void one_product(check *c, const nw_kernels *ref, const nw_kernels *opt, int32_t n, int32_t channels)
+{
+    check_case(c);
+    const check_requant_kind kind = {.shift = check_one_in(c, 3), .magnitude = 20000.0f};
+    nw_requant requant;
+    check_requant(c, &requant, 12, channels, &kind);
+    nw_multiply_call call = {.a_step = channels + check_range(c, 0, 3),
+                             .b_step = check_one_in(c, 3) ? 0 : channels + check_range(c, 0, 3),
+                             .y_step = channels + (check_one_in(c, 2) ? check_range(c, 0, 9) : 0),
+                             .n = n,
+                             .channels = channels,
+                             .zero_a = check_range(c, 0, 255),
+                             .zero_b = check_range(c, 0, 255),
+                             .requant = &requant};
+    call.a = check_alloc(c, 0, (size_t)call.a_step * (size_t)n + NW_OVERREAD, 1);
+    call.b = check_alloc(c, 1, (size_t)(call.b_step ? call.b_step * n : channels) + NW_OVERREAD, 1);
+    const size_t size = (size_t)call.y_step * (size_t)n + 32;
+    uint8_t *out_ref = check_alloc(c, 6, size, 1);
+    uint8_t *out_opt = check_alloc(c, 7, size, 1);
+    memcpy(out_opt, out_ref, size);
+    check_describe(c, "n=%d channels=%d steps=%d,%d,%d shift=%d", n, channels, call.a_step, call.b_step, call.y_step,
+                   kind.shift);
+    call.y = out_ref + 16;
+    ref->multiply(&call);
+    call.y = out_opt + 16;
+    opt->multiply(&call);
+    check_equal(c, "output", out_ref, out_opt, size);
+}
+
+void check_multiply(check *c, const nw_kernels *ref, const nw_kernels *opt)
+{
+    if (!check_entry(c, "multiply"))
+        return;
+    static const int32_t channels[] = {1, 3, 8, 15, 16, 17, 31, 32, 33, 64, 100};
+    for (size_t i = 0; i < NW_COUNT(channels); i++)
+        for (int32_t n = 1; n <= 20; n++)
+            one_product(c, ref, opt, n, channels[i]);
 }
 
 static void one_table(check *c, const nw_kernels *ref, const nw_kernels *opt, size_t n)

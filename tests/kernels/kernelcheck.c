@@ -56,6 +56,8 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_depthwise(c, ref, now);
     if (now->add != before->add)
         check_add(c, ref, now);
+    if (now->multiply != before->multiply)
+        check_multiply(c, ref, now);
     if (now->max_pool != before->max_pool)
         check_max_pool(c, ref, now);
     if (now->average_pool != before->average_pool)

@@ -36,6 +36,12 @@ static void add_first(const nw_add_call *call)
     call->y[0] ^= 1u;
 }
 
+static void multiply_first(const nw_multiply_call *call)
+{
+    real.multiply(call);
+    call->y[0] ^= 1u;
+}
+
 static void max_pool_first(const nw_pool_call *call)
 {
     real.max_pool(call);
@@ -96,7 +102,7 @@ static const char *const names[PLANT_COUNT] = {
     "average_pool: first output", "table: one byte behind the end",
     "unpack: last code", "pack: one byte behind the row",
     "resize_codes: last pixel", "resize_reals: first output",
-    "quantize: last pixel", "dequantize: last real",
+    "quantize: last pixel", "dequantize: last real", "multiply: first output",
 };
 
 const char *plant_name(int32_t i)
@@ -147,6 +153,9 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 13:
         planted.dequantize = dequantize_last;
+        break;
+    case 14:
+        planted.multiply = multiply_first;
         break;
     default:
         planted.table = table_behind;

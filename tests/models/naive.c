@@ -193,6 +193,15 @@ static void add_pixel(const look *l, int32_t c, int32_t h, int32_t w)
     store(l, c, h, w, a + b);
 }
 
+static void multiply_pixel(const look *l, int32_t c, int32_t h, int32_t w)
+{
+    const nw_tensor *b = tensor_of(l, 1);
+    const bool one = nw_tensor_height(b) == 1 && nw_tensor_width(b) == 1;
+    const int32_t p = l->from.codes[at(l->x, c, h, w)] - l->x->quant.zero_point;
+    const int32_t q = values_of(l, 1)->codes[at(b, c, one ? 0 : h, one ? 0 : w)] - b->quant.zero_point;
+    store(l, c, h, w, l->node->multipliers[0][c] * (float)(p * q));
+}
+
 static void table_pixel(const look *l, int32_t c, int32_t h, int32_t w)
 {
     const size_t table = l->node->n_tables == 1 ? 0 : (size_t)c * 256;
@@ -454,6 +463,9 @@ static void run_codes(const look *l)
         break;
     case NW_OP_ADD:
         each_pixel(l, add_pixel);
+        break;
+    case NW_OP_MUL:
+        each_pixel(l, multiply_pixel);
         break;
     case NW_OP_TABLE:
         each_pixel(l, table_pixel);

@@ -325,6 +325,28 @@ static int32_t random_add(builder *b, int32_t x)
     return y;
 }
 
+/** A product with itself, or with the mean of every channel. */
+static int32_t random_product(builder *b, int32_t x)
+{
+    const nw_tensor in = *tensor_at(b, x);
+    int32_t other = x;
+    if (chance(b, 2)) {
+        other = add_picture(b, in.dims[1], 1, 1);
+        nw_node *pool = add_node(b, NW_OP_AVERAGE_POOL, 1, x, other);
+        if (!pool)
+            return NW_NONE;
+        memcpy(pool->window.kernel, &in.dims[2], sizeof(pool->window.kernel));
+        pool->multipliers[0] = random_multipliers(b, in.dims[1], 1.0f);
+    }
+    const int32_t y = b->failed ? NW_NONE : add_picture(b, in.dims[1], in.dims[2], in.dims[3]);
+    nw_node *node = add_node(b, NW_OP_MUL, 2, x, y);
+    if (!node)
+        return NW_NONE;
+    node->inputs[1] = other;
+    node->multipliers[0] = random_multipliers(b, in.dims[1], 0.02f);
+    return y;
+}
+
 static int32_t random_concat(builder *b, int32_t x)
 {
     const nw_tensor in = *tensor_at(b, x);
@@ -407,7 +429,7 @@ static int32_t random_resize(builder *b, int32_t x)
 
 static int32_t random_step(builder *b, int32_t x)
 {
-    switch (pick(b, 0, 14)) {
+    switch (pick(b, 0, 15)) {
     case 0:
         return random_conv(b, x, true);
     case 1:
@@ -428,6 +450,8 @@ static int32_t random_step(builder *b, int32_t x)
         return random_transpose(b, x);
     case 9:
         return random_resize(b, x);
+    case 10:
+        return random_product(b, x);
     default:
         return random_conv(b, x, false);
     }

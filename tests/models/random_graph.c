@@ -409,6 +409,26 @@ static void add_sum(builder *b)
         node->multipliers[i] = draw_multipliers(b, nw_tensor_channels(&in), 0.7f);
 }
 
+/** A product with a picture of the shape of x, or with one pixel. */
+static void add_product(builder *b)
+{
+    const int32_t x = any_tensor(b, NW_TYPE_U8, 0);
+    if (x == NW_NONE)
+        return;
+    const nw_tensor in = *tensor_at(b, x);
+    int32_t other = find_residual(b, x);
+    for (int try = 0; try < 4 * MAX_TRIES && in.rank == 4; try++) {
+        const int32_t t = any_tensor(b, NW_TYPE_U8, 4);
+        if (t != NW_NONE && tensor_at(b, t)->dims[1] == in.dims[1] && tensor_at(b, t)->dims[2] == 1 &&
+            tensor_at(b, t)->dims[3] == 1)
+            other = t;
+    }
+    const int32_t y = add_codes(b, in.rank, in.dims);
+    nw_node *node = add_node(b, NW_OP_MUL, 2, x, y);
+    node->inputs[1] = other == NW_NONE ? x : other;
+    node->multipliers[0] = draw_multipliers(b, nw_tensor_channels(&in), 0.02f);
+}
+
 /** Whether a concat along `axis` may join the two. */
 static bool joins(const nw_tensor *a, const nw_tensor *c, int32_t axis)
 {
@@ -619,7 +639,10 @@ static void add_any(builder *b)
         add_table(b);
         break;
     case 11:
-        add_sum(b);
+        if (chance(b, 2))
+            add_sum(b);
+        else
+            add_product(b);
         break;
     case 12: case 13:
         add_concat(b, NW_TYPE_U8);

@@ -273,6 +273,9 @@ static void test_numbers(void **state)
     REFUSE("differ in bits", Q(MAX).scale = 0.25f);
     REFUSE("differ in bits", (Q(MEAN).zero_point = 17, Q(MEAN).hi[0] = 0));
     REFUSE("cannot hold", Q(MAX).hi[2] = 199.0f);
+    REFUSE("no multipliers", (N(N_ADD).op = NW_OP_MUL, free(N(N_ADD).multipliers[0]), N(N_ADD).multipliers[0] = NULL));
+    REFUSE("multiplier 2", (N(N_ADD).op = NW_OP_MUL, N(N_ADD).multipliers[0][2] = 0.0f));
+    REFUSE("shape of the output", (N(N_CONCAT).op = NW_OP_MUL));
     REFUSE("differ in bits", (N(N_MAX).op = NW_OP_RESIZE, Q(MAX).scale = 0.25f));
     REFUSE("cannot hold", (N(N_MAX).op = NW_OP_RESIZE, Q(MAX).hi[2] = 199.0f));
     REFUSE("cannot hold", Q(JOINED).lo[7] = -15.0f);

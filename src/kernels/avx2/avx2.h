@@ -113,6 +113,7 @@ void nw_gemm_run_extra_avx2(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avx2(const nw_depthwise_call *call);
 void nw_add_avx2(const nw_add_call *call);
+void nw_multiply_avx2(const nw_multiply_call *call);
 void nw_max_pool_avx2(const nw_pool_call *call);
 void nw_average_pool_avx2(const nw_pool_call *call);
 void nw_resize_codes_avx2(const nw_resize_call *call);

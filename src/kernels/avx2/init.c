@@ -18,6 +18,7 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
                                         .run = nw_depthwise_run_avx2,
                                         .count_runs = nw_pairs_count_runs};
     kernels->add = nw_add_avx2;
+    kernels->multiply = nw_multiply_avx2;
     kernels->max_pool = nw_max_pool_avx2;
     kernels->average_pool = nw_average_pool_avx2;
     kernels->resize_codes = nw_resize_codes_avx2;

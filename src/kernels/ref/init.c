@@ -15,6 +15,7 @@ void nw_kernels_init_ref(nw_kernels *kernels)
                  .kr = 1},
         .depthwise = {.name = "depthwise_ref", .pack = nw_depthwise_pack_ref, .run = nw_depthwise_run_ref},
         .add = nw_add_ref,
+        .multiply = nw_multiply_ref,
         .max_pool = nw_max_pool_ref,
         .average_pool = nw_average_pool_ref,
         .resize_codes = nw_resize_codes_ref,

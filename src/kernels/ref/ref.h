@@ -25,6 +25,7 @@ void nw_gemm_run_extra_ref(const nw_gemm_call *call);
 size_t nw_depthwise_pack_ref(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_ref(const nw_depthwise_call *call);
 void nw_add_ref(const nw_add_call *call);
+void nw_multiply_ref(const nw_multiply_call *call);
 void nw_max_pool_ref(const nw_pool_call *call);
 void nw_average_pool_ref(const nw_pool_call *call);
 void nw_resize_codes_ref(const nw_resize_call *call);
