@@ -77,15 +77,16 @@ static void run_once(const nw_model *model, nw_engine *engine, bool pixels)
 
 static void try_engine(const nw_model *model)
 {
-    static const char *const families[] = {"ref", NULL};
+    static const nw_engine_options engines[] = {
+        {.isa = "ref"}, {.isa = NULL}, {.storage = NW_STORAGE_PACKED, .threads = 2}};
     nw_error error = {{0}};
     if (work_of(model) > MAX_ELEMENTS)
         return;
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+    for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
         size_t size = 0;
         nw_engine *engine = NULL;
-        if (nw_engine_size(&size, model, families[i], &error) || size > (size_t)1 << 26 ||
-            nw_engine_create(&engine, model, families[i], &error))
+        if (nw_engine_size_with(&size, model, &engines[i], &error) || size > (size_t)1 << 26 ||
+            nw_engine_create_with(&engine, model, &engines[i], &error))
             continue;
         run_once(model, engine, false);
         run_once(model, engine, true);

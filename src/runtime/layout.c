@@ -10,6 +10,8 @@
 #include "kernels/kernels.h"
 #include "runtime/strips.h"
 
+#define MOST_PARTS 64 /* of a joined tensor: a file could nest concats without end */
+
 static bool one_pixel(const nw_tensor *t)
 {
     return t->rank <= 4 && nw_tensor_height(t) == 1 && nw_tensor_width(t) == 1;
@@ -73,6 +75,17 @@ static bool joins_channels(const nw_node *node)
     return node->op == NW_OP_CONCAT && node->axis == 1;
 }
 
+/** Tensors that a tensor is joined from, those between included; counting (and going deeper) ends above `most`. */
+static int32_t count_joined(const nw_model *model, int32_t t, int32_t most)
+{
+    const int32_t producer = nw_model_producer(model, t);
+    int32_t n = 1;
+    if (most > 0 && producer != NW_NONE && joins_channels(&model->nodes[producer]))
+        for (int32_t i = 0; n <= most && i < model->nodes[producer].n_inputs; i++)
+            n += count_joined(model, model->nodes[producer].inputs[i], most - n);
+    return n;
+}
+
 /** Sets `stored` of all operands of a node, those of a Concat alike; true if something changed. */
 static bool agree(nw_layout *layout, const nw_node *node, bool possible)
 {
@@ -99,7 +112,7 @@ static void choose_stored(nw_layout *layout, const nw_model *model)
         changed = false;
         for (int32_t n = 0; n < model->n_nodes; n++) {
             const nw_node *node = &model->nodes[n];
-            const bool join = joins_channels(node);
+            const bool join = joins_channels(node) && count_joined(model, node->output, MOST_PARTS) <= MOST_PARTS;
             if (join || !nw_strips_possible(model, node))
                 changed = agree(layout, node, join) || changed;
         }

@@ -16,6 +16,7 @@
 #include "models/random_graph.h"
 #include "runtime/engine.h"
 #include "runtime/layout.h"
+#include "runtime/strips.h"
 
 #define N_GRAPHS 150
 
@@ -348,9 +349,71 @@ static void test_spoiled_memory(void **state)
     }
 }
 
+/* ---- packed storage ---- */
+
+/** Bytes that something occupies while nodes first .. last run. */
+typedef struct extent {
+    int32_t first, last;
+    size_t begin, end;
+} extent;
+
+static size_t extents_of(const nw_layout *layout, const nw_model *model, extent *extents)
+{
+    size_t n = 0;
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        const nw_place *p = &layout->places[t];
+        if (p->size)
+            extents[n++] = (extent){p->first, p->last, p->offset, p->offset + p->size};
+    }
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        const nw_strips *s = &layout->strips[i];
+        if (s->rows)
+            extents[n++] = (extent){i, i, s->offset, s->offset + (size_t)s->lanes * s->lane_size};
+    }
+    return n;
+}
+
+/** Stored tensors have bytes as long as anybody reads them, by whatever concat; nothing alive overlaps. */
+static void test_packed(void **state)
+{
+    (void)state;
+    int32_t n_stored = 0, n_joined = 0, n_caller = 0;
+    for (uint64_t seed = 1; seed <= N_GRAPHS; seed++) {
+        nw_model *model = graph(seed);
+        nw_layout layout;
+        const nw_layout_options options = {.packed = true, .lanes = 1 + (int32_t)(seed % 3)};
+        assert_int_equal(nw_layout_make(&layout, model, &options, NULL), NW_OK);
+        extent *extents = calloc((size_t)(model->n_tensors + model->n_nodes), sizeof(*extents));
+        const size_t n = extents_of(&layout, model, extents);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(extents[i].end <= layout.size && extents[i].begin % 64 == 0);
+            for (size_t j = 0; j < i; j++)
+                assert_true(extents[i].last < extents[j].first || extents[j].last < extents[i].first ||
+                            extents[i].end <= extents[j].begin || extents[j].end <= extents[i].begin);
+        }
+        for (int32_t t = 0; t < model->n_tensors; t++) {
+            const nw_place *p = &layout.places[t];
+            n_stored += p->stored && !p->joined;
+            n_joined += p->joined;
+            n_caller += p->caller != NW_NONE;
+            assert_true(!p->joined || p->stored);
+            assert_true(!p->stored || p->joined || p->last < 0 || p->size > 0);
+            for (int32_t i = 0; p->stored && !p->joined && i < model->n_nodes; i++)
+                for (int32_t j = 0; j < model->nodes[i].n_inputs; j++)
+                    assert_true(model->nodes[i].inputs[j] != t || (p->first < i && i <= p->last));
+        }
+        free(extents);
+        nw_layout_free(&layout);
+        nw_model_free(model);
+    }
+    assert_true(n_stored >= 200 && n_joined >= 10 && n_caller >= 10);
+    print_message("%d stored tensors, %d joined, %d outputs in strips\n", n_stored, n_joined, n_caller);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_packed),
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_concats),
