@@ -46,6 +46,9 @@ typedef struct nw_requant {
     const int32_t *offset;
     const float *lo, *hi;
     const int32_t *shift;             /* NULL when every shift is 0 */
+    /* zero_point + lo, zero_point + hi; NULL unless there are no shifts and no wrap16, outputs are codes and every |v| is
+       below 2^31, so that limits may as well be met after rounding */
+    const uint8_t *lo_code, *hi_code;
     const float *residual_multiplier; /* NULL without a residual */
     int32_t residual_zero_point;
     int32_t zero_point;

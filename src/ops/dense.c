@@ -225,6 +225,8 @@ static void gather_group(nw_gemm_source *source, nw_requant *requant, packing *p
     requant->lo = requant->lo ? requant->lo + first : NULL;
     requant->hi = requant->hi ? requant->hi + first : NULL;
     requant->shift = requant->shift ? requant->shift + first : NULL;
+    requant->lo_code = requant->lo_code ? requant->lo_code + first : NULL;
+    requant->hi_code = requant->hi_code ? requant->hi_code + first : NULL;
     requant->residual_multiplier = requant->residual_multiplier ? requant->residual_multiplier + first : NULL;
     requant->n_extra = 0;
     for (int32_t row = params->n_channels; row < params->n_rows; row++) {

@@ -89,7 +89,7 @@ typedef struct check_requant_kind {
     float magnitude; /* about how large |acc| gets */
 } check_requant_kind;
 
-/** A random, valid nw_requant over n channels in guarded slots [slot, slot + 10). */
+/** A random, valid nw_requant over n channels in guarded slots [slot, slot + 11). */
 void check_requant(check *c, nw_requant *requant, int32_t slot, int32_t n, const check_requant_kind *kind);
 
 /** The options of the program, without printing of help: see kernelcheck.c. Returns the exit code. */

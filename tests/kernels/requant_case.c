@@ -86,6 +86,15 @@ void check_requant(check *c, nw_requant *requant, int32_t slot, int32_t n, const
     requant->residual_zero_point = check_range(c, 0, 255);
     requant->wrap16 = kind->wrap16;
     requant->float_output = kind->float_output;
+    if (!kind->shift && !kind->wrap16 && !kind->float_output && kind->n_extra == 0 && check_one_in(c, 2)) {
+        uint8_t *codes = check_alloc(c, slot + 10, 2 * size, 1); /* values are far below 2^31 */
+        for (int32_t o = 0; o < n; o++) {
+            codes[o] = (uint8_t)(requant->zero_point + (int32_t)lo[o]);
+            codes[size / 2 + (size_t)o] = (uint8_t)(requant->zero_point + (int32_t)hi[o]);
+        }
+        requant->lo_code = codes;
+        requant->hi_code = codes + size / 2;
+    }
     if (kind->n_extra > 0)
         random_extra(c, requant, slot + 7, n, kind);
 }

@@ -110,6 +110,31 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
 void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed);
 void nw_gemm_run_avx2(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx2(const nw_gemm_call *call);
+/*
+ * Depthwise 3x3 (depthwise_3x3.c): for each 8 channels six vectors of 16-bit weights, (w[0][x], w[1][x]) per channel for
+ * x = 0, 1, 2 and then (w[2][x], 0).
+ */
+#define NW_AVX2_3X3_CHANNELS 8
+#define NW_AVX2_3X3_VECTORS 6
+
+typedef struct nw_avx2_3x3 {
+    int32_t n_channels;
+    int32_t row[3]; /* bytes from a pixel's base to the first tap of each row */
+    int32_t column; /* bytes from tap to tap along a row; 0: not a 3x3 kernel */
+} nw_avx2_3x3;
+
+nw_avx2_3x3 nw_avx2_3x3_shape(const nw_depthwise_source *source);
+/** As nw_gemm.pack. */
+size_t nw_avx2_3x3_pack(void *packed, const nw_depthwise_source *source);
+bool nw_avx2_3x3_can_run(const nw_avx2_3x3 *shape, const nw_depthwise_call *call);
+void nw_avx2_3x3_run(const nw_depthwise_call *call, const nw_avx2_3x3 *shape, const void *vectors);
+
+/** Packed depthwise weights open with this; then what nw_pairs_pack writes, then the vectors of 3x3. */
+typedef struct nw_avx2_depthwise {
+    int64_t pairs, vectors; /* bytes from the start */
+    nw_avx2_3x3 shape;
+} nw_avx2_depthwise;
+
 size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avx2(const nw_depthwise_call *call);
 void nw_add_avx2(const nw_add_call *call);

@@ -161,17 +161,39 @@ static void any_pixels(const nw_depthwise_call *call, const panel *p, const nw_a
 
 size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source)
 {
-    return nw_pairs_pack(packed, source, 2, 2);
+    nw_avx2_depthwise header = {.pairs = NW_ALIGNMENT, .shape = nw_avx2_3x3_shape(source)};
+    uint8_t *base = packed;
+    size_t size = NW_ALIGNMENT + nw_pairs_pack(base ? base + header.pairs : NULL, source, 2, 2);
+    header.vectors = (int64_t)nw_align(size, NW_ALIGNMENT);
+    if (header.shape.column)
+        size = (size_t)header.vectors + nw_avx2_3x3_pack(base ? base + header.vectors : NULL, source);
+    if (packed)
+        memcpy(packed, &header, sizeof(header));
+    return size;
+}
+
+/* Whether columns of 8 channels take fewer cycles than steps of 32: measured figures, of speed alone. */
+static bool prefers_columns(const nw_pairs_header *header, const nw_pairs_panel *panels)
+{
+    int32_t steps = 0;
+    for (int32_t i = 0; i < header->n_panels; i++)
+        steps += panels[i].n_runs == 1 ? 30 : 10 + 6 * panels[i].n_steps;
+    return 12 * (header->n_channels + NW_AVX2_3X3_CHANNELS - 1) / NW_AVX2_3X3_CHANNELS < steps;
 }
 
 void nw_depthwise_run_avx2(const nw_depthwise_call *call)
 {
-    const nw_pairs_header *header = call->packed;
-    const uint8_t *base = call->packed;
+    const nw_avx2_depthwise *whole = call->packed;
+    const uint8_t *base = (const uint8_t *)call->packed + whole->pairs;
+    const nw_pairs_header *header = (const nw_pairs_header *)(const void *)base;
     const nw_pairs_panel *panels = nw_pairs_panels(base);
     const nw_requant *requant = call->requant;
     const bool plain = !requant->residual_multiplier && !requant->wrap16 && !requant->float_output;
     assert(call->n >= 1 && requant->n_extra == 0);
+    if (nw_avx2_3x3_can_run(&whole->shape, call) && prefers_columns(header, panels)) {
+        nw_avx2_3x3_run(call, &whole->shape, (const uint8_t *)call->packed + whole->vectors);
+        return;
+    }
     for (int32_t i = 0; i < header->n_panels; i++) {
         const panel p = {.runs = (const int32_t *)(const void *)(base + panels[i].runs),
                          .offsets = (const int32_t *)(const void *)(base + panels[i].offsets),

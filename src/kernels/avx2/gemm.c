@@ -54,6 +54,19 @@ static NW_NOINLINE int32_t plain_tiles(const nw_gemm_call *call, const tile_pane
     return i;
 }
 
+/* The same for the last panel of n < 16 channels, and for floats. */
+static NW_NOINLINE int32_t rest_tiles(const nw_gemm_call *call, const tile_panel *p, int32_t o, int32_t n)
+{
+    const __m256i none[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    __m256i sums[2 * MR];
+    int32_t i = 0;
+    for (; i + MR <= call->m; i += MR) {
+        tile_sums(sums, p, call->a + i, MR, none);
+        finish_rest_tile(call, sums, i, o, n, MR);
+    }
+    return i;
+}
+
 /* The sums of any tile. */
 static NW_NOINLINE void any_sums(__m256i *sums, const tile_panel *p, const uint8_t *const *a, int32_t mr)
 {
@@ -77,11 +90,14 @@ void nw_gemm_run_avx2(const nw_gemm_call *call)
     for (int32_t o = call->begin; o < call->end; o += NR) {
         const tile_panel p = panel_at(call->packed, o / NR);
         nw_extra_list_make(&list, call->requant, o, NR);
-        const bool plain = call->end - o >= NR && !list.n && !call->requant->wrap16 && !call->requant->float_output;
-        for (int32_t i = plain ? plain_tiles(call, &p, o) : 0; i < call->m; i += MR) {
+        const int32_t n = nw_min32(call->end - o, NR);
+        int32_t i = 0;
+        if (!list.n && !call->requant->wrap16)
+            i = n == NR && !call->requant->float_output ? plain_tiles(call, &p, o) : rest_tiles(call, &p, o, n);
+        for (; i < call->m; i += MR) {
             const int32_t mr = nw_min32(call->m - i, MR);
             any_sums(sums, &p, call->a + i, mr);
-            finish_any_tile(call, &list, sums, i, mr, o, nw_min32(call->end - o, NR));
+            finish_any_tile(call, &list, sums, i, mr, o, n);
         }
     }
 }
