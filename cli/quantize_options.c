@@ -47,9 +47,36 @@ static nw_status settle_weights(nw_quantize_options *o, const nw_quantize_choice
     return NW_OK;
 }
 
+/** --acts and what goes with it. */
+static nw_status settle_activations(nw_quantize_options *o, const nw_quantize_choices *q, nw_error *error)
+{
+    static const char *const placements[] = {"all", "blocks", NULL};
+    static const char *const rankings[] = {"output", "random", NULL};
+    int kind = (int)o->activation_kind;
+    int placement = (int)o->placement;
+    int ranking = (int)o->ranking;
+    NW_TRY(nw_choose(&kind, "act-method", q->act_method, nw_plan_schemes, error));
+    NW_TRY(nw_choose(&placement, "act-placement", q->act_placement, placements, error));
+    NW_TRY(nw_choose(&ranking, "act-ranking", q->act_ranking, rankings, error));
+    if (q->act_extra_bits < 1 || q->act_extra_bits > 7)
+        return nw_fail(error, NW_ERROR_USAGE, "--act-extra-bits: from 1 to 7 bits");
+    if (q->act_share) {
+        char *end;
+        o->share = strtod(q->act_share, &end);
+        if (end == q->act_share || *end || !(o->share >= 0.0 && o->share <= 1.0))
+            return nw_fail(error, NW_ERROR_USAGE, "--act-share %s: a number from 0 to 1", q->act_share);
+    }
+    o->activation_bits = (int32_t)q->acts;
+    o->activation_kind = (nw_activation_kind)kind;
+    o->placement = (nw_placement)placement;
+    o->ranking = (nw_ranking)ranking;
+    o->extra_bits = (int32_t)q->act_extra_bits;
+    return NW_OK;
+}
+
 nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize_choices *q, nw_error *error)
 {
-    static const char *const ranges[] = {"minmax", "percentile", "mse", NULL};
+    static const char *const ranges[] = {"minmax", "percentile", "mse", "output", NULL};
     static const char *const weight_ranges[] = {"minmax", "mse", "output", NULL};
     static const char *const corrections[] = {"none", "analytic", "empirical", NULL};
     nw_quantize_options o = NW_QUANTIZE_DEFAULTS;
@@ -65,7 +92,7 @@ nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize
     o.weight_range = (nw_weight_method)weight_range;
     o.bias_correction = (nw_bias_correction)correction;
     o.weight_bits = (int32_t)q->weights;
-    o.activation_bits = (int32_t)q->acts;
+    NW_TRY(settle_activations(&o, q, error));
     o.equalize = q->equalize;
     NW_TRY(settle_weights(&o, q, error));
     o.limits = q->limits;

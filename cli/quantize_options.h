@@ -19,19 +19,29 @@
 
 typedef struct nw_quantize_choices {
     const char *range, *weight_range, *bias_correction, *weight_method, *weight_book, *point_budget;
-    int64_t weights, acts, border, seed;
+    const char *act_method, *act_placement, *act_ranking, *act_share;
+    int64_t weights, acts, act_extra_bits, border, seed;
     bool equalize, limits;
 } nw_quantize_choices;
 
 #define NW_QUANTIZE_CHOICES_DEFAULTS                                                                                 \
     {                                                                                                                \
-        .weights = 8, .acts = 8, .border = 8, .seed = 1, .equalize = true, .limits = true                            \
+        .weights = 8, .acts = 8, .act_extra_bits = 3, .border = 8, .seed = 1, .equalize = true, .limits = true                            \
     }
 
 /** Table entries for a command's options. */
 #define NW_QUANTIZE_CHOICES(o)                                                                                       \
     {"weights", "BITS", NW_OPTION_NUMBER, &(o)->weights, "width of weights, 1 to 8 (default 8)"},                    \
     {"acts", "BITS", NW_OPTION_NUMBER, &(o)->acts, "width of activations, 1 to 8 (default 8)"},                      \
+    {"act-method", "METHOD", NW_OPTION_TEXT, &(o)->act_method,                                                       \
+     "activations below 8 bits: direct (default), noisy, dqa"},                                                     \
+    {"act-extra-bits", "BITS", NW_OPTION_NUMBER, &(o)->act_extra_bits,                                              \
+     "dqa: further bits of important channels (default 3)"},                                                        \
+    {"act-share", "SHARE", NW_OPTION_TEXT, &(o)->act_share, "dqa: share of important channels (default 0.4)"},      \
+    {"act-placement", "WHERE", NW_OPTION_TEXT, &(o)->act_placement,                                                 \
+     "narrow activations: all (default), blocks (outputs of blocks)"},                                              \
+    {"act-ranking", "RULE", NW_OPTION_TEXT, &(o)->act_ranking,                                                      \
+     "dqa: important channels by output (default) or random"},                                                      \
     {"weight-method", "METHOD", NW_OPTION_TEXT, &(o)->weight_method,                                                 \
      "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; " \
      "to compare: multipoint-random, piecewise, ocs"},                                                               \
@@ -41,7 +51,7 @@ typedef struct nw_quantize_choices {
      "extra multiply-accumulates that further points may cost (default 5)"},                                         \
     {"first-last", "BITS", NW_OPTION_NUMBER, &(o)->border,                                                           \
      "least width of the first and last layers' weights (default 8; 0: like the rest)"},                             \
-    {"range", "METHOD", NW_OPTION_TEXT, &(o)->range, "activation ranges: minmax, percentile, mse (default)"},        \
+    {"range", "METHOD", NW_OPTION_TEXT, &(o)->range, "activation ranges: minmax, percentile, mse, output (default)"},        \
     {"weight-range", "METHOD", NW_OPTION_TEXT, &(o)->weight_range, "weight steps: minmax, mse, output (default)"},   \
     {"bias-correction", "METHOD", NW_OPTION_TEXT, &(o)->bias_correction, "none, analytic, empirical (default)"},     \
     {"equalize", NULL, NW_OPTION_FLAG, &(o)->equalize, "cross-layer equalization (--no-equalize turns it off)"},     \

@@ -55,7 +55,8 @@ static double mean_shift(const nw_scheme *scheme, int32_t t, int32_t c)
     const nw_tensor_stats *stats = &scheme->calibration->tensors[t];
     const nw_histogram *histogram = &stats->channels[c].histogram;
     const double width = nw_histogram_width(histogram);
-    const double step = (double)tensor->grid.scale / tensor->factor[c];
+    const double step = (double)tensor->grid.scale * (1 << tensor->shift[c]) / tensor->factor[c];
+    const double offset = tensor->offset[c];
     double sum = 0.0;
     for (int32_t i = histogram->first; i <= histogram->last; i++) {
         double count = (double)histogram->counts[i - histogram->first];
@@ -64,7 +65,7 @@ static double mean_shift(const nw_scheme *scheme, int32_t t, int32_t c)
         const double b = fmin((i + 1) * width, (double)stats->channels[c].max);
         if (count > 0.0 && b > a)
             sum += count / (b - a) *
-                   nw_grid_shift_integral(step, (double)tensor->lo[c] * step, (double)tensor->hi[c] * step, a, b);
+                   nw_grid_shift_integral(step, (double)tensor->lo[c] * step, (double)tensor->hi[c] * step, a + offset, b + offset);
     }
     return stats->n_values ? sum / (double)stats->n_values : 0.0;
 }

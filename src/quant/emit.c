@@ -59,6 +59,7 @@ static int32_t add_codes(emitter *e, int32_t t)
     quant->scale = scheme->grid.scale;
     memcpy(quant->lo, scheme->lo, (size_t)scheme->n_channels * sizeof(*quant->lo));
     memcpy(quant->hi, scheme->hi, (size_t)scheme->n_channels * sizeof(*quant->hi));
+    memcpy(quant->shift, scheme->shift, (size_t)scheme->n_channels);
     e->codes[t] = index;
     return index;
 }
@@ -173,10 +174,10 @@ static nw_status refuse_multiplier(const emitter *e, const nw_node *node, int32_
                    node->name, c);
 }
 
-/** Codes of output channel c per real: factor / scale; 1 where the output is reals. */
+/** Codes of output channel c per real, in the channel's own steps; 1 where the output is reals. */
 static double codes_per_real(const nw_tensor_scheme *tensor, int32_t c)
 {
-    return tensor->code ? tensor->factor[c] / (double)tensor->grid.scale : 1.0;
+    return tensor->code ? tensor->factor[c] / ((double)tensor->grid.scale * (1 << tensor->shift[c])) : 1.0;
 }
 
 static double reals_per_code(const nw_tensor_scheme *tensor, int32_t c)
@@ -203,7 +204,8 @@ static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_s
         return refuse_multiplier(e, node, o);
     if (row >= to->n_channels)
         return NW_OK;
-    to->bias[o] = (float)(from->bias[o] * out);
+    const double bias = nw_scheme_bias(e->scheme, (int32_t)(node - e->scheme->model->nodes), o);
+    to->bias[o] = (float)((bias + (y->code ? y->offset[o] : 0.0)) * out);
     if (to->residual_multiplier &&
         !set_multiplier(&to->residual_multiplier[o], reals_per_code(&e->scheme->tensors[node->inputs[3]], o) * out))
         return refuse_multiplier(e, node, o);
@@ -282,7 +284,8 @@ static nw_status fill_table(const emitter *e, const nw_node *node, nw_node *to)
             const double real = (code - x->grid.zero_point) * reals_per_code(x, c);
             const double v = function_of(node, real) * codes_per_real(y, c);
             const double clamped = fmin(fmax(v, (double)y->lo[c]), (double)y->hi[c]);
-            to->table[(size_t)c * 256 + (size_t)code] = (uint8_t)(y->grid.zero_point + (int32_t)rint(clamped));
+            to->table[(size_t)c * 256 + (size_t)code] =
+                (uint8_t)(y->grid.zero_point + (int32_t)rint(clamped) * (1 << y->shift[c]));
         }
         same = same && memcmp(to->table, to->table + (size_t)c * 256, 256) == 0;
     }

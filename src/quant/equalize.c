@@ -13,12 +13,14 @@
  * input. A table divides and multiplies for free, if every channel has its own; what only tables read therefore has
  * every channel on a grid that is nearly its own.
  *
- * Between groups.c and grids.c.
+ * Tensors of fewer than 8 bits take the best step of every channel alone in place of its range (narrow.h).
+ *
+ * Between narrow.c and grids.c.
  */
 #include <math.h>
 #include <stdlib.h>
 
-#include "quant/scheme.h"
+#include "quant/narrow.h"
 
 /** Least share of the range that a channel in front of a table counts as: bounds how far a quiet one is magnified. */
 #define TABLE_ROOM (1.0 / 32.0)
@@ -112,13 +114,21 @@ static void measure(classes *all)
         double *group_range = &all->group_range[scheme->tensors[t].group];
         for (int32_t c = 0; c < stats->n_channels; c++) {
             const nw_tensor_scheme *tensor = &scheme->tensors[t];
-            const double r = fmax(nw_scheme_useful(tensor, (double)stats->channels[c].max),
-                                  -nw_scheme_useful(tensor, (double)stats->channels[c].min));
+            const double r = nw_is_narrow(scheme, tensor->group)
+                                 ? nw_narrow_channel_step(scheme, t, c)
+                                 : fmax(nw_scheme_useful(tensor, (double)stats->channels[c].max),
+                                        -nw_scheme_useful(tensor, (double)stats->channels[c].min));
             double *range = &all->range[root_of(all, all->first[t] + c)];
             *range = fmax(*range, r);
             *group_range = fmax(*group_range, r);
         }
     }
+}
+
+/** Narrow groups: a channel's range is its best step, because clipping pays; nothing is left free above it. */
+static double narrow_factor(double power, double step, double largest)
+{
+    return step > 0.0 ? pow(largest / fmax(step, largest * 0x1p-6), power) : 1.0;
 }
 
 static double factor_of(const nw_quantize_options *options, double room, double power, double range,
@@ -133,6 +143,7 @@ static double factor_of(const nw_quantize_options *options, double room, double 
 
 static void set_factors(classes *all, nw_scheme *scheme, int32_t group, double power)
 {
+    const bool narrow = nw_is_narrow(scheme, group);
     for (int32_t t = group; t < scheme->model->n_tensors; t++) {
         nw_tensor_scheme *tensor = &scheme->tensors[t];
         if (!tensor->code || tensor->group != group)
@@ -140,9 +151,12 @@ static void set_factors(classes *all, nw_scheme *scheme, int32_t group, double p
         const double room = tensor->only_tables ? TABLE_ROOM : scheme->options->equalize_room;
         for (int32_t c = 0; c < tensor->n_channels; c++) {
             const int32_t root = root_of(all, all->first[t] + c);
-            tensor->factor[c] = all->frozen[root] ? 1.0
-                                                  : factor_of(scheme->options, room, power, all->range[root],
-                                                              all->group_range[group]);
+            if (all->frozen[root])
+                tensor->factor[c] = 1.0;
+            else if (narrow)
+                tensor->factor[c] = narrow_factor(power, all->range[root], all->group_range[group]);
+            else
+                tensor->factor[c] = factor_of(scheme->options, room, power, all->range[root], all->group_range[group]);
         }
     }
 }

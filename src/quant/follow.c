@@ -78,27 +78,64 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     linear->rounding = (nw_rounding)row.method;
 }
 
-/** Width of the group's codes: what the plan says of any member; two that differ contradict each other. */
-static nw_status group_bits(const nw_scheme *scheme, int32_t group, int32_t *bits, nw_error *error)
+/** What the options say of the group: narrow where they want narrow tensors, else 8 bits. */
+static nw_plan_tensor options_of(const nw_scheme *scheme, int32_t group)
+{
+    const nw_quantize_options *options = scheme->options;
+    bool input = false;
+    bool wanted = options->placement == NW_PLACEMENT_ALL;
+    for (int32_t t = group; t < scheme->model->n_tensors; t++) {
+        if (scheme->tensors[t].group != group || !scheme->tensors[t].code)
+            continue;
+        input = input || nw_model_producer(scheme->model, t) == NW_NONE;
+        wanted = wanted || nw_scheme_ends_block(scheme, t);
+    }
+    return (nw_plan_tensor){.bits = wanted && !input ? options->activation_bits : 8,
+                            .scheme = input ? (int32_t)NW_ACTIVATION_DIRECT : (int32_t)options->activation_kind,
+                            .extra_bits = options->extra_bits,
+                            .share = options->share};
+}
+
+static bool differ(const nw_plan_tensor *a, const nw_plan_tensor *b)
+{
+    return (b->bits != NW_PLAN_UNSAID && a->bits != NW_PLAN_UNSAID && a->bits != b->bits) ||
+           (b->scheme != NW_PLAN_UNSAID && a->scheme != NW_PLAN_UNSAID && a->scheme != b->scheme) ||
+           (b->extra_bits != NW_PLAN_UNSAID && a->extra_bits != NW_PLAN_UNSAID && a->extra_bits != b->extra_bits) ||
+           (b->share >= 0.0 && a->share >= 0.0 && (a->share < b->share || a->share > b->share));
+}
+
+/** What the plan says of any member of the group over the options; two that differ contradict each other. */
+static nw_status group_row(const nw_scheme *scheme, int32_t group, nw_plan_tensor *out, nw_error *error)
 {
     const char *said_by = NULL;
-    *bits = scheme->options->activation_bits;
+    nw_plan_tensor said = NW_PLAN_TENSOR_UNSAID;
+    *out = options_of(scheme, group);
     for (int32_t t = group; t < scheme->model->n_tensors; t++) {
         if (scheme->tensors[t].group != group || !scheme->tensors[t].code)
             continue;
         const char *name = scheme->model->tensors[t].name;
-        nw_plan_tensor row = {.bits = NW_PLAN_UNSAID};
+        nw_plan_tensor row = NW_PLAN_TENSOR_UNSAID;
         nw_plan_tensor_of(&row, scheme->options->plan, name);
-        if (row.bits == NW_PLAN_UNSAID)
-            continue;
-        if (said_by && row.bits != *bits)
+        if (said_by && differ(&said, &row))
             return nw_fail(error, NW_ERROR_USAGE,
-                           "tensors \"%s\" and \"%s\" share one grid, so %d and %d activation bits contradict", said_by,
-                           name, *bits, row.bits);
-        *bits = row.bits;
+                           "tensors \"%s\" and \"%s\" share one grid, so what the plan says of their activation bits and "
+                           "scheme contradicts", said_by, name);
+        nw_plan_tensor_of(&said, scheme->options->plan, name);
+        nw_plan_tensor_of(out, scheme->options->plan, name);
         said_by = name;
     }
     return NW_OK;
+}
+
+/** Extra bits fit into 8 with the others; 8 bits need none, and no offset. */
+static void settle_tensor(nw_tensor_scheme *tensor, const nw_plan_tensor *row)
+{
+    tensor->kind = row->bits < 8 ? (nw_activation_kind)row->scheme : NW_ACTIVATION_DIRECT;
+    tensor->extra_bits = 0;
+    if (tensor->kind == NW_ACTIVATION_DQA)
+        tensor->extra_bits = row->extra_bits < 8 - row->bits ? row->extra_bits : 8 - row->bits;
+    tensor->share = tensor->extra_bits ? row->share : 0.0;
+    tensor->grid.bits = (uint8_t)(row->bits + tensor->extra_bits);
 }
 
 nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error)
@@ -110,10 +147,17 @@ nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error)
             settle_node(scheme, i);
     for (int32_t t = 0; t < model->n_tensors; t++) {
         nw_tensor_scheme *tensor = &scheme->tensors[t];
-        int32_t bits = scheme->tensors[tensor->group].grid.bits;
-        if (tensor->group == t)
-            NW_TRY(group_bits(scheme, t, &bits, error));
-        tensor->grid.bits = (uint8_t)bits;
+        const nw_tensor_scheme *first = &scheme->tensors[tensor->group];
+        nw_plan_tensor row;
+        if (tensor->group != t) {
+            tensor->kind = first->kind;
+            tensor->extra_bits = first->extra_bits;
+            tensor->share = first->share;
+            tensor->grid.bits = first->grid.bits;
+            continue;
+        }
+        NW_TRY(group_row(scheme, t, &row, error));
+        settle_tensor(tensor, &row);
     }
     return NW_OK;
 }
@@ -142,14 +186,35 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     return !said.why || row->why ? NW_OK : NW_ERROR_MEMORY;
 }
 
+/** The important channels, of a tensor whose producer chose them. */
+static nw_status list_channels(nw_plan_tensor *row, const nw_tensor_scheme *tensor)
+{
+    row->channels = malloc(((size_t)tensor->n_channels + 1) * sizeof(*row->channels));
+    if (!row->channels)
+        return NW_ERROR_MEMORY;
+    for (int32_t c = 0; c < tensor->n_channels; c++)
+        if (!tensor->shift[c])
+            row->channels[row->n_channels++] = c;
+    return NW_OK;
+}
+
 static nw_status add_tensor(nw_plan *plan, const nw_scheme *scheme, int32_t index)
 {
     const char *name = scheme->model->tensors[index].name;
-    nw_plan_tensor said = {.bits = NW_PLAN_UNSAID};
+    const nw_tensor_scheme *tensor = &scheme->tensors[index];
+    nw_plan_tensor said = NW_PLAN_TENSOR_UNSAID;
     nw_plan_tensor *row;
     nw_plan_tensor_of(&said, scheme->options->plan, name);
     NW_TRY(nw_plan_add_tensor(&row, plan, name, false, NULL));
-    row->bits = scheme->tensors[index].grid.bits;
+    row->bits = tensor->grid.bits - tensor->extra_bits;
+    if (row->bits < 8)
+        row->scheme = (int32_t)tensor->kind;
+    if (tensor->extra_bits) {
+        row->extra_bits = tensor->extra_bits;
+        row->share = tensor->share;
+        if (nw_scheme_is_source(scheme, index))
+            NW_TRY(list_channels(row, tensor));
+    }
     row->why = reason(said.why);
     return !said.why || row->why ? NW_OK : NW_ERROR_MEMORY;
 }

@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "quant/scheme.h"
+#include "quant/narrow.h"
 
 /** The clamp of a tensor's producer, in reals. */
 static void clamp_of(const nw_scheme *scheme, int32_t tensor, double *lo, double *hi)
@@ -64,10 +64,27 @@ static bool group_extremes(const nw_scheme *scheme, int32_t group, double *lo, d
     return input;
 }
 
+static void set_grid(nw_scheme *scheme, int32_t group, nw_grid grid)
+{
+    for (int32_t t = group; t < scheme->model->n_tensors; t++)
+        if (scheme->tensors[t].group == group)
+            scheme->tensors[t].grid = grid;
+}
+
+/** The grid of ordinary channels, each step cut into 2^extra_bits: the zero point is one of theirs. */
+static nw_grid refine_grid(nw_grid grid, int32_t extra_bits)
+{
+    grid.bits = (uint8_t)(grid.bits + extra_bits);
+    grid.zero_point = (uint8_t)(grid.zero_point << extra_bits);
+    grid.scale = ldexpf(grid.scale, -extra_bits);
+    return grid;
+}
+
 static nw_status choose_grid(nw_scheme *scheme, int32_t group, nw_error *error)
 {
     const nw_quantize_options *options = scheme->options;
-    const int32_t bits = scheme->tensors[group].grid.bits;
+    const int32_t extra_bits = scheme->tensors[group].extra_bits;
+    const int32_t bits = scheme->tensors[group].grid.bits - extra_bits;
     double lo, hi;
     const bool input = group_extremes(scheme, group, &lo, &hi);
     nw_profile *profile = nw_profile_create(lo, hi);
@@ -88,9 +105,7 @@ static nw_status choose_grid(nw_scheme *scheme, int32_t group, nw_error *error)
     const nw_grid grid = nw_range_choose(profile, bits, input ? NW_RANGE_MIN_MAX : options->activation_range,
                                          options->percentile);
     nw_profile_free(profile);
-    for (int32_t t = group; t < scheme->model->n_tensors; t++)
-        if (scheme->tensors[t].group == group)
-            scheme->tensors[t].grid = grid;
+    set_grid(scheme, group, refine_grid(grid, extra_bits));
     return NW_OK;
 }
 
@@ -99,14 +114,16 @@ static void source_limits(nw_scheme *scheme, int32_t t, int32_t c, double clamp_
 {
     const nw_quantize_options *options = scheme->options;
     nw_tensor_scheme *tensor = &scheme->tensors[t];
-    const double codes_per_real = tensor->factor[c] / (double)tensor->grid.scale;
-    double lo = -(double)tensor->grid.zero_point;
-    double hi = (double)((1 << tensor->grid.bits) - 1 - tensor->grid.zero_point);
+    const double step = (double)tensor->grid.scale * (1 << tensor->shift[c]);
+    const double codes_per_real = tensor->factor[c] / step;
+    const nw_clip codes = nw_narrow_codes(tensor, c);
+    double lo = codes.lo;
+    double hi = codes.hi;
     double seen_lo, seen_hi;
     channel_range(scheme, t, c, &seen_lo, &seen_hi);
     if (options->limits) {
         const double margin = options->limit_margin * (seen_hi - seen_lo);
-        const double slack = options->limit_floor * group_range / (double)tensor->grid.scale;
+        const double slack = options->limit_floor * group_range / step;
         lo = fmax(lo, floor((seen_lo - margin) * codes_per_real - slack));
         hi = fmin(hi, ceil((seen_hi + margin) * codes_per_real + slack));
     }
@@ -130,8 +147,9 @@ static void inherit(void *context, int32_t input, int32_t c_in, int32_t output, 
     const nw_scheme *scheme = context;
     const nw_tensor_scheme *x = &scheme->tensors[input];
     nw_tensor_scheme *y = &scheme->tensors[output];
-    y->lo[c_out] = fminf(y->lo[c_out], x->lo[c_in]);
-    y->hi[c_out] = fmaxf(y->hi[c_out], x->hi[c_in]);
+    const int32_t finer = x->shift[c_in] - y->shift[c_out]; /* >= 0: narrow.c */
+    y->lo[c_out] = fminf(y->lo[c_out], ldexpf(x->lo[c_in], finer));
+    y->hi[c_out] = fmaxf(y->hi[c_out], ldexpf(x->hi[c_in], finer));
 }
 
 static nw_status set_limits(nw_scheme *scheme, nw_error *error)
@@ -161,9 +179,19 @@ static nw_status set_limits(nw_scheme *scheme, nw_error *error)
 
 nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error)
 {
-    for (int32_t t = 0; t < scheme->model->n_tensors; t++)
-        if (scheme->tensors[t].code && scheme->tensors[t].group == t)
+    for (int32_t t = 0; t < scheme->model->n_tensors; t++) {
+        if (!scheme->tensors[t].code || scheme->tensors[t].group != t)
+            continue;
+        if (!nw_is_narrow(scheme, t)) {
             NW_TRY(choose_grid(scheme, t, error));
+            continue;
+        }
+        double step;
+        nw_narrow_step(&step, NULL, scheme, t);
+        nw_grid grid = scheme->tensors[t].grid;
+        grid.scale = (float)step;
+        set_grid(scheme, t, grid);
+    }
     /* a group's lowest tensor may itself be no code only if no member is: PASS nodes have codes on all sides */
     return set_limits(scheme, error);
 }

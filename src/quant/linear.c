@@ -57,6 +57,25 @@ static nw_status quantize_node(nw_scheme *scheme, int32_t index)
     return status;
 }
 
+double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel)
+{
+    const nw_node_scheme *linear = &scheme->nodes[node];
+    const nw_node *from = &scheme->model->nodes[node];
+    const nw_tensor_scheme *x = &scheme->tensors[from->inputs[0]];
+    double bias = linear->bias[channel];
+    if (from->n_inputs > 3 && from->inputs[3] != NW_NONE)
+        bias -= scheme->tensors[from->inputs[3]].offset[channel];
+    if (x->kind != NW_ACTIVATION_NOISY)
+        return bias;
+    for (int32_t row = 0; row < linear->n_rows; row++)
+        for (int32_t j = 0; linear->row_channel[row] == channel && j < linear->shape.k; j++) {
+            const int32_t c = nw_linear_input_channel(&linear->shape, channel, j);
+            bias -= linear->step[row] * linear->weights[(size_t)row * (size_t)linear->shape.k + (size_t)j] *
+                    x->factor[c] * x->offset[c];
+        }
+    return bias;
+}
+
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error)
 {
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)

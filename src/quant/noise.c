@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "quant/scheme.h"
+#include "quant/narrow.h"
 
 /** Step of the group's codes if they reached from the least to the greatest value seen. */
 static double group_step(const nw_scheme *scheme, int32_t group)
@@ -113,8 +113,12 @@ static double table_noise(const nw_scheme *scheme, const nw_node *node, double s
 nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group)
 {
     const nw_model *model = scheme->model;
-    const double step = group_step(scheme, group);
+    const bool narrow = nw_is_narrow(scheme, group);
+    double step = 0.0; /* narrow codes: their noise is counted once for all readers */
     *noise = 0.0;
+    if (narrow)
+        nw_narrow_step(&step, noise, scheme, group);
+    step = narrow ? 0.0 : group_step(scheme, group);
     for (int32_t i = 0; i < model->n_nodes; i++) {
         const nw_node *node = &model->nodes[i];
         const nw_mode mode = scheme->nodes[i].mode;

@@ -60,13 +60,31 @@ static void transpose(float *to, const nw_patches *patches, int32_t group)
             to[j * n + o] = (float)patches->w[((size_t)group * n + o) * k + j];
 }
 
+/** to = from + sign * the residual of the group's outputs at positions first .. first + n - 1. */
+static void add_residual(float *to, const float *from, const nw_patches *patches, float sign, int32_t group,
+                         int32_t first, int32_t n)
+{
+    const size_t outputs = (size_t)patches->shape->group_outputs;
+    const size_t channels = (size_t)patches->shape->n_channels;
+    const int64_t positions = nw_patch_positions(patches->model, patches->node);
+    memmove(to, from, (size_t)n * outputs * sizeof(*to));
+    for (int32_t p = 0; patches->residual && p < n; p++) {
+        const int64_t at = position_of(first + p, patches->n, positions * patches->batch);
+        const float *sample = patches->residual + (size_t)(at / positions) * channels * (size_t)positions;
+        const float *pixel = sample + (size_t)group * outputs * (size_t)positions + (size_t)(at % positions);
+        for (size_t o = 0; o < outputs; o++)
+            to[(size_t)p * outputs + o] += sign * pixel[o * (size_t)positions];
+    }
+}
+
 nw_status nw_patches_see(const nw_patches *patches, const float *data, float *y, bool compute, nw_moments *moments)
 {
     const nw_linear_shape *shape = patches->shape;
     const int64_t total = nw_patch_positions(patches->model, patches->node) * patches->batch;
     float *x = malloc(CHUNK * (size_t)shape->k * sizeof(*x));
     float *w = malloc((size_t)shape->group_outputs * (size_t)shape->k * sizeof(*w));
-    const int32_t groups = x && w ? shape->n_channels / shape->group_outputs : 0;
+    float *left = malloc((size_t)shape->group_outputs * CHUNK * sizeof(*left));
+    const int32_t groups = x && w && left ? shape->n_channels / shape->group_outputs : 0;
     for (int32_t group = 0; group < groups; group++) {
         transpose(w, patches, group);
         for (int32_t i = 0; i < patches->n; i += CHUNK) {
@@ -75,13 +93,18 @@ nw_status nw_patches_see(const nw_patches *patches, const float *data, float *y,
             for (int32_t p = 0; p < n; p++)
                 nw_patch_gather(x + (size_t)p * (size_t)shape->k, patches->model, patches->node, shape,
                                 patches->factor, data, position_of(i + p, patches->n, total), group);
-            if (compute)
+            if (compute) {
                 outputs_of(to, x, w, shape->k, shape->group_outputs, n);
-            if (moments)
-                nw_moments_add(moments, group, x, to, n);
+                add_residual(to, to, patches, 1.0f, group, i, n);
+            }
+            if (!moments)
+                continue;
+            add_residual(left, to, patches, -1.0f, group, i, n);
+            nw_moments_add(moments, group, x, left, n);
         }
     }
     free(x);
     free(w);
+    free(left);
     return groups ? NW_OK : NW_ERROR_MEMORY;
 }

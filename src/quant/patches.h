@@ -21,6 +21,7 @@ typedef struct nw_patches {
     const nw_linear_shape *shape;
     const double *factor; /* [C] of the input */
     const double *w;      /* [O, k] real weights with the input's factors divided out */
+    const float *residual; /* [batch, O, H, W] what the layer adds to its outputs, or NULL */
     int32_t batch;        /* samples of the data */
     int32_t n;            /* positions, spread over those of all samples */
 } nw_patches;
@@ -32,8 +33,8 @@ void nw_patches_weights(double *w, const nw_node *node, const nw_tensor *weights
  * Goes over n positions of every group.
  *
  * @param data     [batch, C, H, W] the node's input
- * @param y        [n_groups, n, group_outputs] outputs without bias, computed here if `compute`
- * @param moments  gets every input with its y; NULL: nothing is gathered
+ * @param y        [n_groups, n, group_outputs] outputs without bias but with the residual, computed here if `compute`
+ * @param moments  gets every input with what its y leaves to the weights: y less the residual; NULL: nothing is gathered
  * @return NW_ERROR_MEMORY
  */
 nw_status nw_patches_see(const nw_patches *patches, const float *data, float *y, bool compute, nw_moments *moments);

@@ -9,6 +9,8 @@
 const char *const nw_plan_methods[] = {"plain", "feedback", "refine", NULL};
 const char *const nw_plan_books[] = {"uniform", "power-of-two", "flint", NULL};
 
+const char *const nw_plan_schemes[] = {"direct", "noisy", "dqa", NULL};
+
 nw_plan *nw_plan_create(void)
 {
     return calloc(1, sizeof(nw_plan));
@@ -31,6 +33,7 @@ void nw_plan_free(nw_plan *plan)
     }
     for (int32_t i = 0; i < plan->n_tensors; i++) {
         clear_key(&plan->tensors[i].key);
+        free(plan->tensors[i].channels);
         free(plan->tensors[i].why);
     }
     free(plan->layers);
@@ -94,7 +97,7 @@ nw_status nw_plan_add_tensor(nw_plan_tensor **row, nw_plan *plan, const char *na
         return nw_fail_memory(error, "a plan");
     plan->tensors = rows;
     *row = &rows[plan->n_tensors];
-    **row = (nw_plan_tensor){.bits = NW_PLAN_UNSAID};
+    **row = (nw_plan_tensor)NW_PLAN_TENSOR_UNSAID;
     NW_TRY(set_key(&(*row)->key, name, expression, error));
     plan->n_tensors++;
     return NW_OK;
@@ -122,6 +125,16 @@ static void overlay_tensor(nw_plan_tensor *row, const nw_plan_tensor *said)
 {
     if (said->bits != NW_PLAN_UNSAID)
         row->bits = said->bits;
+    if (said->scheme != NW_PLAN_UNSAID)
+        row->scheme = said->scheme;
+    if (said->extra_bits != NW_PLAN_UNSAID)
+        row->extra_bits = said->extra_bits;
+    if (said->share >= 0.0)
+        row->share = said->share;
+    if (said->channels) {
+        row->channels = said->channels;
+        row->n_channels = said->n_channels;
+    }
     if (said->why)
         row->why = said->why;
 }

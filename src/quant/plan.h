@@ -9,7 +9,8 @@
  *       {"node": "layer1.0.conv1", "bits": 4, "method": "refine", "why": {"damage": 0.013}},
  *       {"match": "layer3\\..*", "bits": 3}],
  *      "tensors": [
- *       {"tensor": "relu_4", "bits": 5}]}
+ *       {"tensor": "relu_4", "bits": 5},
+ *       {"tensor": "relu_5", "bits": 3, "scheme": "dqa", "extra_bits": 3, "share": 0.4}]}
  *
  *     nw_plan *plan;
  *     NW_TRY(nw_plan_read(&plan, "plan.json", error));
@@ -50,12 +51,29 @@ typedef struct nw_plan_layer {
     char *why;       /* owned JSON object for people, or NULL */
 } nw_plan_layer;
 
-/** A tensor of codes. Tensors that share a grid (Concat, pools) share their bits. */
+/** How the channels of a tensor become codes. */
+typedef enum nw_activation_kind {
+    NW_ACTIVATION_DIRECT, /* all alike */
+    NW_ACTIVATION_NOISY,  /* an offset per channel before rounding, taken out of the readers' biases (NoisyQuant) */
+    NW_ACTIVATION_DQA     /* important channels hold extra bits (Hu et al. 2024) */
+} nw_activation_kind;
+
+/** A tensor of codes. Tensors that share a grid (Concat, pools) share bits, scheme, extra bits and share. */
 typedef struct nw_plan_tensor {
     nw_plan_key key;
-    int32_t bits; /* 1 to 8, or NW_PLAN_UNSAID */
-    char *why;    /* owned JSON object for people, or NULL */
+    int32_t bits;       /* 1 to 8, or NW_PLAN_UNSAID; under DQA those of an ordinary channel */
+    int32_t scheme;     /* nw_activation_kind, or NW_PLAN_UNSAID */
+    int32_t extra_bits; /* of important channels, 1 to 7, or NW_PLAN_UNSAID */
+    double share;       /* of channels that are important, 0 to 1, or NW_PLAN_UNSAID */
+    int32_t *channels;  /* [n_channels] owned: which ones are important, whatever the share; or NULL */
+    int32_t n_channels;
+    char *why;          /* owned JSON object for people, or NULL */
 } nw_plan_tensor;
+
+#define NW_PLAN_TENSOR_UNSAID                                                                                        \
+    {                                                                                                                \
+        .bits = NW_PLAN_UNSAID, .scheme = NW_PLAN_UNSAID, .extra_bits = NW_PLAN_UNSAID, .share = NW_PLAN_UNSAID      \
+    }
 
 typedef struct nw_plan {
     nw_plan_layer *layers;   /* [n_layers] owned */
@@ -83,13 +101,16 @@ bool nw_plan_matches(const nw_plan_key *key, const char *name);
 
 /**
  * What all rows together say of a node: fields that none says stay as *row has them. NULL plan: nothing. The result
- * borrows: its key and why are not to be freed.
+ * borrows: its key, channels and why are not to be freed.
  */
 void nw_plan_layer_of(nw_plan_layer *row, const nw_plan *plan, const char *node);
 void nw_plan_tensor_of(nw_plan_tensor *row, const nw_plan *plan, const char *tensor);
 
 /** How methods are spelled in plans and options: "plain", "feedback", "refine"; NULL-terminated, by nw_rounding. */
 extern const char *const nw_plan_methods[];
+
+/** Schemes of tensors: "direct", "noisy", "dqa"; NULL-terminated, by nw_activation_kind. */
+extern const char *const nw_plan_schemes[];
 
 /** Code books: "uniform", "power-of-two", "flint"; NULL-terminated, by nw_book_kind. */
 extern const char *const nw_plan_books[];

@@ -10,6 +10,7 @@
 
 #define MAX_BYTES (16u << 20) /* of a plan's text */
 #define MAX_ROWS 100000
+#define MAX_CHANNELS 1000000
 #define DEPTH 12
 
 /* reading */
@@ -83,13 +84,38 @@ static nw_status read_layer(const reader *r, const cJSON *item)
     return read_why(r, &row->why, items[5], name);
 }
 
+static nw_status read_share(const reader *r, double *out, const cJSON *item, const char *name)
+{
+    if (!item)
+        return NW_OK;
+    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0.0 && item->valuedouble <= 1.0))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"share\" must be a number from 0 to 1", r->what, name);
+    *out = item->valuedouble;
+    return NW_OK;
+}
+
+static nw_status read_channels(const reader *r, nw_plan_tensor *row, const cJSON *item, const char *name)
+{
+    if (!item)
+        return NW_OK;
+    const int32_t n = nw_json_length(item, MAX_CHANNELS);
+    row->channels = n < 0 ? NULL : malloc(((size_t)n + 1) * sizeof(*row->channels));
+    if (n >= 0 && !row->channels)
+        return nw_fail_memory(r->error, "a plan");
+    if (n < 0 || !nw_json_ints(row->channels, item, n, 0, INT32_MAX - 1))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"channels\" must be a list of whole numbers", r->what,
+                       name);
+    row->n_channels = n;
+    return NW_OK;
+}
+
 static nw_status read_tensor(const reader *r, const cJSON *item)
 {
-    static const char *const keys[] = {"tensor", "match", "bits", "why"};
-    const cJSON *items[4];
+    static const char *const keys[] = {"tensor", "match", "bits", "scheme", "extra_bits", "share", "channels", "why"};
+    const cJSON *items[8];
     const char *name = NULL;
     bool expression = false;
-    NW_TRY(nw_json_match(items, item, keys, 4, r->what, r->error));
+    NW_TRY(nw_json_match(items, item, keys, 8, r->what, r->error));
     NW_TRY(read_key(r, items, "tensor", &name, &expression));
     for (int32_t i = 0; !expression && i < r->plan->n_tensors; i++)
         if (!r->plan->tensors[i].key.is_expression && strcmp(r->plan->tensors[i].key.name, name) == 0)
@@ -97,7 +123,11 @@ static nw_status read_tensor(const reader *r, const cJSON *item)
     nw_plan_tensor *row;
     NW_TRY(nw_plan_add_tensor(&row, r->plan, name, expression, r->error));
     NW_TRY(read_int(r, &row->bits, items[2], 1, 8, name, keys[2]));
-    return read_why(r, &row->why, items[3], name);
+    NW_TRY(read_choice(r, &row->scheme, items[3], nw_plan_schemes, name, keys[3]));
+    NW_TRY(read_int(r, &row->extra_bits, items[4], 1, 7, name, keys[4]));
+    NW_TRY(read_share(r, &row->share, items[5], name));
+    NW_TRY(read_channels(r, row, items[6], name));
+    return read_why(r, &row->why, items[7], name);
 }
 
 static nw_status read_rows(const reader *r, const cJSON *rows, const char *label,
@@ -201,10 +231,29 @@ static char *layer_text(const nw_plan_layer *row)
     return finish_row(item, done, row->why);
 }
 
+static bool add_share(cJSON *row, double share)
+{
+    return share < 0.0 || cJSON_AddNumberToObject(row, "share", share);
+}
+
+static bool add_channels(cJSON *row, const nw_plan_tensor *tensor)
+{
+    if (!tensor->channels)
+        return true;
+    cJSON *list = cJSON_CreateIntArray(tensor->channels, tensor->n_channels);
+    if (list && cJSON_AddItemToObject(row, "channels", list))
+        return true;
+    cJSON_Delete(list);
+    return false;
+}
+
 static char *tensor_text(const nw_plan_tensor *row)
 {
     cJSON *item = start_row(&row->key, "tensor");
-    const bool done = item && add_int(item, "bits", row->bits);
+    const bool done = item && add_int(item, "bits", row->bits) &&
+                      add_choice(item, "scheme", row->scheme, nw_plan_schemes) &&
+                      add_int(item, "extra_bits", row->extra_bits) && add_share(item, row->share) &&
+                      add_channels(item, row);
     return finish_row(item, done, row->why);
 }
 

@@ -2,6 +2,7 @@
 /* See quantize.h: checks the options, then takes the steps of scheme.h one after the other. */
 #include "quant/quantize.h"
 
+#include "quant/narrow.h"
 #include "quant/reconstruct.h"
 #include "quant/scheme.h"
 
@@ -32,6 +33,9 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
         return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels are for nearest rounding");
     if (pieces && options->weight_bits == 1)
         return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels need weights of 2 bits or more");
+    if (options->extra_bits < 1 || options->extra_bits > 7 || !(options->share >= 0.0 && options->share <= 1.0))
+        return nw_fail(error, NW_ERROR_USAGE, "DQA needs 1 to 7 extra bits and a share of 0 to 1, not %d and %g",
+                       options->extra_bits, options->share);
     return NW_OK;
 }
 
@@ -41,8 +45,10 @@ static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
     nw_scheme_groups(scheme);
     nw_scheme_saturation(scheme);
     NW_TRY(nw_scheme_settle(scheme, error));
+    NW_TRY(nw_scheme_narrow(scheme, error));
     NW_TRY(nw_scheme_equalize(scheme, error));
     NW_TRY(nw_scheme_grids(scheme, error));
+    nw_narrow_offsets(scheme);
     NW_TRY(nw_scheme_linear(scheme, error));
     NW_TRY(nw_scheme_reconstruct(scheme, error));
     NW_TRY(nw_scheme_correct(scheme, error));

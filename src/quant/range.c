@@ -240,7 +240,7 @@ static nw_grid search_mse(const nw_profile *profile, int32_t bits)
 
 nw_grid nw_range_choose(const nw_profile *profile, int32_t bits, nw_range_method method, double percentile)
 {
-    if (method == NW_RANGE_MSE && profile->hi > profile->lo)
+    if ((method == NW_RANGE_MSE || method == NW_RANGE_OUTPUT) && profile->hi > profile->lo)
         return search_mse(profile, bits);
     double lo = profile->lo;
     double hi = profile->hi;

@@ -19,7 +19,8 @@
 typedef enum nw_range_method {
     NW_RANGE_MIN_MAX,    /* the extremes that were seen */
     NW_RANGE_PERCENTILE, /* leaves out the share 1 - p of the values at either end */
-    NW_RANGE_MSE         /* least mean squared error of rounding and clipping together */
+    NW_RANGE_MSE,        /* least mean squared error of rounding and clipping together */
+    NW_RANGE_OUTPUT      /* below 8 bits least error behind the nodes that read the tensor (narrow.h); else as MSE */
 } nw_range_method;
 
 typedef struct nw_grid {

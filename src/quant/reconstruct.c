@@ -14,6 +14,7 @@
 
 #define MAX_OUTPUTS 67108864.0 /* reals of y over all layers */
 #define LEAST_PATCHES 64
+#define LEAST_WIDE 7 /* bits of activations behind which 8-bit weights need no help */
 
 /** One layer to be rounded. */
 typedef struct layer {
@@ -26,6 +27,7 @@ typedef struct layer {
     uint8_t *points; /* [O] owned */
     bool *split;     /* [k] owned; NW_POINTS_SPLIT: columns that come twice */
     nw_multipoint_channel *channels; /* [O] owned; NULL without a budget */
+    float *held;     /* owned; the input or the residual, until the other one is there too */
 } layer;
 
 typedef struct reconstruction {
@@ -51,11 +53,12 @@ static nw_node_scheme *linear_of(const reconstruction *r, const layer *l)
 }
 
 /** Goes over all patches of the layer: sets y in the first run, gathers moments if asked to. */
-static nw_status see_patches(reconstruction *r, layer *l, const float *data, nw_moments *moments)
+static nw_status see_patches(reconstruction *r, layer *l, const float *data, const float *residual,
+                             nw_moments *moments)
 {
     const nw_node *node = node_of(r, l);
     const nw_patches patches = {r->scheme->model, node, &linear_of(r, l)->shape,
-                                r->scheme->tensors[node->inputs[0]].factor, l->w, r->batch, l->n_patches};
+                                r->scheme->tensors[node->inputs[0]].factor, l->w, residual, r->batch, l->n_patches};
     return nw_patches_see(&patches, data, l->y, !r->quantized, moments);
 }
 
@@ -97,7 +100,8 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
         const int32_t first = group * moments->group_outputs;
         const nw_row_target shared = nw_moments_row(moments, first);
         nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, &linear->book, linear->rounding,
-                                                     options->weight_range, r->quantized ? NW_MAX_STARTS : 1);
+                                                     options->weight_range, 
+                                                     r->quantized && linear->weight_bits < 7 ? NW_MAX_STARTS : 1);
         status = solver ? NW_OK : NW_ERROR_MEMORY;
         for (int32_t o = first; !status && o < first + moments->group_outputs; o++) {
             const nw_row_target target = nw_moments_row(moments, o);
@@ -157,11 +161,11 @@ static bool mean_is_free(const reconstruction *r)
     return r->scheme->options->bias_correction == NW_BIAS_CORRECTION_EMPIRICAL;
 }
 
-static nw_status round_layer(reconstruction *r, layer *l, const float *data)
+static nw_status round_layer(reconstruction *r, layer *l, const float *data, const float *residual)
 {
     const bool wanted = r->quantized || l->channels;
     nw_moments *moments = wanted ? nw_moments_create(&linear_of(r, l)->shape) : NULL;
-    nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, moments);
+    nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, residual, moments);
     if (!status && moments) {
         nw_moments_finish(moments, l->n_patches, mean_is_free(r));
         nw_moments_damp(moments, l->w, NW_PATCHES_DAMPING);
@@ -177,13 +181,34 @@ static nw_status round_layer(reconstruction *r, layer *l, const float *data)
 
 /* runs */
 
+/** A layer's input or residual: when both are there, its weights are rounded. The first to come is kept. */
+static nw_status see_input(reconstruction *r, layer *l, int32_t tensor, const float *data, size_t n_elements)
+{
+    const nw_node *node = node_of(r, l);
+    const int32_t residual = node->n_inputs > 3 ? node->inputs[3] : NW_NONE;
+    if (node->inputs[0] != tensor && residual != tensor)
+        return NW_OK;
+    if (residual == NW_NONE || residual == node->inputs[0])
+        return round_layer(r, l, data, residual == NW_NONE ? NULL : data);
+    if (!l->held) {
+        l->held = malloc(n_elements * sizeof(*l->held));
+        if (!l->held)
+            return NW_ERROR_MEMORY;
+        memcpy(l->held, data, n_elements * sizeof(*l->held));
+        return NW_OK;
+    }
+    const bool is_input = node->inputs[0] == tensor;
+    const nw_status status = round_layer(r, l, is_input ? data : l->held, is_input ? l->held : data);
+    free(l->held);
+    l->held = NULL;
+    return status;
+}
+
 static void observe(void *context, int32_t tensor, const float *data, size_t n_elements)
 {
     reconstruction *r = context;
-    (void)n_elements;
     for (int32_t i = 0; !r->status && i < r->n_layers; i++)
-        if (node_of(r, &r->layers[i])->inputs[0] == tensor)
-            r->status = round_layer(r, &r->layers[i], data);
+        r->status = see_input(r, &r->layers[i], tensor, data, n_elements);
 }
 
 /** Remembers the mean of every output in the first run; brings it back in the second, as bias correction will. */
@@ -315,11 +340,21 @@ static void clear_layer(layer *l)
     free(l->points);
     free(l->channels);
     free(l->split);
+    free(l->held);
 }
 
-static bool is_wanted(const nw_node_scheme *linear)
+/** Narrow weights; and 8-bit ones behind narrow activations, whose errors they can make good for. */
+static bool is_wanted(const nw_node_scheme *linear, bool behind_narrow)
 {
-    return linear->mode == NW_MODE_LINEAR && linear->weight_bits < 8 && nw_patches_fit(&linear->shape);
+    return linear->mode == NW_MODE_LINEAR && (linear->weight_bits < 8 || behind_narrow) &&
+           nw_patches_fit(&linear->shape);
+}
+
+/** Whether the node makes codes so narrow that the layers behind should know of it. */
+static bool makes_narrow(const nw_scheme *scheme, int32_t node)
+{
+    const nw_tensor_scheme *output = &scheme->tensors[scheme->model->nodes[node].output];
+    return output->code && output->grid.bits - output->extra_bits < LEAST_WIDE;
 }
 
 static nw_status prepare(reconstruction *r)
@@ -330,14 +365,17 @@ static nw_status prepare(reconstruction *r)
     r->means = calloc((size_t)n_nodes + 1, sizeof(*r->means));
     if (!r->layers || !r->means)
         return NW_ERROR_MEMORY;
+    bool behind_narrow = false;
     for (int32_t i = 0; i < n_nodes; i++) {
         const nw_node_scheme *linear = &r->scheme->nodes[i];
+        const bool wanted = is_wanted(linear, behind_narrow);
+        behind_narrow = behind_narrow || makes_narrow(r->scheme, i);
         if (linear->mode != NW_MODE_LINEAR)
             continue;
         r->means[i] = calloc((size_t)linear->shape.n_channels + 1, sizeof(**r->means));
         if (!r->means[i])
             return NW_ERROR_MEMORY;
-        if (is_wanted(linear)) {
+        if (wanted) {
             r->layers[r->n_layers++].node = i;
             outputs += linear->shape.n_channels;
         }

@@ -11,6 +11,10 @@ void nw_scheme_free(nw_scheme *scheme)
         return;
     for (int32_t t = 0; scheme->tensors && t < scheme->model->n_tensors; t++) {
         free(scheme->tensors[t].factor);
+        free(scheme->tensors[t].shift);
+        free(scheme->tensors[t].offset);
+        free(scheme->tensors[t].importance);
+        free(scheme->tensors[t].curves);
         free(scheme->tensors[t].lo);
         free(scheme->tensors[t].hi);
     }
@@ -30,13 +34,16 @@ static bool alloc_tensor(nw_tensor_scheme *tensor, int32_t n_channels)
     const size_t n = (size_t)n_channels;
     tensor->n_channels = n_channels;
     tensor->factor = malloc(n * sizeof(*tensor->factor));
+    tensor->shift = calloc(n, sizeof(*tensor->shift));
+    tensor->offset = calloc(n, sizeof(*tensor->offset));
+    tensor->importance = calloc(n, sizeof(*tensor->importance));
     tensor->lo = calloc(n, sizeof(*tensor->lo));
     tensor->hi = calloc(n, sizeof(*tensor->hi));
     tensor->useful_lo = -INFINITY;
     tensor->useful_hi = INFINITY;
     for (size_t c = 0; tensor->factor && c < n; c++)
         tensor->factor[c] = 1.0;
-    return tensor->factor && tensor->lo && tensor->hi;
+    return tensor->factor && tensor->shift && tensor->offset && tensor->importance && tensor->lo && tensor->hi;
 }
 
 nw_scheme *nw_scheme_create(const nw_model *model, const nw_calibration *calibration,

@@ -6,8 +6,10 @@
  *
  *     modes.c       which nodes run on integers, which tensors exist as codes, as reals, or both
  *     groups.c      tensors that must share a grid; channels that must share a factor
- *     follow.c      widths and methods: the options and the plan; in the end the plan that was followed
+ *     follow.c      widths and methods: the options and the plan; in the end the plan that was followed (blocks.c:
+ *                   where --act-placement blocks wants narrow tensors)
  *     saturation.c  what tables need not tell apart
+ *     narrow.c      below 8 bits: zero points and important channels, weighed by what the readers make of an error
  *     equalize.c    factor per channel: codes stand for factor * real, so that small channels use the grid too
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
@@ -16,7 +18,7 @@
  *     bias_correction.c   what rounding moved on average, taken out of the biases
  *     emit.c        the integer nw_model
  *
- * Codes and reals: real = scale * (code - zero_point) / factor[c]. A factor costs nothing when the network runs: the
+ * Codes and reals: real = scale * (code - zero_point) / factor[c] - offset[c]. A factor costs nothing when the network runs: the
  * producer's multiplier and bias and its consumers' weight columns absorb it (cross-layer equalization, Nagel et al.
  * 2019, extended to residuals, clamps and pools because these have per-channel numbers here too).
  */
@@ -25,6 +27,7 @@
 
 #include "model/model.h"
 #include "quant/calibrate.h"
+#include "quant/clip.h"
 #include "quant/quantize.h"
 #include "quant/range.h"
 #include "quant/weights.h"
@@ -45,8 +48,15 @@ typedef struct nw_tensor_scheme {
     bool only_tables; /* a code that nothing but TABLE nodes read */
     double useful_lo, useful_hi; /* range that they tell apart, <= 0 and >= 0; infinite if others read it too */
     nw_grid grid;
-    int32_t n_channels;
-    double *factor;   /* [n_channels] owned; 1 without equalization. NULL for constants */
+    nw_activation_kind kind;
+    int32_t extra_bits; /* of important channels, within grid.bits; 0 unless DQA */
+    double share;       /* of the channels that are important */
+    int32_t n_channels; /* 0 for constants, and then all arrays NULL */
+    double *factor;     /* [n_channels] owned; 1 without equalization */
+    uint8_t *shift;     /* [n_channels] owned; extra_bits or 0: a channel's codes are multiples of 2^shift away from z */
+    double *offset;     /* [n_channels] owned; reals: added before rounding, taken out of the readers' biases */
+    double *importance; /* [n_channels] owned; error behind all readers by error in the channel, see narrow.c */
+    nw_clip_curve *curves; /* [n_channels] owned, or NULL: see narrow.c */
     float *lo, *hi;   /* [n_channels] owned; limits as in nw_quant */
 } nw_tensor_scheme;
 
@@ -94,6 +104,9 @@ void nw_scheme_groups(nw_scheme *scheme);
  */
 nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error);
 
+/** Whether the tensor is the output of a block, as --act-placement blocks means it (blocks.c). */
+bool nw_scheme_ends_block(const nw_scheme *scheme, int32_t tensor);
+
 /** Calls pair(context, input tensor, channel, output tensor, channel) for every two channels a PASS node connects. */
 typedef void nw_channel_pair(void *context, int32_t input, int32_t c_in, int32_t output, int32_t c_out);
 void nw_scheme_pairs(const nw_scheme *scheme, const nw_node *node, nw_channel_pair *pair, void *context);
@@ -126,6 +139,9 @@ nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
  */
 double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t node, int32_t o, const nw_code_book *book,
                            double *row, double *importance);
+
+/** A linear node's bias with the offsets of what it reads taken out, as exactly as its integer weights take them in. */
+double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel);
 
 /** Moves biases (options: bias_correction). NW_ERROR_MEMORY or what the float engine returned. */
 nw_status nw_scheme_correct(nw_scheme *scheme, nw_error *error);

@@ -38,13 +38,14 @@ void nw_simulator_free(nw_simulator *simulator)
 /** Rounds to the tensor's grid and clips to its limits. */
 static void round_channel(const nw_tensor_scheme *tensor, int32_t c, float *x, size_t n)
 {
-    const double step = (double)tensor->grid.scale / tensor->factor[c];
+    const double step = (double)tensor->grid.scale * (1 << tensor->shift[c]) / tensor->factor[c];
+    const float offset = (float)tensor->offset[c];
     const float scale = (float)step;
     const float inverse = (float)(1.0 / step);
     const float lo = tensor->lo[c];
     const float hi = tensor->hi[c];
     for (size_t i = 0; i < n; i++) {
-        const float v = nw_minf(nw_maxf(x[i] * inverse, lo), hi);
+        const float v = nw_minf(nw_maxf((x[i] + offset) * inverse, lo), hi);
         const float shifted = v + 0x1.8p23f; /* to nearest even for |v| < 2^22: codes are below 256 */
         x[i] = (shifted - 0x1.8p23f) * scale;
     }
@@ -110,7 +111,7 @@ static nw_status set_weights(nw_simulator *simulator, int32_t i, nw_error *error
         goto cleanup;
     }
     for (int32_t o = 0; o < shape->n_channels; o++)
-        bias[o] = (float)linear->bias[o];
+        bias[o] = (float)nw_scheme_bias(simulator->scheme, i, o);
     memset(weights, 0, n * sizeof(*weights));
     for (int32_t row = 0; row < linear->n_rows; row++) {
         const int32_t o = linear->row_channel[row];

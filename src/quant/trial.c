@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/narrow.h"
 #include "quant/patches.h"
 #include "quant/scheme.h"
 #include "quant/simulate.h"
@@ -42,6 +43,8 @@ static nw_status make_scheme(nw_trials *trials, int32_t bits, nw_error *error)
         nw_scheme_saturation(scheme);
         status = nw_scheme_settle(scheme, error);
     }
+    if (!status)
+        status = nw_scheme_narrow(scheme, error);
     if (!status)
         status = nw_scheme_equalize(scheme, error);
     if (!status)
@@ -160,7 +163,7 @@ nw_status nw_trials_see(nw_trials *trials, const float *data, int32_t n, nw_erro
         trials->n_y = trials->y ? n_y : 0;
     }
     const nw_patches patches = {trials->model, node, &trials->shape,
-                                trials->schemes[8]->tensors[node->inputs[0]].factor, trials->w, n,
+                                trials->schemes[8]->tensors[node->inputs[0]].factor, trials->w, NULL, n,
                                 (int32_t)(upto - from)};
     if (!trials->y || nw_patches_see(&patches, data, trials->y, true, trials->moments))
         return nw_fail_memory(error, "trying widths");

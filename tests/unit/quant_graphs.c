@@ -185,3 +185,34 @@ const nw_code_book *uniform_book(int32_t bits)
     books[bits] = nw_code_book_make(NW_BOOK_UNIFORM, bits);
     return &books[bits];
 }
+
+nw_model *graph_zoo(uint64_t seed)
+{
+    graph_random random = {seed};
+    nw_model *m = graph_create(3, 16);
+    int32_t x = graph_linear(m, &random, 0, "stem", (graph_layer){16, 3, 1, 1, 1, 0.0f, INFINITY, NW_NONE, false});
+    const int32_t skip = x;
+    x = graph_linear(m, &random, x, "expand", (graph_layer){24, 1, 1, 0, 1, 0.0f, 6.0f, NW_NONE, false});
+    x = graph_linear(m, &random, x, "depthwise", (graph_layer){24, 3, 1, 1, 24, 0.0f, 6.0f, NW_NONE, false});
+    x = graph_linear(m, &random, x, "project", (graph_layer){16, 1, 1, 0, 1, -INFINITY, INFINITY, skip, false});
+    const int32_t wide = x;
+    x = graph_unary(m, NW_OP_MAX_POOL, x, "pool", 4, (int32_t[]){1, 16, 8, 8});
+    m->nodes[m->n_nodes - 1].window = (nw_window){{2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}};
+    x = graph_linear(m, &random, x, "middle", (graph_layer){20, 3, 1, 1, 2, 0.0f, INFINITY, NW_NONE, false});
+    x = graph_linear(m, &random, x, "up", (graph_layer){12, 2, 2, 0, 1, -INFINITY, INFINITY, NW_NONE, true});
+    const int32_t joined = nw_model_add_tensor(m, "joined", NW_TYPE_F32, 4, (int32_t[]){1, 28, 16, 16});
+    nw_node *concat = nw_model_add_node(m, NW_OP_CONCAT, "joined", 2);
+    concat->inputs[0] = wide;
+    concat->inputs[1] = x;
+    concat->output = joined;
+    concat->axis = 1;
+    x = graph_linear(m, &random, joined, "tail", (graph_layer){20, 3, 2, 1, 1, 0.0f, INFINITY, NW_NONE, false});
+    x = graph_unary(m, NW_OP_LEAKY_RELU, x, "leaky", 4, (int32_t[]){1, 20, 8, 8});
+    m->nodes[m->n_nodes - 1].alpha = 0.1f;
+    x = graph_unary(m, NW_OP_AVERAGE_POOL, x, "mean", 4, (int32_t[]){1, 20, 1, 1});
+    m->nodes[m->n_nodes - 1].window = (nw_window){{8, 8}, {1, 1}, {1, 1}, {0, 0, 0, 0}};
+    x = graph_unary(m, NW_OP_RESHAPE, x, "flat", 2, (int32_t[]){1, 20});
+    x = graph_linear(m, &random, x, "classes", (graph_layer){10, 1, 1, 0, 1, -INFINITY, INFINITY, NW_NONE, false});
+    graph_finish(m, x);
+    return m;
+}

@@ -35,6 +35,12 @@ int32_t graph_unary(nw_model *model, nw_op op, int32_t x, const char *name, int3
 /** A model with one input [1, channels, size, size], its tensor index 0. */
 nw_model *graph_create(int32_t channels, int32_t size);
 
+/**
+ * Everything the first networks hold: ReLU, ReLU6 behind a depthwise layer, residual, pools, transposed convolution,
+ * Concat, an elementwise function. Input [1, 3, 16, 16], output [1, 10].
+ */
+nw_model *graph_zoo(uint64_t seed);
+
 /** Declares the only output. */
 void graph_finish(nw_model *model, int32_t output);
 

@@ -69,43 +69,11 @@ static void test_one_conv_within_grid(void **state)
     }
 }
 
-/* Everything the first networks hold: ReLU, ReLU6 behind a depthwise layer, residuals, pools, transposed, concat. */
-static nw_model *zoo(uint64_t seed)
-{
-    graph_random random = {seed};
-    nw_model *m = graph_create(3, 16);
-    int32_t x = graph_linear(m, &random, 0, "stem", (graph_layer){16, 3, 1, 1, 1, 0.0f, INFINITY, NW_NONE, false});
-    const int32_t skip = x;
-    x = graph_linear(m, &random, x, "expand", (graph_layer){24, 1, 1, 0, 1, 0.0f, 6.0f, NW_NONE, false});
-    x = graph_linear(m, &random, x, "depthwise", (graph_layer){24, 3, 1, 1, 24, 0.0f, 6.0f, NW_NONE, false});
-    x = graph_linear(m, &random, x, "project", (graph_layer){16, 1, 1, 0, 1, NONE_LO, INFINITY, skip, false});
-    const int32_t wide = x;
-    x = graph_unary(m, NW_OP_MAX_POOL, x, "pool", 4, (int32_t[]){1, 16, 8, 8});
-    m->nodes[m->n_nodes - 1].window = (nw_window){{2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}};
-    x = graph_linear(m, &random, x, "middle", (graph_layer){20, 3, 1, 1, 2, 0.0f, INFINITY, NW_NONE, false});
-    x = graph_linear(m, &random, x, "up", (graph_layer){12, 2, 2, 0, 1, NONE_LO, INFINITY, NW_NONE, true});
-    const int32_t joined = nw_model_add_tensor(m, "joined", NW_TYPE_F32, 4, (int32_t[]){1, 28, 16, 16});
-    nw_node *concat = nw_model_add_node(m, NW_OP_CONCAT, "joined", 2);
-    concat->inputs[0] = wide;
-    concat->inputs[1] = x;
-    concat->output = joined;
-    concat->axis = 1;
-    x = graph_linear(m, &random, joined, "tail", (graph_layer){20, 3, 2, 1, 1, 0.0f, INFINITY, NW_NONE, false});
-    x = graph_unary(m, NW_OP_LEAKY_RELU, x, "leaky", 4, (int32_t[]){1, 20, 8, 8});
-    m->nodes[m->n_nodes - 1].alpha = 0.1f;
-    x = graph_unary(m, NW_OP_AVERAGE_POOL, x, "mean", 4, (int32_t[]){1, 20, 1, 1});
-    m->nodes[m->n_nodes - 1].window = (nw_window){{8, 8}, {1, 1}, {1, 1}, {0, 0, 0, 0}};
-    x = graph_unary(m, NW_OP_RESHAPE, x, "flat", 2, (int32_t[]){1, 20});
-    x = graph_linear(m, &random, x, "classes", (graph_layer){10, 1, 1, 0, 1, NONE_LO, INFINITY, NW_NONE, false});
-    graph_finish(m, x);
-    return m;
-}
-
 static void test_zoo(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed < 4; seed++) {
-        nw_model *model = zoo(seed);
+        nw_model *model = graph_zoo(seed);
         nw_calibration *calibration = graph_calibrate(model, 40, 8);
         for (int bias = 0; bias < 3; bias++)
             for (int range = 0; range < 3; range++) {
@@ -138,7 +106,7 @@ static nw_plan *plan_of(const char *text)
 static void test_bits(void **state)
 {
     (void)state;
-    nw_model *model = zoo(1);
+    nw_model *model = graph_zoo(1);
     nw_calibration *calibration = graph_calibrate(model, 40, 8);
     double last = 1e9;
     for (int32_t bits = 8; bits >= 4; bits -= 2) {
@@ -238,7 +206,7 @@ static void test_bias_correction_reduces_mean_error(void **state)
     (void)state;
     double sums[3] = {0.0, 0.0, 0.0};
     for (uint64_t seed = 1; seed < 5; seed++) {
-        nw_model *model = zoo(seed);
+        nw_model *model = graph_zoo(seed);
         nw_calibration *calibration = graph_calibrate(model, 48, 8);
         for (int bias = 0; bias < 3; bias++) {
             nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
@@ -261,7 +229,7 @@ static void test_bias_correction_reduces_mean_error(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    nw_model *model = zoo(2);
+    nw_model *model = graph_zoo(2);
     nw_calibration *calibration = graph_calibrate(model, 40, 8);
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
     int narrower = 0;
@@ -339,7 +307,7 @@ static void expect_refusal(nw_model *model, const nw_calibration *calibration, c
 static void test_refusals(void **state)
 {
     (void)state;
-    nw_model *model = zoo(1);
+    nw_model *model = graph_zoo(1);
     nw_calibration *calibration = graph_calibrate(model, 8, 8);
     nw_plan *unknown = plan_of("{\"version\": 1, \"layers\": [{\"node\": \"nobody\", \"bits\": 4}]}");
     nw_plan *unmatched = plan_of("{\"version\": 1, \"tensors\": [{\"match\": \"poo\", \"bits\": 4}]}");
@@ -370,7 +338,7 @@ static void test_refusals(void **state)
 static void test_deterministic_and_batch_free(void **state)
 {
     (void)state;
-    nw_model *model = zoo(3);
+    nw_model *model = graph_zoo(3);
     float out[3][10];
     const int32_t batches[] = {8, 8, 3};
     for (int i = 0; i < 3; i++) {
@@ -400,7 +368,7 @@ static void note_memory(void *context, int64_t done, int64_t total)
 static void test_memory_does_not_grow(void **state)
 {
     (void)state;
-    nw_model *model = zoo(1);
+    nw_model *model = graph_zoo(1);
     size_t most[3] = {0, 0, 0};
     for (int i = 0; i < 3; i++) { /* the first round warms up oneDNN's caches */
         nw_error error = {""};
