@@ -60,6 +60,9 @@ static nw_status settle_activations(nw_quantize_options *o, const nw_quantize_ch
     NW_TRY(nw_choose(&ranking, "act-ranking", q->act_ranking, rankings, error));
     if (q->act_extra_bits < 1 || q->act_extra_bits > 7)
         return nw_fail(error, NW_ERROR_USAGE, "--act-extra-bits: from 1 to 7 bits");
+    if (q->input_bits < 0 || q->input_bits > 8)
+        return nw_fail(error, NW_ERROR_USAGE, "--input-bits: 1 to 8 bits, or 0 for those of --acts");
+    o->input_bits = (int32_t)q->input_bits;
     if (q->act_share) {
         char *end;
         o->share = strtod(q->act_share, &end);

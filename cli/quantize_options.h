@@ -20,19 +20,21 @@
 typedef struct nw_quantize_choices {
     const char *range, *weight_range, *bias_correction, *weight_method, *weight_book, *point_budget;
     const char *act_method, *act_placement, *act_ranking, *act_share;
-    int64_t weights, acts, act_extra_bits, border, seed;
+    int64_t weights, acts, act_extra_bits, input_bits, border, seed;
     bool equalize, limits;
 } nw_quantize_choices;
 
 #define NW_QUANTIZE_CHOICES_DEFAULTS                                                                                 \
     {                                                                                                                \
-        .weights = 8, .acts = 8, .act_extra_bits = 3, .border = 8, .seed = 1, .equalize = true, .limits = true                            \
+        .weights = 8, .acts = 8, .act_extra_bits = 3, .input_bits = 8, .border = 8, .seed = 1, .equalize = true, .limits = true                            \
     }
 
 /** Table entries for a command's options. */
 #define NW_QUANTIZE_CHOICES(o)                                                                                       \
     {"weights", "BITS", NW_OPTION_NUMBER, &(o)->weights, "width of weights, 1 to 8 (default 8)"},                    \
     {"acts", "BITS", NW_OPTION_NUMBER, &(o)->acts, "width of activations, 1 to 8 (default 8)"},                      \
+    {"input-bits", "BITS", NW_OPTION_NUMBER, &(o)->input_bits,                                                       \
+     "least width of the network's inputs (default 8; 0: like the rest)"},                                          \
     {"act-method", "METHOD", NW_OPTION_TEXT, &(o)->act_method,                                                       \
      "activations below 8 bits: direct (default), noisy, dqa"},                                                     \
     {"act-extra-bits", "BITS", NW_OPTION_NUMBER, &(o)->act_extra_bits,                                              \

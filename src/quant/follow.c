@@ -90,7 +90,9 @@ static nw_plan_tensor options_of(const nw_scheme *scheme, int32_t group)
         input = input || nw_model_producer(scheme->model, t) == NW_NONE;
         wanted = wanted || nw_scheme_ends_block(scheme, t);
     }
-    return (nw_plan_tensor){.bits = wanted && !input ? options->activation_bits : 8,
+    const int32_t narrow = input && options->input_bits > options->activation_bits ? options->input_bits
+                                                                                   : options->activation_bits;
+    return (nw_plan_tensor){.bits = wanted ? narrow : 8,
                             .scheme = input ? (int32_t)NW_ACTIVATION_DIRECT : (int32_t)options->activation_kind,
                             .extra_bits = options->extra_bits,
                             .share = options->share};

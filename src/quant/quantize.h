@@ -27,7 +27,7 @@ typedef enum nw_bias_correction {
     NW_BIAS_CORRECTION_EMPIRICAL /* measured layer by layer on the kept samples, behind the quantized prefix */
 } nw_bias_correction;
 
-/** Which tensors are narrow; the others keep 8 bits. A network's inputs do, unless the plan says otherwise. */
+/** Which tensors are narrow; the others keep 8 bits. */
 typedef enum nw_placement {
     NW_PLACEMENT_ALL,   /* every tensor of codes */
     NW_PLACEMENT_BLOCKS /* outputs of blocks, as the DQA paper has it (blocks.c) */
@@ -44,6 +44,7 @@ typedef struct nw_quantize_options {
     nw_activation_kind activation_kind;   /* below 8 bits */
     nw_placement placement;
     nw_ranking ranking;
+    int32_t input_bits; /* least width of the network's inputs; 0: like the rest */
     int32_t extra_bits; /* DQA: of important channels, 1 to 7; fewer where more than 8 would come out */
     double share;       /* DQA: of channels that are important, 0 to 1 */
     const nw_plan *plan; /* borrowed, or NULL: choices for single layers and tensors; a row nobody uses is an error */
@@ -70,7 +71,7 @@ typedef struct nw_quantize_options {
 #define NW_QUANTIZE_DEFAULTS                                                                                         \
     {                                                                                                                \
         .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_OUTPUT, .percentile = 0.9999,              \
-        .extra_bits = 3, .share = 0.4, .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
+        .input_bits = 8, .extra_bits = 3, .share = 0.4, .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
         .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,               \
         .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .seed = 1                                \
     }

@@ -27,6 +27,7 @@ typedef struct layer {
     uint8_t *points; /* [O] owned */
     bool *split;     /* [k] owned; NW_POINTS_SPLIT: columns that come twice */
     nw_multipoint_channel *channels; /* [O] owned; NULL without a budget */
+    bool behind_narrow; /* some activation before it has fewer than LEAST_WIDE bits */
     float *held;     /* owned; the input or the residual, until the other one is there too */
 } layer;
 
@@ -168,7 +169,7 @@ static nw_status round_layer(reconstruction *r, layer *l, const float *data, con
     nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, residual, moments);
     if (!status && moments) {
         nw_moments_finish(moments, l->n_patches, mean_is_free(r));
-        nw_moments_damp(moments, l->w, NW_PATCHES_DAMPING);
+        nw_moments_damp(moments, l->w, l->behind_narrow ? NW_PATCHES_DAMPING_NARROW : NW_PATCHES_DAMPING);
         status = round_rows(r, l, moments);
     }
     nw_moments_free(moments);
@@ -368,7 +369,8 @@ static nw_status prepare(reconstruction *r)
     bool behind_narrow = false;
     for (int32_t i = 0; i < n_nodes; i++) {
         const nw_node_scheme *linear = &r->scheme->nodes[i];
-        const bool wanted = is_wanted(linear, behind_narrow);
+        const bool after = behind_narrow;
+        const bool wanted = is_wanted(linear, after);
         behind_narrow = behind_narrow || makes_narrow(r->scheme, i);
         if (linear->mode != NW_MODE_LINEAR)
             continue;
@@ -376,6 +378,7 @@ static nw_status prepare(reconstruction *r)
         if (!r->means[i])
             return NW_ERROR_MEMORY;
         if (wanted) {
+            r->layers[r->n_layers].behind_narrow = after;
             r->layers[r->n_layers++].node = i;
             outputs += linear->shape.n_channels;
         }

@@ -34,6 +34,7 @@ static nw_status make_scheme(nw_trials *trials, int32_t bits, nw_error *error)
         return NW_OK;
     trials->options[bits] = trials->options[8];
     trials->options[bits].activation_bits = bits;
+    trials->options[bits].input_bits = 0;
     nw_scheme *scheme = nw_scheme_create(trials->model, trials->calibration, &trials->options[bits]);
     if (!scheme)
         return nw_fail_memory(error, "trying widths");

@@ -133,7 +133,7 @@ static void test_dqa_ends(void **state)
         nw_quantize_options plain = options_for(NW_ACTIVATION_DIRECT, all ? 6 : 3, 1, 0.0);
         dqa.placement = plain.placement = NW_PLACEMENT_BLOCKS; /* ReLU's outputs: with a zero point 0 on both sides */
         static const char only[] = "{\"version\": 1, \"tensors\": [{\"match\": \"project|joined|pool|up\", \"bits\": 8}, "
-                                   "{\"match\": \"stem|tail|middle|depthwise\", \"bits\": %d}]}";
+                                   "{\"match\": \"stem|middle|depthwise\", \"bits\": %d}]}";
         char text[256];
         nw_plan *plans[2] = {NULL, NULL};
         nw_error error = {""};
