@@ -44,16 +44,12 @@ static void pixel_pointers(const uint8_t **out, const uint8_t *base, const grid 
 {
     int32_t y = first / width;
     int32_t x = first % width;
-    const ptrdiff_t start = g->start + shift;
-    const uint8_t *at = base + (start + y * g->row + x * g->pixel);
-    for (int32_t i = 0; i < m; i++) {
-        out[i] = at;
-        at += g->pixel;
-        if (++x == width) {
-            x = 0;
-            y++;
-            at = base + (start + y * g->row);
-        }
+    const ptrdiff_t step = g->pixel;
+    for (int32_t i = 0; i < m; x = 0, y++) {
+        const uint8_t *at = base + (g->start + shift + y * g->row + x * step);
+        const int32_t end = i + nw_min32(m - i, width - x); /* of the row */
+        for (; i < end; i++, at += step)
+            out[i] = at;
     }
 }
 

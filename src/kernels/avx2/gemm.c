@@ -44,12 +44,12 @@ static NW_NOINLINE void few_sums(__m256i *sums, const tile_panel *p, const uint8
 /* Whole tiles in codes, all that most layers consist of. Returns the first pixel that is left. */
 static NW_NOINLINE int32_t plain_tiles(const nw_gemm_call *call, const tile_panel *p, int32_t o)
 {
-    const __m256i none[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const __m256i offset[2] = {load_i32(call->requant->offset + o), load_i32(call->requant->offset + o + 8)};
     __m256i sums[2 * MR];
     int32_t i = 0;
     for (; i + MR <= call->m; i += MR) {
-        tile_sums(sums, p, call->a + i, MR, none);
-        finish_whole_tile(call, sums, i, o, MR);
+        tile_sums(sums, p, call->a + i, MR, offset);
+        finish_started_tile(call, sums, i, o, MR);
     }
     return i;
 }

@@ -21,13 +21,15 @@ static NW_NOINLINE nw_f32x16 add_extra(const nw_extra_list *list, nw_f32x16 v, c
     return v;
 }
 
-/* Rounded values of mr pixels by 8 channels, before the zero point: channels o + 8 h on. `late`: not yet clamped. */
+/*
+ * Rounded values of mr pixels by 8 channels, before the zero point: channels o + 8 h on. `late`: not yet clamped;
+ * `offset`: what the sums still lack.
+ */
 static NW_INLINE void round_half(__m256i y[2 * MAX_FINISH], const nw_gemm_call *call, const __m256i *sums, int32_t i,
-                                 int32_t o, int32_t h, int32_t mr, bool late)
+                                 int32_t o, int32_t h, int32_t mr, bool late, __m256i offset)
 {
     const nw_requant *requant = call->requant;
     const int32_t at = o + 8 * h;
-    const __m256i offset = load_i32(requant->offset + at);
     const __m256 multiplier = _mm256_loadu_ps(requant->multiplier + at);
     const __m256 bias = _mm256_loadu_ps(requant->bias + at);
     __m256 v[MAX_FINISH];
@@ -88,11 +90,11 @@ static NW_INLINE __m256i two_pixels(const nw_requant *requant, const __m256i y[2
 }
 
 static NW_INLINE void finish_tile(const nw_gemm_call *call, const __m256i *sums, int32_t i, int32_t o, int32_t n,
-                                  int32_t mr, bool late)
+                                  int32_t mr, bool late, const __m256i offset[2])
 {
     __m256i y[2 * MAX_FINISH];
-    round_half(y, call, sums, i, o, 0, mr, late);
-    round_half(y, call, sums, i, o, 1, mr, late);
+    round_half(y, call, sums, i, o, 0, mr, late, offset[0]);
+    round_half(y, call, sums, i, o, 1, mr, late, offset[1]);
 #pragma GCC unroll 3
     for (int32_t j = 0; j < mr; j += 2) {
         const __m256i codes = two_pixels(call->requant, y, j, o, late);
@@ -102,15 +104,27 @@ static NW_INLINE void finish_tile(const nw_gemm_call *call, const __m256i *sums,
 }
 
 /**
- * Outputs in codes of a whole tile, mr pixels by 16 channels: parameters are loaded once for all pixels. For calls
- * without extra rows and wrapping. mr: even, a constant in each caller.
+ * Outputs in codes of a whole tile, mr pixels by 16 channels, from sums that started from the offset: parameters are
+ * loaded once for all pixels. For calls without extra rows and wrapping. mr: even, a constant in each caller.
  */
+static NW_INLINE void finish_started_tile(const nw_gemm_call *call, const __m256i *sums, int32_t i, int32_t o,
+                                          int32_t mr)
+{
+    const __m256i none[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    if (call->requant->lo_code)
+        finish_tile(call, sums, i, o, NW_AVX2_NR, mr, true, none);
+    else
+        finish_tile(call, sums, i, o, NW_AVX2_NR, mr, false, none);
+}
+
+/** The same from bare sums. */
 static NW_INLINE void finish_whole_tile(const nw_gemm_call *call, const __m256i *sums, int32_t i, int32_t o, int32_t mr)
 {
+    const __m256i offset[2] = {load_i32(call->requant->offset + o), load_i32(call->requant->offset + o + 8)};
     if (call->requant->lo_code)
-        finish_tile(call, sums, i, o, NW_AVX2_NR, mr, true);
+        finish_tile(call, sums, i, o, NW_AVX2_NR, mr, true, offset);
     else
-        finish_tile(call, sums, i, o, NW_AVX2_NR, mr, false);
+        finish_tile(call, sums, i, o, NW_AVX2_NR, mr, false, offset);
 }
 
 static NW_INLINE void store_some(float *y, __m256 v, int32_t n)
@@ -130,12 +144,13 @@ static NW_INLINE void finish_rest_tile(const nw_gemm_call *call, const __m256i *
                                        int32_t mr)
 {
     const nw_requant *requant = call->requant;
+    const __m256i offset[2] = {load_i32(requant->offset + o), load_i32(requant->offset + o + 8)};
     if (!requant->float_output && requant->lo_code) {
-        finish_tile(call, sums, i, o, n, mr, true);
+        finish_tile(call, sums, i, o, n, mr, true, offset);
         return;
     }
     if (!requant->float_output) {
-        finish_tile(call, sums, i, o, n, mr, false);
+        finish_tile(call, sums, i, o, n, mr, false, offset);
         return;
     }
     for (int32_t j = 0; j < mr; j++) {
