@@ -361,12 +361,12 @@ static nw_avx2_mode choose_mode(writer *w, const nw_gemm_source *source, int32_t
     count_panel(w, source, row, end_row, &best);
     if (source->one_pixel || (!w->n_wide && cost(w) < 77 * (int64_t)w->n_steps))
         return best; /* weights pass through once, and those of units are longer; or runs are long already */
-    for (nw_avx2_form form = NW_AVX2_UNITS; form <= NW_AVX2_MIXED; form++) {
-        writer other;
-        const nw_avx2_mode tried = {form, mode->max_run, mode->window};
-        count_panel(&other, source, row, end_row, &tried);
-        if (cost(&other) >= cost(w))
-            continue;
+    /* with few unsafe steps most of 16 bytes are safe as they lie */
+    const bool few = w->n_wide < (w->n_steps + w->n_wide) / 8;
+    const nw_avx2_mode tried = {few ? NW_AVX2_MIXED : NW_AVX2_UNITS, mode->max_run, mode->window};
+    writer other;
+    count_panel(&other, source, row, end_row, &tried);
+    if (cost(&other) < cost(w)) {
         *w = other;
         best = tried;
     }

@@ -178,6 +178,38 @@ static void part(search *s, const int8_t *from, int32_t n, int32_t size)
     improve(s);
 }
 
+static int32_t count_unfit(const parts *p)
+{
+    int32_t n = 0;
+    for (int32_t g = 0; g < p->n_groups; g++)
+        n += p->excess[g] != 0;
+    return n;
+}
+
+/*
+ * Groups of four, several times from other places to start while one more that fits would make another unit of two
+ * steps; keeps the best.
+ */
+static void part_quads(search *s, const int8_t *from, int32_t n)
+{
+    static const int32_t strides[] = {3, 5, 7, 11}; /* primes: a permutation unless n is a multiple */
+    int8_t turned[BYTES];
+    part(s, from, n, 4);
+    for (size_t t = 0; t < NW_COUNT(strides); t++) {
+        const parts best = s->parts;
+        const int32_t unfit = count_unfit(&best);
+        if (unfit == 0 || (unfit == 2 && best.n_groups == 4))
+            return;
+        if (n % strides[t] == 0)
+            continue;
+        for (int32_t i = 0; i < n; i++)
+            turned[i] = from[i * strides[t] % n];
+        part(s, turned, n, 4);
+        if (count_unfit(&s->parts) >= unfit)
+            s->parts = best;
+    }
+}
+
 /* Bytes that have weights, by their largest one. Returns how many. */
 static int32_t sort_bytes(int8_t order[BYTES], const nw_avx2_bytes *bytes)
 {
@@ -292,7 +324,7 @@ int32_t nw_avx2_choose_units(nw_avx2_unit units[NW_AVX2_MAX_UNITS], const nw_avx
     s.bytes[BYTES] = (range){_mm256_setzero_si256(), _mm256_setzero_si256()};
     if (n > NW_AVX2_KR) {
         const int32_t n_quads = n > 12 ? n : nw_min32(n, 8); /* a third group would have no partner */
-        part(&s, order, n_quads, 4);
+        part_quads(&s, order, n_quads);
         if (n == BYTES && !s.parts.excess[0] && !s.parts.excess[1] && !s.parts.excess[2] && !s.parts.excess[3] &&
             unit_of_eights(units, &s.parts))
             return 1;
