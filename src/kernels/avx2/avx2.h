@@ -137,6 +137,8 @@ typedef struct nw_avx2_depthwise {
 
 size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avx2(const nw_depthwise_call *call);
+/** Of the pairs: 3x3 by columns sums in 32 bits. */
+void nw_depthwise_count_runs_avx2(nw_run_counts *counts, const void *packed);
 void nw_add_avx2(const nw_add_call *call);
 void nw_multiply_avx2(const nw_multiply_call *call);
 void nw_max_pool_avx2(const nw_pool_call *call);

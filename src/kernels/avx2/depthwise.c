@@ -172,6 +172,12 @@ size_t nw_depthwise_pack_avx2(void *packed, const nw_depthwise_source *source)
     return size;
 }
 
+void nw_depthwise_count_runs_avx2(nw_run_counts *counts, const void *packed)
+{
+    const nw_avx2_depthwise *header = packed;
+    nw_pairs_count_runs(counts, (const uint8_t *)packed + header->pairs);
+}
+
 /* Whether columns of 8 channels take fewer cycles than steps of 32: measured figures, of speed alone. */
 static bool prefers_columns(const nw_pairs_header *header, const nw_pairs_panel *panels)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packs a matrix for gemm.c and proves on the way that 16 bits are enough: the certificate of a run is made here, from
- * the real weights and the limits of the codes, panel by panel (kernels/runs.h). A 16-bit lane is one channel and one
- * pair of neighbouring k: channel c, k = 4 s + {0, 1} or {2, 3} in step s.
+ * the real weights and the limits of the codes, panel by panel (kernels/runs.h), over the steps of gemm_reader.c.
  *
  * Before a step may join a run it must pass the pair test: vpmaddubsw forms the exact sum of two products and saturates
  * it, so every lane of the step must fit 16 bits by itself. Around steps that fail, bytes are paired otherwise
@@ -14,189 +13,13 @@
  * writes each run to its place.
  */
 #include <assert.h>
-#include <immintrin.h>
 #include <string.h>
 
 #include "base/arith.h"
-#include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
-#include "kernels/runs.h"
+#include "kernels/avx2/gemm_reader.h"
 
-#define N_LANES (NW_AVX2_NR * 2)
-#define STEP_SIZE (NW_AVX2_NR * NW_AVX2_KR)
-
-typedef struct step {
-    int32_t offset;
-    int8_t weights[NW_AVX2_NR][NW_AVX2_KR];
-} step;
-
-/* The steps of a panel, one after the other. */
-typedef struct reader {
-    const nw_gemm_source *source;
-    int32_t row, n_rows; /* of the panel */
-    int32_t segment, at; /* next step */
-    nw_avx2_form form;
-    bool pending; /* `second` is the other half of the step handed out before */
-    step second;
-    nw_ranges second_range;
-    int32_t units_offset;
-    nw_avx2_bytes units; /* 16 bytes handed out */
-} reader;
-
-/* What a reader hands out. */
-typedef enum item { ITEM_END, ITEM_STEP, ITEM_UNITS } item;
-
-static void reader_init(reader *r, const nw_gemm_source *source, int32_t row, int32_t end_row, nw_avx2_form form)
-{
-    r->source = source;
-    r->row = row;
-    r->n_rows = nw_min32(end_row - row, NW_AVX2_NR);
-    r->segment = 0;
-    r->at = 0;
-    r->form = form;
-    r->pending = false;
-}
-
-/* Fills the weights of the step that starts at byte `at` of a segment; false if they are all zero. */
-static bool gather(const reader *r, step *s)
-{
-    const nw_gemm_source *source = r->source;
-    const nw_segment *segment = &source->segments[r->segment];
-    const size_t n = (size_t)nw_min32(segment->length - r->at, NW_AVX2_KR);
-    const int8_t *w = source->weights + (size_t)r->row * (size_t)source->k + (size_t)(segment->k + r->at);
-    s->offset = segment->offset + r->at;
-    memset(s->weights, 0, sizeof(s->weights));
-    for (int32_t c = 0; c < r->n_rows; c++, w += source->k) {
-        if (n == NW_AVX2_KR)
-            memcpy(s->weights[c], w, NW_AVX2_KR);
-        else
-            memcpy(s->weights[c], w, n);
-    }
-    static const int8_t zero[STEP_SIZE];
-    return memcmp(s->weights, zero, STEP_SIZE) != 0;
-}
-
-/* Four codes as words, four times over: the factors of a vector of weights. */
-static __m256i repeat_codes(const uint8_t *codes, size_t n)
-{
-    uint16_t words[NW_AVX2_KR] = {0};
-    int64_t all;
-    for (size_t j = 0; j < n; j++)
-        words[j] = codes[j];
-    memcpy(&all, words, sizeof(all));
-    return _mm256_set1_epi64x(all);
-}
-
-/* The range of every lane; lane 2 c + pair. */
-static void bound(const reader *r, const step *s, nw_ranges *range)
-{
-    const nw_segment *segment = &r->source->segments[r->segment];
-    const size_t n = (size_t)nw_min32(segment->length - r->at, NW_AVX2_KR);
-    const __m256i lo = repeat_codes(r->source->x_lo + segment->k + r->at, n);
-    const __m256i hi = repeat_codes(r->source->x_hi + segment->k + r->at, n);
-    const __m256i zero = _mm256_setzero_si256();
-    for (int32_t v = 0; v < N_LANES / 8; v++) {
-        const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)s->weights[4 * v]));
-        const __m256i positive = _mm256_max_epi16(w, zero);
-        const __m256i negative = _mm256_min_epi16(w, zero);
-        const __m256i high = _mm256_add_epi32(_mm256_madd_epi16(positive, hi), _mm256_madd_epi16(negative, lo));
-        const __m256i low = _mm256_add_epi32(_mm256_madd_epi16(positive, lo), _mm256_madd_epi16(negative, hi));
-        _mm256_storeu_si256((__m256i *)(void *)(range->high + 8 * v), high);
-        _mm256_storeu_si256((__m256i *)(void *)(range->low + 8 * v), low);
-    }
-}
-
-/* s = s + second, halves of the lanes that fail: |w| <= 64 there, and 2 * 64 * 255 = 32640 fits. */
-static void halve(step *s, const nw_ranges *range, step *second)
-{
-    second->offset = s->offset;
-    for (int32_t c = 0; c < NW_AVX2_NR; c++)
-        for (int32_t j = 0; j < NW_AVX2_KR; j++) {
-            const int32_t lane = 2 * c + j / 2;
-            const bool failed = range->high[lane] > INT16_MAX || range->low[lane] < INT16_MIN;
-            const int8_t half = (int8_t)(failed ? s->weights[c][j] / 2 : 0);
-            second->weights[c][j] = half;
-            s->weights[c][j] = (int8_t)(s->weights[c][j] - half);
-        }
-}
-
-static void advance(reader *r, int32_t n)
-{
-    r->at += n;
-    if (r->at >= r->source->segments[r->segment].length) {
-        r->segment++;
-        r->at = 0;
-    }
-}
-
-/* Whether the 16 bytes from here on become units: always, or if one of their steps holds a pair that does not fit. */
-static bool in_units(const reader *r)
-{
-    reader ahead = *r;
-    const int32_t end = nw_min32(r->at + NW_AVX2_UNIT_BYTES, r->source->segments[r->segment].length);
-    step s;
-    nw_ranges range;
-    if (r->form != NW_AVX2_MIXED)
-        return r->form == NW_AVX2_UNITS;
-    for (; ahead.at < end; ahead.at += NW_AVX2_KR) {
-        if (!gather(&ahead, &s))
-            continue;
-        bound(&ahead, &s, &range);
-        if (!nw_ranges_fit(&range, N_LANES))
-            return true;
-    }
-    return false;
-}
-
-/* Hands out the next 16 bytes of the segment for units. */
-static item take_units(reader *r)
-{
-    const nw_gemm_source *source = r->source;
-    const nw_segment *segment = &source->segments[r->segment];
-    const int32_t k = segment->k + r->at;
-    nw_avx2_bytes *bytes = &r->units;
-    memset(bytes, 0, sizeof(*bytes));
-    bytes->n = nw_min32(segment->length - r->at, NW_AVX2_UNIT_BYTES);
-    r->units_offset = segment->offset + r->at;
-    memcpy(bytes->hi, source->x_hi + k, (size_t)bytes->n);
-    for (int32_t c = 0; c < r->n_rows; c++)
-        for (int32_t b = 0; b < bytes->n; b++)
-            bytes->weights[b][c] = source->weights[(size_t)(r->row + c) * (size_t)source->k + (size_t)(k + b)];
-    advance(r, NW_AVX2_UNIT_BYTES);
-    return ITEM_UNITS;
-}
-
-/* The next step that holds a weight, or 16 bytes. *fits: the step passes the pair test, always after splitting. */
-static item reader_next(reader *r, step *s, nw_ranges *range, bool *fits)
-{
-    *fits = true;
-    if (r->pending) {
-        *s = r->second;
-        *range = r->second_range;
-        r->pending = false;
-        return ITEM_STEP;
-    }
-    while (r->segment < r->source->n_segments) {
-        if (r->at % NW_AVX2_UNIT_BYTES == 0 && in_units(r))
-            return take_units(r);
-        if (!gather(r, s)) {
-            advance(r, NW_AVX2_KR);
-            continue;
-        }
-        bound(r, s, range);
-        *fits = nw_ranges_fit(range, N_LANES);
-        if (!*fits && r->form == NW_AVX2_SPLIT) {
-            halve(s, range, &r->second);
-            bound(r, s, range);
-            bound(r, &r->second, &r->second_range);
-            r->pending = true;
-            *fits = true;
-        }
-        advance(r, NW_AVX2_KR);
-        return ITEM_STEP;
-    }
-    return ITEM_END;
-}
+#define TAKE_SIZE 32 /* of a step of a unit */
 
 /* Where the steps of a panel go. In the counting pass `base` is NULL. */
 typedef struct writer {
@@ -209,7 +32,7 @@ typedef struct writer {
     int32_t wide_at, units_at[NW_AVX2_UNIT + 1];
 } writer;
 
-static void write_wide(writer *w, const step *s)
+static void write_wide(writer *w, const nw_avx2_step *s)
 {
     int16_t wide[2][NW_AVX2_NR][2];
     for (int32_t c = 0; c < NW_AVX2_NR; c++)
@@ -223,7 +46,7 @@ static void write_wide(writer *w, const step *s)
 /* Bytes of the weights and takes of a unit, and of all units. */
 static size_t unit_size(int32_t n_steps)
 {
-    return (size_t)n_steps * (STEP_SIZE + sizeof(__m256i));
+    return (size_t)n_steps * (STEP_SIZE + TAKE_SIZE);
 }
 
 static size_t units_size(const writer *w)
@@ -241,7 +64,7 @@ static void write_unit(writer *w, const nw_avx2_unit *unit, const nw_avx2_bytes 
     int8_t *out = w->weights + ((size_t)w->n_steps + 2 * (size_t)w->n_wide) * STEP_SIZE +
                   (size_t)longer[0] * unit_size(4) + (size_t)longer[1] * unit_size(2) + (size_t)at * unit_size(n);
     for (int32_t s = 0; s < n; s++)
-        for (int32_t c = 0; c < (int32_t)sizeof(__m256i) / NW_AVX2_KR; c++, out += NW_AVX2_KR)
+        for (int32_t c = 0; c < TAKE_SIZE / NW_AVX2_KR; c++, out += NW_AVX2_KR)
             memcpy(out, unit->take[s], NW_AVX2_KR);
     for (int32_t s = 0; s < n; s++)
         for (int32_t c = 0; c < NW_AVX2_NR; c++)
@@ -251,12 +74,12 @@ static void write_unit(writer *w, const nw_avx2_unit *unit, const nw_avx2_bytes 
 
 /* One pass over a panel: forms the runs and counts them, or writes them to the places the counts gave. */
 typedef struct pass {
-    reader reader;
+    nw_avx2_reader reader;
     writer *writer;
     const nw_avx2_mode *mode;
     bool writing;
-    step waiting[NW_RUNS_WINDOW];
-    step run[NW_AVX2_MAX_RUN];
+    nw_avx2_step waiting[NW_RUNS_WINDOW];
+    nw_avx2_step run[NW_AVX2_MAX_RUN];
     nw_runs runs;
 } pass;
 
@@ -276,8 +99,9 @@ static bool read_step(void *context, int32_t slot, nw_ranges *range)
 {
     pass *p = context;
     bool fits;
-    for (item next; (next = reader_next(&p->reader, &p->waiting[slot], range, &fits)) != ITEM_END;) {
-        if (next == ITEM_UNITS) {
+    for (nw_avx2_item next;
+         (next = nw_avx2_reader_next(&p->reader, &p->waiting[slot], range, &fits)) != NW_AVX2_ITEM_END;) {
+        if (next == NW_AVX2_ITEM_UNITS) {
             place_units(p);
             continue;
         }
@@ -303,7 +127,7 @@ static void form_runs(const nw_gemm_source *source, int32_t row, int32_t end_row
                       const nw_avx2_mode *mode)
 {
     pass p = {.writer = w, .mode = mode, .writing = writing};
-    reader_init(&p.reader, source, row, end_row, mode->form);
+    nw_avx2_reader_init(&p.reader, source, row, end_row, mode->form);
     nw_runs_init(&p.runs, N_LANES, mode->window, mode->max_run, read_step, take_step, &p);
     for (int32_t length; (length = nw_runs_next(&p.runs)) > 0;) {
         w->n_runs[length]++;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of the AVX2 kernels; what they leave out stays with the reference. */
 #include "kernels/avx2/avx2.h"
-#include "kernels/depthwise_pairs.h"
 
 void nw_kernels_init_avx2(nw_kernels *kernels)
 {
@@ -16,7 +15,7 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_32_avx2",
                                         .pack = nw_depthwise_pack_avx2,
                                         .run = nw_depthwise_run_avx2,
-                                        .count_runs = nw_pairs_count_runs};
+                                        .count_runs = nw_depthwise_count_runs_avx2};
     kernels->add = nw_add_avx2;
     kernels->multiply = nw_multiply_avx2;
     kernels->max_pool = nw_max_pool_avx2;
