@@ -7,6 +7,11 @@
  *     NW_TRY(nw_holdout_open(&holdout, &choice, float_model, threads, error));
  *     NW_TRY(nw_holdout_judge(&holdout, integer, &drop, error));
  *     nw_holdout_close(&holdout);
+ *
+ * Calibration data are mostly training pictures, which the float network knows by heart: it gets them all right, far from
+ * any doubt, and so does a network that loses points on new pictures. Labelled pictures of which it gets more than 95 %
+ * right are therefore hardened: each is blended with another one, by a share at which the float network gets 92 % right,
+ * like new pictures at a usual error rate. What is lost then includes one standard error, since few pictures prove little.
  */
 #ifndef NARROW_CLI_JUDGE_H
 #define NARROW_CLI_JUDGE_H
@@ -17,20 +22,26 @@
 
 typedef struct nw_holdout {
     nw_sample_choice choice; /* its `held` samples */
-    nw_model *model;         /* borrowed; float */
+    const nw_model *model;   /* borrowed; float */
     int64_t threads;
-    float *answers;          /* [held, output size] owned; of the float network */
-    size_t size;
+    size_t n;                /* samples judged: the held ones, or several blends of each */
+    float blend;             /* share of the other picture; 0: none */
+    float *answers;          /* [n, output size] owned; of the float network */
+    size_t size;             /* of an output */
     nw_score floats;         /* of the float network */
     const char *measure;     /* what a drop is counted in: "top1", "miou" or, without labels, "agreement" */
 } nw_holdout;
 
 /** NW_ERROR_USAGE if nothing was set aside or the output holds no classes. */
-nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, nw_model *model, int64_t threads,
+nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, const nw_model *model, int64_t threads,
                           nw_error *error);
 void nw_holdout_close(nw_holdout *holdout);
 
-/** Runs an integer network. @param drop  share of top-1 or mIoU lost, or of answers that differ from the float ones */
+/**
+ * Runs an integer network.
+ *
+ * @param drop  share of top-1 (one standard error included) or mIoU lost, or of answers that differ from the float ones
+ */
 nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, double *drop, nw_error *error);
 
 #endif

@@ -100,18 +100,6 @@ nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t 
     return start(network, path, threads, storage, error);
 }
 
-nw_status nw_network_attach(nw_network *network, nw_model *model, bool integer, int64_t threads, nw_error *error)
-{
-    *network = (nw_network){.model = model, .integer = integer, .batch = 1};
-    return start(network, "the network", threads, NW_STORAGE_BYTES, error);
-}
-
-void nw_network_detach(nw_network *network)
-{
-    network->model = NULL;
-    nw_network_close(network);
-}
-
 void nw_network_close(nw_network *network)
 {
     nw_float_free(network->floats);
@@ -131,6 +119,27 @@ size_t nw_network_input_size(const nw_network *network)
 size_t nw_network_output_size(const nw_network *network)
 {
     return nw_tensor_elements(&network->model->tensors[network->model->outputs[0]]);
+}
+
+float **nw_network_outputs(const nw_model *model)
+{
+    float **outputs = calloc((size_t)model->n_outputs, sizeof(*outputs));
+    bool done = outputs != NULL;
+    for (int32_t i = 0; done && i < model->n_outputs; i++) {
+        outputs[i] = malloc(nw_tensor_elements(&model->tensors[model->outputs[i]]) * sizeof(float));
+        done = outputs[i] != NULL;
+    }
+    if (done)
+        return outputs;
+    nw_network_outputs_free(outputs, model);
+    return NULL;
+}
+
+void nw_network_outputs_free(float **outputs, const nw_model *model)
+{
+    for (int32_t i = 0; outputs && i < model->n_outputs; i++)
+        free(outputs[i]);
+    free(outputs);
 }
 
 /** Pixel tables are used where the model has them, so that what is measured is what a device would do. */

@@ -48,12 +48,9 @@ nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t 
 nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error);
 void nw_network_close(nw_network *network);
 
-/**
- * The same for a network in memory, of either kind, one sample at a time.
- * @param model  borrowed; nw_network_detach leaves it alone, also after a failure
- */
-nw_status nw_network_attach(nw_network *network, nw_model *model, bool integer, int64_t threads, nw_error *error);
-void nw_network_detach(nw_network *network);
+/** Memory for one sample's outputs, each as large as it is; NULL without memory. */
+float **nw_network_outputs(const nw_model *model);
+void nw_network_outputs_free(float **outputs, const nw_model *model);
 
 /** Floats of the input for one sample. */
 size_t nw_network_input_size(const nw_network *network);

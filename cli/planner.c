@@ -2,21 +2,25 @@
 /* See planner.h. */
 #include "cli/planner.h"
 
+#define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kernels/cpu.h"
 #include "plan/prefix.h"
 #include "plan/state.h"
 
 #define STATE_BYTES ((size_t)512 << 20) /* of samples stopped half-way */
+#define ROUNDS 31                      /* runs of each width that is timed */
 #define CALIBRATED 256                 /* samples wanted for calibration before any are set aside beyond a third */
 
 bool nw_planner_has_goal(const nw_planner *planner)
 {
-    return planner->target_size || planner->max_drop >= 0.0 || planner->arena > 0.0;
+    return planner->target_size || planner->max_drop >= 0.0 || planner->arena > 0.0 || planner->latency > 0.0;
 }
 
 /* options */
@@ -62,10 +66,11 @@ static nw_status settle(nw_planner *planner, const char *path, nw_error *error)
     planner->robustness = planner->robustness || planner->how == NW_ALLOCATE_ADAPTIVE;
     if (planner->measured < 1)
         return nw_fail(error, NW_ERROR_USAGE, "--measure-samples: at least 1");
-    if (planner->max_drop > 100.0 || planner->arena < 0.0)
-        return nw_fail(error, NW_ERROR_USAGE, "--max-drop is 0 to 100 points, --arena bytes");
+    if (planner->max_drop > 100.0 || planner->arena < 0.0 || planner->latency < 0.0)
+        return nw_fail(error, NW_ERROR_USAGE, "--max-drop is 0 to 100 points, --arena bytes, --target-latency milliseconds");
     planner->goals.drop = planner->max_drop >= 0.0 ? 0.01 * planner->max_drop : -1.0;
     planner->goals.arena = planner->arena;
+    planner->goals.seconds = 1e-3 * planner->latency;
     NW_TRY(settle_size(planner, path, error));
     return settle_shard(planner, error);
 }
@@ -100,6 +105,7 @@ void nw_planner_close(nw_planner *planner)
 {
     nw_found_clear(&planner->found);
     nw_search_free(planner->search);
+    nw_times_free(planner->times);
     nw_holdout_close(&planner->holdout);
     nw_measurement_free(planner->measurement);
     nw_trials_free(planner->trials);
@@ -183,6 +189,50 @@ nw_status nw_planner_measure(nw_planner *planner, nw_error *error)
     return status;
 }
 
+/* timing */
+
+/** $XDG_CACHE_HOME/narrow or ~/.cache/narrow, made if need be, and a file of the key's hash in it. */
+static bool default_cache(char *path, size_t size, uint64_t hash)
+{
+    char folder[512];
+    const char *base = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    if (base && *base)
+        snprintf(folder, sizeof(folder), "%s", base);
+    else if (home && *home)
+        snprintf(folder, sizeof(folder), "%s/.cache", home);
+    else
+        return false;
+    mkdir(folder, 0777);
+    const size_t n = strlen(folder);
+    snprintf(folder + n, sizeof(folder) - n, "/narrow");
+    mkdir(folder, 0777);
+    return snprintf(path, size, "%s/times-%016" PRIx64 ".json", folder, hash) < (int)size;
+}
+
+static nw_status measure_times(nw_planner *planner, nw_error *error)
+{
+    char brand[64];
+    char key[256];
+    char path[640] = "";
+    nw_isa isa;
+    NW_TRY(nw_isa_choose(&isa, getenv("NARROW_ISA"), error));
+    nw_cpu_brand(brand);
+    snprintf(key, sizeof(key), "%s, %s, %d activation bits, network and data %016" PRIx64, brand, nw_isa_name(isa),
+             (int)planner->options->activation_bits, planner->measurement->fingerprint);
+    if (planner->cache)
+        snprintf(path, sizeof(path), "%s", planner->cache);
+    else if (!default_cache(path, sizeof(path), nw_state_hash_text(key)))
+        path[0] = '\0';
+    if (path[0] && nw_times_read(&planner->times, path, key, planner->model->n_nodes, NULL) == NW_OK)
+        return NW_OK;
+    NW_TRY(nw_times_measure(&planner->times, planner->model, planner->calibration, planner->options, ROUNDS, error));
+    if (path[0] && nw_times_write(planner->times, path, key, error) && planner->cache)
+        return NW_ERROR_DATA; /* a default cache that cannot be written only costs time */
+    error->message[0] = '\0';
+    return NW_OK;
+}
+
 /* searching */
 
 static nw_status judge(void *context, const nw_model *integer, double *drop, nw_error *error)
@@ -199,11 +249,14 @@ nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
         planner->kind = nw_damage_default(planner->measurement);
     if (!dry && (can_judge || planner->goals.drop >= 0.0))
         NW_TRY(nw_holdout_open(&planner->holdout, &planner->choice, planner->model, planner->threads, error));
+    if (planner->goals.seconds > 0.0)
+        NW_TRY(measure_times(planner, error));
     const nw_search_task task = {
         .model = planner->model,
         .calibration = planner->calibration,
         .options = planner->options,
         .measurement = planner->measurement,
+        .times = planner->times,
         .kind = planner->kind,
         .how = planner->how,
         .judge = planner->holdout.answers ? judge : NULL,
@@ -230,6 +283,9 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)
     if (planner->goals.arena > 0.0 && (double)found->arena > planner->goals.arena)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.0f bytes of activations cannot be met: they take %zu",
                        planner->goals.arena, found->arena);
+    if (planner->goals.seconds > 0.0 && found->seconds > planner->goals.seconds)
+        return nw_fail(error, NW_GOAL_MISSED, "the goal of %.3f ms cannot be met: the fastest found takes %.3f",
+                       planner->latency, 1e3 * found->seconds);
     if (isnan(found->drop))
         return nw_fail(error, NW_GOAL_MISSED, "whether the drop is met is not known without making the network");
     return nw_fail(error, NW_GOAL_MISSED, "the goal of %.2f points cannot be met: the best found loses %.2f",

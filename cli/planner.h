@@ -21,8 +21,8 @@
 
 typedef struct nw_planner {
     /* options */
-    const char *target_size, *damage, *allocation, *state, *shard;
-    double max_drop, arena;  /* points, below 0: no goal; bytes, 0: no goal */
+    const char *target_size, *damage, *allocation, *state, *shard, *cache;
+    double max_drop, arena, latency; /* points, below 0: no goal; bytes, ms, 0: no goal */
     int64_t measured;        /* samples that damage is measured on */
     bool tensors, robustness;
     /* borrowed */
@@ -35,6 +35,7 @@ typedef struct nw_planner {
     nw_trials *trials;
     nw_measurement *measurement;
     nw_holdout holdout;
+    nw_times *times;
     nw_search *search;
     nw_found found;
     nw_goals goals;
@@ -53,6 +54,8 @@ typedef struct nw_planner {
     {"max-drop", "POINTS", NW_OPTION_REAL, &(p)->max_drop,                                                           \
      "goal: points of accuracy lost on calibration data set aside (without labels: answers that differ)"},           \
     {"arena", "BYTES", NW_OPTION_REAL, &(p)->arena, "goal: memory of activations"},                                  \
+    {"target-latency", "MS", NW_OPTION_REAL, &(p)->latency, "goal: time of a run on this machine, one thread"},       \
+    {"cache", "FILE", NW_OPTION_TEXT, &(p)->cache, "keeps what --target-latency timed (default: in the user's cache)"}, \
     {"allocation", "METHOD", NW_OPTION_TEXT, &(p)->allocation,                                                       \
      "who gets how many bits: exact (default), adaptive, sqnr, equal"},                                              \
     {"damage", "MEASURE", NW_OPTION_TEXT, &(p)->damage, "divergence (default for classes), noise, changed"},         \

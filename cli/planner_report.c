@@ -30,10 +30,20 @@ static void report_found(cJSON *report, const nw_planner *planner)
     cJSON_AddNumberToObject(chosen, "bytes", (double)found->bytes);
     cJSON_AddNumberToObject(chosen, "arena_bytes", (double)found->arena);
     cJSON_AddNumberToObject(chosen, "damage", found->damage);
+    if (!isnan(found->seconds))
+        cJSON_AddNumberToObject(chosen, "milliseconds", 1e3 * found->seconds);
     if (!isnan(found->drop))
         cJSON_AddNumberToObject(chosen, "drop", found->drop);
     cJSON_AddNumberToObject(chosen, "networks_tried", found->tried);
     cJSON_AddBoolToObject(chosen, "met", found->met);
+    cJSON *trail = cJSON_AddArrayToObject(chosen, "trail");
+    for (int32_t i = 0; i < found->tried; i++) {
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddNumberToObject(row, "bytes", (double)found->trail[i].bytes);
+        if (!isnan(found->trail[i].drop))
+            cJSON_AddNumberToObject(row, "drop", found->trail[i].drop);
+        cJSON_AddItemToArray(trail, row);
+    }
     cJSON *layers = cJSON_AddArrayToObject(chosen, "layers");
     for (int32_t i = 0; i < planner->measurement->n; i++) {
         if (planner->measurement->rows[i].tensor)
@@ -82,6 +92,8 @@ void nw_planner_print(const nw_planner *planner)
     if (!found->plan)
         return;
     printf("chosen: %zu bytes, %s %.4g", found->bytes, nw_damage_names[planner->kind], found->damage);
+    if (!isnan(found->seconds))
+        printf(", %.3f ms expected", 1e3 * found->seconds);
     if (!isnan(found->drop))
         printf(", %.2f points lost (%s, %zu samples set aside)", 100.0 * found->drop, planner->holdout.measure,
                planner->choice.held);

@@ -18,9 +18,7 @@ void nw_costs_free(nw_costs *costs)
     free(costs);
 }
 
-/** The quickest way to a network of the same structure. */
-static nw_status make_skeleton(nw_costs *costs, const nw_model *model, const nw_calibration *calibration,
-                               const nw_quantize_options *options, nw_error *error)
+nw_quantize_options nw_quickest(const nw_quantize_options *options)
 {
     nw_quantize_options quick = *options;
     quick.plan = NULL;
@@ -29,6 +27,13 @@ static nw_status make_skeleton(nw_costs *costs, const nw_model *model, const nw_
     quick.point_budget = 0.0;
     quick.weight_range = NW_WEIGHTS_MIN_MAX;
     quick.bias_correction = NW_BIAS_CORRECTION_NONE;
+    return quick;
+}
+
+static nw_status make_skeleton(nw_costs *costs, const nw_model *model, const nw_calibration *calibration,
+                               const nw_quantize_options *options, nw_error *error)
+{
+    const nw_quantize_options quick = nw_quickest(options);
     NW_TRY(nw_quantize(&costs->skeleton, model, calibration, &quick, error));
     for (int32_t i = 0; i < costs->skeleton->n_nodes; i++) {
         nw_linear *linear = costs->skeleton->nodes[i].linear;
@@ -40,16 +45,14 @@ static nw_status make_skeleton(nw_costs *costs, const nw_model *model, const nw_
     return NW_OK;
 }
 
-/** Nodes keep their names and their order. */
-static void match_nodes(nw_costs *costs, const nw_model *model)
+void nw_match_nodes(int32_t *node_of, const nw_model *model, const nw_model *integer)
 {
-    int32_t at = 0;
+    int32_t at = 0; /* nodes keep their names and their order */
     for (int32_t i = 0; i < model->n_nodes; i++) {
-        costs->node_of[i] = NW_NONE;
-        for (int32_t j = at; j < costs->skeleton->n_nodes; j++)
-            if (costs->skeleton->nodes[j].linear &&
-                strcmp(costs->skeleton->nodes[j].name, model->nodes[i].name) == 0) {
-                costs->node_of[i] = j;
+        node_of[i] = NW_NONE;
+        for (int32_t j = at; j < integer->n_nodes; j++)
+            if (integer->nodes[j].linear && strcmp(integer->nodes[j].name, model->nodes[i].name) == 0) {
+                node_of[i] = j;
                 at = j + 1;
                 break;
             }
@@ -77,7 +80,7 @@ nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibr
     }
     costs->arena = layout.size;
     nw_layout_free(&layout);
-    match_nodes(costs, model);
+    nw_match_nodes(costs->node_of, model, costs->skeleton);
     *out = costs;
     return NW_OK;
 }

@@ -23,6 +23,12 @@ typedef struct nw_costs {
     size_t arena;       /* bytes of activations while the network runs */
 } nw_costs;
 
+/** Options for a network whose structure is right and whose weights do not matter: quickly made, 8 bits, no plan. */
+nw_quantize_options nw_quickest(const nw_quantize_options *options);
+
+/** node_of[i] = the linear node of an integer network that float node i became, or NW_NONE. @param node_of  [n_nodes] */
+void nw_match_nodes(int32_t *node_of, const nw_model *model, const nw_model *integer);
+
 nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibration *calibration,
                           const nw_quantize_options *options, nw_error *error);
 void nw_costs_free(nw_costs *costs);

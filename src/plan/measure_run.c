@@ -16,6 +16,8 @@ static nw_status see_float(nw_measure_run *run, nw_error *error)
             nw_yardstick_set(&run->yardsticks[i], nw_prefix_batch_first(run->prefix, b),
                              nw_prefix_batch_count(run->prefix, b), run->outputs[i]);
     }
+    for (int32_t i = 0; i < run->tail->n_outputs; i++)
+        nw_yardstick_settle(&run->yardsticks[i]);
     return NW_OK;
 }
 

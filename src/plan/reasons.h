@@ -8,7 +8,10 @@
 /**
  * A plan of rows by name, layers as in the measurement:
  *
- *     "why": {"damage": .., "damage_measure": "divergence", "bytes": .., "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...]}
+ *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
+ *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...]}
+ *
+ * and "time" (seconds) beside every "bytes" if times are known.
  *
  * @param items  [measurement->n] of the search
  * @param bits   [measurement->n]

@@ -10,7 +10,6 @@
 #include "model/file.h"
 #include "plan/reasons.h"
 
-#define MOST_TRIES 7    /* networks made for a goal of the drop */
 #define CLOSE_BYTES 1.02 /* two networks this near in size: no need to try what lies between */
 #define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
 
@@ -20,6 +19,8 @@ struct nw_search {
     nw_search_task task;
     nw_costs *costs;
     nw_item *items; /* [n] owned; of layers. Tensors have one width and no cost */
+    nw_item *priced; /* [n] owned; the same, time added to the damage at some price */
+    double seconds; /* goal; 0: none */
     int32_t n;
     double others; /* bytes of the file that are no packed weights, as far as is known */
     int64_t done;
@@ -70,6 +71,7 @@ void nw_search_free(nw_search *search)
         return;
     nw_costs_free(search->costs);
     free(search->items);
+    free(search->priced);
     free(search);
 }
 
@@ -81,7 +83,8 @@ nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error
     s->task = *task;
     s->n = task->measurement->n;
     s->items = calloc((size_t)s->n + 1, sizeof(*s->items));
-    nw_status status = s->items ? nw_costs_create(&s->costs, task->model, task->calibration, task->options, error)
+    s->priced = calloc((size_t)s->n + 1, sizeof(*s->priced));
+    nw_status status = s->items && s->priced ? nw_costs_create(&s->costs, task->model, task->calibration, task->options, error)
                                 : nw_fail_memory(error, "planning");
     for (int32_t i = 0; !status && i < s->n; i++)
         make_item(&s->items[i], s, &task->measurement->rows[i]);
@@ -100,6 +103,49 @@ void nw_found_clear(nw_found *found)
     *found = (nw_found){0};
 }
 
+/* time */
+
+static double time_of(const nw_search *s, const int32_t *bits)
+{
+    if (!s->task.times)
+        return NAN;
+    double sum = s->task.times->rest;
+    for (int32_t i = 0; i < s->n; i++)
+        if (!s->task.measurement->rows[i].tensor)
+            sum += s->task.times->layers[s->task.measurement->rows[i].index][bits[i]];
+    return sum;
+}
+
+/** Allocates with a price on time. */
+static nw_status allocate_priced(int32_t *bits, bool *fits, nw_search *s, double budget, double price, nw_error *error)
+{
+    memcpy(s->priced, s->items, (size_t)s->n * sizeof(*s->priced));
+    for (int32_t i = 0; price > 0.0 && i < s->n; i++)
+        for (int32_t b = NW_LEAST_BITS; !s->task.measurement->rows[i].tensor && b <= NW_MOST_BITS; b++)
+            s->priced[i].damage[b] += price * s->task.times->layers[s->task.measurement->rows[i].index][b];
+    return nw_allocate(bits, fits, s->priced, s->n, budget, s->task.how, error);
+}
+
+/** Within a budget of bytes, and of time if that is a goal: the lowest price on time that keeps it. */
+static nw_status allocate(int32_t *bits, bool *fits, nw_search *s, double budget, nw_error *error)
+{
+    NW_TRY(allocate_priced(bits, fits, s, budget, 0.0, error));
+    if (!(s->seconds > 0.0) || time_of(s, bits) <= s->seconds)
+        return NW_OK;
+    double lo = -30.0; /* log2 of the price, in damage of the whole network per its time */
+    double hi = 40.0;
+    const double unit = (nw_items_damage(s->items, s->n, bits) + 1e-30) / time_of(s, bits);
+    for (int32_t step = 0; step < 18; step++) {
+        const double middle = 0.5 * (lo + hi);
+        NW_TRY(allocate_priced(bits, fits, s, budget, unit * exp2(middle), error));
+        if (time_of(s, bits) <= s->seconds)
+            hi = middle;
+        else
+            lo = middle;
+    }
+    return allocate_priced(bits, fits, s, budget, unit * exp2(hi), error);
+}
+
 /* one budget */
 
 /** Widths for a file of at most `bytes`, and their plan. The file is the smallest there is if that is not possible. */
@@ -113,7 +159,7 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
         bool fits;
         nw_plan_free(found->plan);
         found->plan = NULL;
-        NW_TRY(nw_allocate(found->bits, &fits, s->items, s->n, bytes - others, s->task.how, error));
+        NW_TRY(allocate(found->bits, &fits, s, bytes - others, error));
         NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->bits, error));
         NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
         if ((double)found->bytes <= bytes || !fits)
@@ -122,6 +168,7 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
     }
     found->damage = nw_items_damage(s->items, s->n, found->bits);
     found->arena = s->costs->arena;
+    found->seconds = time_of(s, found->bits);
     found->drop = NAN;
     return NW_OK;
 }
@@ -143,6 +190,7 @@ static bool meets(const nw_found *found, const nw_goals *goals)
 {
     return (goals->bytes <= 0.0 || (double)found->bytes <= goals->bytes) &&
            (goals->arena <= 0.0 || (double)found->arena <= goals->arena) &&
+           (goals->seconds <= 0.0 || found->seconds <= goals->seconds) &&
            (goals->drop < 0.0 || found->drop <= goals->drop);
 }
 
@@ -201,9 +249,11 @@ static nw_status first_budget(double *bytes, nw_search *s, double lo, double hi,
     return NW_OK;
 }
 
-/** `best` is replaced by `one`, whose contents it takes. */
+/** `best` is replaced by `one`, whose contents it takes; the trail stays. */
 static void take(nw_found *best, nw_found *one)
 {
+    one->tried = best->tried;
+    memcpy(one->trail, best->trail, sizeof(one->trail));
     nw_found_clear(best);
     *best = *one;
     *one = (nw_found){0};
@@ -219,19 +269,18 @@ static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, n
     hi = goals->bytes > 0.0 ? fmin(hi, goals->bytes) : hi;
     NW_TRY(first_budget(&next, s, lo, hi, goals->drop, error));
     bool met = false;
-    for (int32_t step = 0; step < MOST_TRIES; step++) {
+    for (int32_t step = 0; step < NW_MOST_TRIES; step++) {
         nw_found one = {0};
         NW_TRY(try_budget(&one, s, next, false, error));
-        best->tried++;
-        const int32_t tried = best->tried;
+        best->trail[best->tried].bytes = one.bytes;
+        best->trail[best->tried++].drop = one.drop;
         const bool good = one.drop <= goals->drop;
         const double size = (double)one.bytes;
         if (!best->model || (good ? !met || one.bytes < best->bytes : !met && one.drop < best->drop))
             take(best, &one);
         nw_found_clear(&one);
-        best->tried = tried;
         if (s->task.progress)
-            s->task.progress(s->task.context, step + 1, MOST_TRIES);
+            s->task.progress(s->task.context, step + 1, NW_MOST_TRIES);
         met = met || good;
         if (good)
             hi = fmin(size, next);
@@ -239,7 +288,7 @@ static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, n
             break; /* the largest is not good enough */
         else
             lo = fmax(next, lo);
-        if (hi <= lo * CLOSE_BYTES && (met || step + 2 >= MOST_TRIES))
+        if (hi <= lo * CLOSE_BYTES && (met || step + 2 >= NW_MOST_TRIES))
             break;
         next = met ? sqrt(lo * hi) : step > 1 ? hi : sqrt(next * hi);
     }
@@ -250,6 +299,7 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
 {
     nw_found best = {0};
     double least, most;
+    search->seconds = goals->seconds;
     nw_found probe = {0}; /* learns what the file holds besides weights */
     nw_status status = decide(&probe, search, INFINITY, error);
     if (!status)
@@ -260,7 +310,11 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
         status = smallest(&best, search, goals, error);
     } else if (!status) {
         status = try_budget(&best, search, goals->bytes > 0.0 ? goals->bytes : INFINITY, dry, error);
-        best.tried = dry ? 0 : 1;
+        if (!status && !dry) {
+            best.trail[0].bytes = best.bytes;
+            best.trail[0].drop = best.drop;
+            best.tried = 1;
+        }
     }
     if (status) {
         nw_found_clear(&best);

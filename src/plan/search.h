@@ -18,6 +18,7 @@
 #include "plan/allocate.h"
 #include "plan/cost.h"
 #include "plan/measure.h"
+#include "plan/times.h"
 
 /** What is added up and kept small. */
 typedef enum nw_damage_kind { NW_DAMAGE_DIVERGENCE, NW_DAMAGE_NOISE, NW_DAMAGE_CHANGED } nw_damage_kind;
@@ -36,6 +37,7 @@ typedef struct nw_search_task {
     const nw_calibration *calibration;
     const nw_quantize_options *options;
     const nw_measurement *measurement; /* complete */
+    const nw_times *times; /* NULL: nothing is known, and there can be no goal for the time */
     nw_damage_kind kind;
     nw_allocation how;
     nw_judge *judge; /* NULL: nothing is judged, and there can be no goal for the drop */
@@ -47,12 +49,15 @@ typedef struct nw_goals {
     double bytes; /* of the file; 0: no goal */
     double drop;  /* share of answers; below 0: no goal */
     double arena; /* bytes; 0: no goal */
+    double seconds; /* of a run; 0: no goal */
 } nw_goals;
 
 typedef struct nw_search nw_search;
 
 nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error *error);
 void nw_search_free(nw_search *search);
+
+#define NW_MOST_TRIES 8 /* networks made for one search */
 
 /** What came out. */
 typedef struct nw_found {
@@ -61,10 +66,15 @@ typedef struct nw_found {
     int32_t *bits;   /* [measurement->n] owned; of layers */
     size_t bytes;    /* of the file */
     size_t arena;
+    double seconds;  /* as predicted; NAN without times */
     double damage;   /* sum of what was measured */
     double drop;     /* as judged; NAN if it was not */
     bool met;        /* all goals */
-    int32_t tried;   /* networks that were made */
+    int32_t tried;   /* networks that were made and judged on the way */
+    struct {
+        size_t bytes;
+        double drop;
+    } trail[NW_MOST_TRIES]; /* [tried] */
 } nw_found;
 
 /** @param dry  no network is made: goals for the drop cannot be met then */

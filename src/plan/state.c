@@ -14,6 +14,8 @@
 #define MAX_BYTES (64u << 20)
 #define MAX_ROWS 100000
 #define DEPTH 8
+#define START 0xcbf29ce484222325u /* of FNV-1a */
+#define MEASURES 2 /* goes up when the same words mean other figures */
 
 /* writing */
 
@@ -254,10 +256,15 @@ static uint64_t hash_int(uint64_t hash, int64_t value)
     return hash_bytes(hash, &value, sizeof(value));
 }
 
+uint64_t nw_state_hash_text(const char *text)
+{
+    return hash_bytes(START, text, strlen(text));
+}
+
 uint64_t nw_state_fingerprint(const nw_model *model, const float *const *samples, int32_t n,
                               const nw_quantize_options *options)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = START;
     for (int32_t t = 0; t < model->n_tensors; t++) {
         hash = hash_bytes(hash, model->tensors[t].dims, model->tensors[t].rank * sizeof(int32_t));
         if (model->tensors[t].data)
@@ -271,6 +278,7 @@ uint64_t nw_state_fingerprint(const nw_model *model, const float *const *samples
     for (int32_t i = 0; i < model->n_inputs; i++)
         hash = hash_bytes(hash, samples[i],
                           (size_t)n * nw_tensor_elements(&model->tensors[model->inputs[i]]) * sizeof(float));
+    hash = hash_int(hash, MEASURES);
     hash = hash_int(hash, (int64_t)options->rounding);
     hash = hash_int(hash, (int64_t)options->weight_range);
     hash = hash_int(hash, (int64_t)options->activation_range);

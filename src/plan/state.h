@@ -38,4 +38,7 @@ char *nw_state_missing(const nw_measurement *measurement);
 uint64_t nw_state_fingerprint(const nw_model *model, const float *const *samples, int32_t n,
                               const nw_quantize_options *options);
 
+/** The same hash of a text. */
+uint64_t nw_state_hash_text(const char *text);
+
 #endif

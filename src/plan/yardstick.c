@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define CONFIDENCE 0.8 /* of the float network, at most */
+
 nw_status nw_yardstick_init(nw_yardstick *yardstick, const nw_tensor *z, int32_t n_samples)
 {
     const size_t classes = (size_t)nw_tensor_channels(z);
@@ -46,14 +48,14 @@ static int32_t largest(const float *z, int32_t n, size_t step)
     return best;
 }
 
-/** log sum exp. */
-static double log_sum(const float *z, int32_t n, size_t step, int32_t best)
+/** log sum exp (sharpness z). */
+static double log_sum(const float *z, int32_t n, size_t step, int32_t best, double sharpness)
 {
     const double top = (double)z[(size_t)best * step];
     double sum = 0.0;
     for (int32_t c = 0; c < n; c++)
-        sum += exp((double)z[(size_t)c * step] - top);
-    return top + log(sum);
+        sum += exp(sharpness * ((double)z[(size_t)c * step] - top));
+    return sharpness * top + log(sum);
 }
 
 void nw_yardstick_set(nw_yardstick *yardstick, int32_t first, int32_t n, const float *z)
@@ -66,22 +68,52 @@ void nw_yardstick_set(nw_yardstick *yardstick, int32_t first, int32_t n, const f
             for (size_t c = 0; c < classes; c++)
                 yardstick->z[at * classes + c] = from[c * yardstick->positions];
             yardstick->answer[at] = largest(from, yardstick->n_classes, yardstick->positions);
-            yardstick->log_sum[at] =
-                log_sum(from, yardstick->n_classes, yardstick->positions, yardstick->answer[at]);
         }
+}
+
+/** Sets log_sum for one sharpness; returns the mean of the largest probabilities. */
+static double sharpen(nw_yardstick *yardstick, double sharpness)
+{
+    const size_t n = (size_t)yardstick->n_samples * yardstick->taken;
+    double confidence = 0.0;
+    yardstick->sharpness = sharpness;
+    for (size_t at = 0; at < n; at++) {
+        const float *z = yardstick->z + at * (size_t)yardstick->n_classes;
+        const int32_t best = yardstick->answer[at];
+        yardstick->log_sum[at] = log_sum(z, yardstick->n_classes, 1, best, sharpness);
+        confidence += exp(sharpness * (double)z[best] - yardstick->log_sum[at]);
+    }
+    return n ? confidence / (double)n : 0.0;
+}
+
+void nw_yardstick_settle(nw_yardstick *yardstick)
+{
+    double lo = 1.0 / 1024.0;
+    double hi = 1.0;
+    if (yardstick->n_classes < 2 || sharpen(yardstick, hi) <= CONFIDENCE)
+        return;
+    for (int32_t step = 0; step < 20; step++) {
+        const double middle = sqrt(lo * hi);
+        if (sharpen(yardstick, middle) <= CONFIDENCE)
+            lo = middle;
+        else
+            hi = middle;
+    }
+    sharpen(yardstick, lo);
 }
 
 static void add_position(const nw_yardstick *yardstick, nw_damage *sums, size_t at, const float *z)
 {
     const float *reference = yardstick->z + at * (size_t)yardstick->n_classes;
     const int32_t best = largest(z, yardstick->n_classes, yardstick->positions);
-    const double total = log_sum(z, yardstick->n_classes, yardstick->positions, best);
+    const double total = log_sum(z, yardstick->n_classes, yardstick->positions, best, yardstick->sharpness);
     const double shift = total - yardstick->log_sum[at];
     double divergence = 0.0;
     for (int32_t c = 0; c < yardstick->n_classes; c++) {
         const double difference = (double)z[(size_t)c * yardstick->positions] - (double)reference[c];
         sums->noise += difference * difference;
-        divergence += exp((double)reference[c] - yardstick->log_sum[at]) * (shift - difference);
+        divergence += exp(yardstick->sharpness * (double)reference[c] - yardstick->log_sum[at]) *
+                      (shift - yardstick->sharpness * difference);
     }
     sums->divergence += fmax(divergence, 0.0);
     sums->changed += best != yardstick->answer[at] ? 1.0 : 0.0;

@@ -224,6 +224,32 @@ def missed_goals(narrow):
     narrow.bad(2, "2/1", "plan", ONNX, *PLAN, "--shard", "2/1", "--state", os.path.join(narrow.folder, "s.json"))
 
 
+def latency(narrow):
+    """A goal for the time: between the fastest and the widest network; times are measured once and kept."""
+    state, cache = os.path.join(narrow.folder, "state.json"), os.path.join(narrow.folder, "times.json")
+    common = ["plan", ONNX, *PLAN, "--state", state, "--dry-run", "--json"]
+    fastest = narrow(*common, "--cache", cache, "--target-latency", "0.000001")
+    assert fastest.code == 1 and "fastest found takes" in fastest.err, fastest.err
+    least = fastest.json()["chosen"]["milliseconds"]
+    with open(cache, "rb") as file:
+        times = file.read()
+    widest = narrow.report(*common[:-1], "--cache", cache, "--target-latency", "100000")
+    check_keys("plan", widest, "planned", "goal", "latency")
+    most = widest["chosen"]["milliseconds"]
+    assert least < most, (least, most)
+    middle = 0.5 * (least + most)
+    between = narrow.report(*common[:-1], "--cache", cache, "--target-latency", str(middle))["chosen"]
+    assert between["met"] and least <= between["milliseconds"] <= middle
+    assert between["damage"] >= widest["chosen"]["damage"]
+    both = narrow.report(*common[:-1], "--cache", cache, "--target-latency", str(middle), "--target-size", "25%")["chosen"]
+    assert both["met"] and both["milliseconds"] <= middle and both["bytes"] <= 0.25 * os.path.getsize(ONNX)
+    with open(cache, "rb") as file:
+        assert file.read() == times, "times were measured again"
+    home = {"XDG_CACHE_HOME": os.path.join(narrow.folder, "cache")}
+    assert narrow(*common, "--target-latency", "100000", env=home).code == 0
+    assert len(os.listdir(os.path.join(narrow.folder, "cache", "narrow"))) == 1
+
+
 def shards(narrow):
     """Shards put together are the single run, byte for byte; what is missing is named; a killed shard goes on."""
     def file(name):
@@ -453,5 +479,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
-        planning, missed_goals, shards, every_width, evaluate, batches, data_formats, segmentation, run, families, threads,
+        planning, missed_goals, latency, shards, every_width, evaluate, batches, data_formats, segmentation, run, families, threads,
         bench, storage, inspect, verify])

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What widths cost in time on this machine: the network at every width, quantized quickly, run by the engine in turns
+ * and clocked node by node, so that every layer is timed in its place, with its shape and its runs of 16-bit sums. A
+ * mixture's time is put together from these. Used by search.c.
+ *
+ *     nw_times *times;
+ *     NW_TRY(nw_times_measure(&times, model, calibration, &options, 40, error));
+ *     double seconds = times->rest + times->layers[node][3];
+ *     NW_TRY(nw_times_write(times, "times.json", key, error));
+ *     nw_times_free(times);
+ */
+#ifndef NARROW_PLAN_TIMES_H
+#define NARROW_PLAN_TIMES_H
+
+#include "quant/quantize.h"
+
+typedef double nw_time_by_bits[9]; /* seconds by bits, 2 to 8 */
+
+typedef struct nw_times {
+    int32_t n_nodes;         /* of the float network */
+    nw_time_by_bits *layers; /* [n_nodes] owned; 0 for what is no linear layer */
+    double rest;             /* all other nodes, and what lies between them */
+} nw_times;
+
+/**
+ * One thread, medians.
+ *
+ * @param rounds  runs of each width
+ */
+nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calibration *calibration,
+                           const nw_quantize_options *options, int32_t rounds, nw_error *error);
+void nw_times_free(nw_times *times);
+
+/** A file for the next time. @param key  what the times depend on besides the network: CPU, kernel family, options */
+nw_status nw_times_write(const nw_times *times, const char *path, const char *key, nw_error *error);
+
+/** NW_ERROR_DATA if the file is none, or of another key or network. */
+nw_status nw_times_read(nw_times **out, const char *path, const char *key, int32_t n_nodes, nw_error *error);
+
+#endif

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets how many bits: the planner's allocations beside each other, docs/results/planner.md and planner.json.
+
+    python3 tools/bench_planner.py --narrow build/narrow [--only REGEX] [--fresh] [--work FOLDER]
+
+Weights only: activations keep 8 bits. Every allocation gets the same measured damage, rounding and file size, is chosen
+on calibration samples and judged by the integer engine on the test split. Rows already in planner.json are kept unless
+--fresh is given; --only limits the work to rows whose title ("resnet20-cifar10 exact 3") matches; --work keeps the
+measured states. Networks and data come from the test-bed (NARROW_TESTBED, default ../shared/testbed).
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+TESTBED = pathlib.Path(os.environ.get("NARROW_TESTBED", ROOT / ".." / "shared" / "testbed"))
+
+CIFAR = "--mean 123.675,116.28,103.53 --std 58.395,57.12,57.375"
+IMAGENET = "--resize shorter_side:256 --crop center --mean 127.5 --std 127.5 --class-offset 1"
+CAMVID = "--mean 104.55,107.1,109.65 --std 76.5,79.05,79.05"
+# network: preprocessing, calibration, what it has for options, test, what that has
+NETWORKS = {
+    "resnet20-cifar10": (CIFAR, "cifar10-png/calib --samples 512", "cifar10-png/test"),
+    "mobilenetv1-0.25-imagenet": (IMAGENET, "imagenet/calib.csv", "imagenet/test.csv"),
+    "resnet32-cifar10": (CIFAR, "cifar10-png/calib --samples 512", "cifar10-png/test"),
+    "resnet56-cifar10": (CIFAR, "cifar10-png/calib --samples 512", "cifar10-png/test"),
+    "mobilenetv2-imagenet": (IMAGENET, "imagenet/calib.csv", "imagenet/test.csv"),
+    "unet-camvid": (CAMVID, "camvid/calib --labels $NARROW_TESTBED/data/camvid/calib_labels",
+                    "camvid/test --labels $NARROW_TESTBED/data/camvid/test_labels"),
+}
+ARMS = {"exact": "--allocation exact", "equal": "--allocation equal", "adaptive": "--allocation adaptive",
+        "sqnr": "--allocation sqnr"}
+LEVELS = (3, 4, 2, 5)
+GOALS = {"drop of 0.5": "--max-drop 0.5", "size of 20 %": "--target-size 20%"}
+
+
+def run(narrow, arguments, codes=(0,)):
+    """Runs `narrow`; returns its JSON document."""
+    words = [narrow] + [w.replace("$NARROW_TESTBED", str(TESTBED)) for w in shlex.split(arguments)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True,
+                          env={**os.environ, "GOMP_SPINCOUNT": "0"})
+    if done.returncode not in codes:
+        sys.exit(f"narrow {arguments}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+class Network:
+    """What rows of one network share: the measured state, the sizes of equal widths."""
+
+    def __init__(self, narrow, name, work, threads):
+        preprocess, calib, test = NETWORKS[name]
+        self.narrow, self.name, self.work, self.threads, self.test = narrow, name, work, threads, test
+        self.onnx = f"$NARROW_TESTBED/models/{name}.onnx"
+        self.preprocess = preprocess
+        self.options = f"--calib $NARROW_TESTBED/data/{calib} {preprocess}"
+        self.state = work / f"{name}.state.json"
+        plan = work / f"{name}.plan.json"
+        made = run(narrow, f"plan {self.onnx} {plan} {self.options} --robustness --state {self.state} "
+                           f"--target-size 1000000000 --json --threads {threads}")
+        self.measuring = made["phase_seconds"]["measuring"]
+        rows = json.loads(plan.read_text())["layers"]
+        others = made["chosen"]["bytes"] - sum(row["why"]["bytes"] for row in rows)
+        self.sizes = {b: others + sum(w["bytes"] for row in rows for w in row["why"]["by_bits"] if w["bits"] == b) + 40 * len(rows) + 64
+                      for b in range(2, 9)}
+
+    def make(self, flags):
+        """Quantizes and judges; the row's figures."""
+        out = self.work / f"{self.name}.nw"
+        command = f"quantize {self.onnx} OUT.nw {self.options} {flags}"
+        made = run(self.narrow, command.replace("OUT.nw", str(out)) + f" --state {self.state} --json "
+                   f"--threads {self.threads}", codes=(0, 1))
+        score = run(self.narrow, f"eval {out} --data $NARROW_TESTBED/data/{self.test} --against {self.onnx} --json "
+                                 f"--threads {self.threads}")
+        what = "top1" if "top1" in score else "miou"
+        return {"network": self.name, "bytes": out.stat().st_size, "damage": made["chosen"]["damage"],
+                "held_out": made["samples"]["held_out"], "held_out_drop": made["chosen"].get("drop"),
+                "met": made["chosen"]["met"], "tried": made["chosen"]["networks_tried"],
+                "seconds": round(made["seconds"], 1), "samples": score["samples"], "score": score[what], "what": what,
+                "float": score["against"][what], "agreement": score["agreement"], "sqnr_db": score["sqnr_db"],
+                "float_bytes": (TESTBED / "models" / f"{self.name}.onnx").stat().st_size,
+                "bits": {row["node"]: row["bits"] for row in made["chosen"]["layers"]},
+                "command": f"narrow {command} && narrow eval OUT.nw --data $NARROW_TESTBED/data/{self.test} "
+                           f"--against {self.onnx}"}
+
+
+def titles():
+    """Yields (title, network, kind, key): the most telling rows of every network first."""
+    for network in NETWORKS:
+        for level in LEVELS[:3]:
+            for arm in ARMS:
+                yield f"{network} {arm} {level}", network, arm, level
+        for goal in GOALS:
+            yield f"{network} {goal}", network, goal, None
+    for network in NETWORKS:
+        for arm in ARMS:
+            yield f"{network} {arm} {LEVELS[3]}", network, arm, LEVELS[3]
+
+
+# ---- what the figures say ----
+
+def size_at(points, value, key):
+    """Bytes at which a front (points by bytes) reaches a value, interpolated in log bytes; None outside of it."""
+    best = []
+    for p in sorted(points, key=lambda p: p["bytes"]):
+        if not best or p[key] > best[-1][key]:
+            best.append(p)
+    for a, b in zip(best, best[1:]):
+        if a[key] <= value <= b[key]:
+            share = (value - a[key]) / (b[key] - a[key])
+            return math.exp(math.log(a["bytes"]) + share * math.log(b["bytes"] / a["bytes"]))
+    return None
+
+
+def saved(rows, arm, rival, key):
+    """Mean share of bytes that an arm saves over a rival at the rival's own points."""
+    front = [r for r in rows if r["kind"] == arm]
+    shares = []
+    for point in (r for r in rows if r["kind"] == rival):
+        size = size_at(front, point[key], key)
+        if size:
+            shares.append(1.0 - size / point["bytes"])
+    return shares
+
+
+def slopes(state):
+    """dB per bit of the noise on Z, fitted over 3 to 7 bits, layer by layer."""
+    found = []
+    for row in json.loads(state.read_text())["rows"]:
+        points = [(w["bits"], 10 * math.log10(w["noise"])) for w in row["by_bits"] if 3 <= w["bits"] <= 7 and w["noise"] > 0]
+        n = len(points)
+        if n < 3:
+            continue
+        mx, my = sum(p[0] for p in points) / n, sum(p[1] for p in points) / n
+        found.append(sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points))
+    return sorted(found)
+
+
+def write(results, facts):
+    order = {t[0]: i for i, t in enumerate(sorted(titles(), key=lambda t: (list(NETWORKS).index(t[1]), str(t[3]), t[2])))}
+    results = sorted((r for r in results if r["title"] in order), key=lambda r: order[r["title"]])
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "planner.json").write_text(json.dumps({"facts": facts, "rows": results}, indent=1) + "\n")
+    lines = ["# Planner", "", "Written by `make bench-planner`. Weights only: activations have 8 bits. All allocations round, correct and store"
+             " alike, fit the same file size (level b: that of b bits everywhere) and were chosen on calibration pictures; the score is the"
+             " integer engine's on the test split, which nothing else saw. Agreement: answers equal to the float network's. One standard error of"
+             " a score is 1.1 to 1.4 points (CIFAR-10, 498 pictures) and 1.4 to 2.3 (ImageNet, 450); agreement and SQNR are"
+             " paired and tell differences apart that the score cannot.", ""]
+    for network in NETWORKS:
+        mine = [r for r in results if r["network"] == network]
+        if not mine:
+            continue
+        lines += [f"## {network}", "", "| allocation | level | file bytes | of float | score | lost | agreement | SQNR dB |",
+                  "|---|---|---|---|---|---|---|---|"]
+        for r in (r for r in mine if r["kind"] in ARMS):
+            lines.append(f"| {r['kind']} | {r['level']} | {r['bytes']} | {100 * r['bytes'] / r['float_bytes']:.1f} % |"
+                         f" {100 * r['score']:.2f} | {100 * (r['float'] - r['score']):.2f} | {100 * r['agreement']:.2f} % |"
+                         f" {r['sqnr_db']:.1f} |")
+        lines.append("")
+        for rival in ("equal", "sqnr"):
+            for arm in ("exact", "adaptive"):
+                said = []
+                for key, name in (("sqnr_db", "SQNR"), ("agreement", "agreement")):
+                    shares = saved(mine, arm, rival, key)
+                    if shares:
+                        said.append(f"{100 * sum(shares) / len(shares):.0f} % at equal {name} ({len(shares)} points)")
+                if said:
+                    lines.append(f"- {arm} over {rival}: bytes saved " + ", ".join(said))
+        if network in facts:
+            f = facts[network]
+            lines.append(f"- noise on Z falls by {-f['slope_median']:.1f} dB per bit (median over layers; {-f['slope_high']:.1f} to"
+                         f" {-f['slope_low']:.1f}); measured in {f['measuring']:.0f} s")
+        lines.append("")
+        goals = [r for r in mine if r["kind"] in GOALS]
+        if goals:
+            lines += ["| goal | met on held-out | file bytes | of float | lost, held-out | lost, test | networks | seconds |",
+                      "|---|---|---|---|---|---|---|---|"]
+            for r in goals:
+                held = "" if r["held_out_drop"] is None else f"{100 * r['held_out_drop']:.2f} ({r['held_out']})"
+                lines.append(f"| {r['kind']} | {'yes' if r['met'] else 'no'} | {r['bytes']} |"
+                             f" {100 * r['bytes'] / r['float_bytes']:.1f} % | {held} |"
+                             f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {r['tried']} | {r['seconds']:.0f} |")
+            lines.append("")
+    lines += ["## Commands", "", "One per row; `$NARROW_TESTBED` is the test-bed's folder.", "", "```sh"]
+    lines += [r["command"] for r in results] + ["```"]
+    (RESULTS / "planner.md").write_text("\n".join(lines) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--narrow", default="build/narrow")
+    parser.add_argument("--only", default="", help="rows whose title matches")
+    parser.add_argument("--fresh", action="store_true", help="measure rows again that planner.json already has")
+    parser.add_argument("--work", help="folder for states and networks; default: a temporary one")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", help="folder of planner.md and planner.json")
+    arguments = parser.parse_args()
+    if not TESTBED.is_dir():
+        print(f"SKIP: no test-bed at {TESTBED}; set NARROW_TESTBED", file=sys.stderr)
+        return 0
+    global RESULTS
+    RESULTS = pathlib.Path(arguments.results) if arguments.results else RESULTS
+    known = RESULTS / "planner.json"
+    before = json.loads(known.read_text()) if known.is_file() else {"facts": {}, "rows": []}
+    facts, results = before["facts"], before["rows"]
+    networks = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        work = pathlib.Path(arguments.work or temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        for title, name, kind, level in titles():
+            if not re.search(arguments.only, title) or (not arguments.fresh and any(r["title"] == title for r in results)):
+                continue
+            if name not in networks:
+                networks[name] = Network(arguments.narrow, name, work, arguments.threads)
+                found = slopes(networks[name].state)
+                facts[name] = {"slope_median": found[len(found) // 2], "slope_low": found[0], "slope_high": found[-1],
+                               "measuring": max(networks[name].measuring, facts.get(name, {}).get("measuring", 0.0))}
+            network = networks[name]
+            flags = GOALS.get(kind) or f"{ARMS[kind]} --target-size {network.sizes[level]}"
+            row = {"title": title, "kind": kind, "level": level, **network.make(flags)}
+            results = [r for r in results if r["title"] != title] + [row]
+            write(results, facts)
+            print(f"{title}: {row['bytes']} bytes, {row['what']} {100 * row['score']:.2f} (float {100 * row['float']:.2f}),"
+                  f" agreement {100 * row['agreement']:.2f}, {row['sqnr_db']:.1f} dB, {row['seconds']} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
