@@ -31,21 +31,6 @@ static double median(double *values, size_t n)
     return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
-static float **outputs_of(const nw_model *model)
-{
-    float **outputs = calloc((size_t)model->n_outputs, sizeof(*outputs));
-    for (int32_t i = 0; outputs && i < model->n_outputs; i++)
-        outputs[i] = malloc(nw_tensor_elements(&model->tensors[model->outputs[i]]) * sizeof(float));
-    return outputs;
-}
-
-static void free_outputs(float **outputs, const nw_model *model)
-{
-    for (int32_t i = 0; outputs && i < model->n_outputs; i++)
-        free(outputs[i]);
-    free(outputs);
-}
-
 static nw_status prepare(stopwatch *w, nw_error *error)
 {
     const nw_model *model = w->network->model;
@@ -54,8 +39,8 @@ static nw_status prepare(stopwatch *w, nw_error *error)
         return nw_fail(error, NW_ERROR_USAGE, "--runs: from 1 to %d", NW_MOST_RUNS);
     assert(!w->floats || n_input == nw_network_input_size(w->floats));
     w->input = malloc(n_input * sizeof(float));
-    w->outputs = outputs_of(model);
-    w->float_outputs = w->floats ? outputs_of(w->floats->model) : NULL;
+    w->outputs = nw_network_outputs(model);
+    w->float_outputs = w->floats ? nw_network_outputs(w->floats->model) : NULL;
     w->times = malloc((size_t)w->runs * sizeof(double));
     w->float_times = malloc((size_t)w->runs * sizeof(double));
     if (!w->input || !w->outputs || !w->times || !w->float_times || (w->floats && !w->float_outputs))
@@ -67,9 +52,9 @@ static nw_status prepare(stopwatch *w, nw_error *error)
 
 static void put_away(stopwatch *w)
 {
-    free_outputs(w->outputs, w->network->model);
+    nw_network_outputs_free(w->outputs, w->network->model);
     if (w->floats)
-        free_outputs(w->float_outputs, w->floats->model);
+        nw_network_outputs_free(w->float_outputs, w->floats->model);
     free(w->input);
     free(w->times);
     free(w->float_times);
