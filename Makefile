@@ -5,7 +5,7 @@
 # make demo-real  the same as demo for real networks, if the test bed is there
 # make bench-speed  times Narrow beside ONNX Runtime, OpenVINO and ncnn: docs/results/speed.md; BENCH= passes flags, and
 #                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
-# make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md; BENCH= flags
+# make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md, activations.md; BENCH= flags
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -38,6 +38,7 @@ test:
 
 bench-accuracy: build
 	@python3 tools/bench_accuracy.py --narrow $(NARROW) $(BENCH)
+	@python3 tools/bench_activations.py --narrow $(NARROW) $(BENCH)
 
 fuzz:
 	@sh tools/install.sh test
