@@ -45,11 +45,18 @@ static NW_INLINE void interleave(__m256i v[4], __m256i t0, __m256i t1, __m256i t
     v[3] = _mm256_unpackhi_epi16(high01, high23);
 }
 
+/* GCC 12 otherwise gives every sum a new register in each turn of a loop and moves it back (objdump). */
+static NW_INLINE __m256i in_register(__m256i x)
+{
+    __asm__("" : "+x"(x));
+    return x;
+}
+
 static NW_INLINE void multiply_add(__m256i acc[4], const __m256i v[4], const __m256i *weights)
 {
 #pragma GCC unroll 4
     for (int32_t q = 0; q < 4; q++)
-        acc[q] = _mm256_dpbusd_avx_epi32(acc[q], v[q], weights[q]);
+        acc[q] = in_register(_mm256_dpbusd_avx_epi32(acc[q], v[q], weights[q]));
 }
 
 /* acc += the sums of the pixel at a. */
