@@ -65,7 +65,7 @@ def family(arm, isa, sets):
     if precision == "float":
         return "avx512-float" if "AVX-512" in sets else "avx2-float"
     if tool == "narrow":
-        if isa == "avx2":
-            return "avx2-sum16" if precision == "W7A7" else "avx2-sum32"
-        return {"avx512": "avx512-sum32"}.get(isa, isa)
+        if isa in ("avx2", "avx512"):
+            return f"{isa}-sum16" if precision == "W7A7" else f"{isa}-sum32"
+        return isa
     return next((key for name, key in PEER_INT8 if name in sets), "avx2-sum32")

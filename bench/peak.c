@@ -2,7 +2,8 @@
 /*
  * The arithmetic limit of one core: multiply-accumulates per second of every instruction family that this CPU has, with
  * all operands in registers and no dependency between neighbouring instructions. No kernel of that family can be
- * faster; bench/speed.py divides what networks reach by these figures. Prints a line per family: name, GMAC/s, words.
+ * faster; bench/speed.py divides what networks reach by these figures. Prints a line per family: name, GMAC/s, words;
+ * on stderr, the families that this CPU lacks.
  *
  *     cc -O2 peak.c -o peak && taskset -c 1 ./peak
  */
@@ -62,6 +63,7 @@ typedef struct family {
 #define AVX512_SUM32(acc, tmp) SUM32_STEP("zmm", acc, tmp)
 #define AVX512_SUM16(acc, tmp) SUM16_STEP("zmm", acc, tmp)
 #define AVXVNNI(acc) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" #acc "\n"
+#define AVX512VNNI_256(acc) "vpdpbusd %%ymm14, %%ymm15, %%ymm" #acc "\n"
 #define AVX512VNNI(acc) "vpdpbusd %%zmm14, %%zmm15, %%zmm" #acc "\n"
 
 LOOP(avx2_float, TWELVE(AVX2_FLOAT))
@@ -72,6 +74,7 @@ LOOP(avxvnni, TWELVE(AVXVNNI))
 LOOP(avx512_float, TWELVE(AVX512_FLOAT))
 LOOP(avx512_sum32, EIGHT(AVX512_SUM32))
 LOOP(avx512_sum16, EIGHT(AVX512_SUM16))
+LOOP(avx512vnni_256, TWELVE(AVX512VNNI_256))
 LOOP(avx512vnni, TWELVE(AVX512VNNI))
 
 /* Tiles are 16 rows of 64 bytes; accumulators 0 to 3, operands 4 to 7. */
@@ -116,6 +119,11 @@ static bool has_avx512vnni(void)
     return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 
+static bool has_avx512vnni_256(void)
+{
+    return has_avx512vnni() && __builtin_cpu_supports("avx512vl");
+}
+
 static bool has_avxvnni(void)
 {
     unsigned a, b, c, d;
@@ -140,6 +148,7 @@ static const family families[] = {
     {"avx512-float", "AVX-512 float multiply-add", 12 * 16, avx512_float, has_avx512},
     {"avx512-sum32", "AVX-512 int8, 32-bit sums, without VNNI", 8 * 64, avx512_sum32, has_avx512},
     {"avx512-sum16", "AVX-512 int8, 16-bit sums", 8 * 64, avx512_sum16, has_avx512},
+    {"avx512vnni-256", "AVX-512 VNNI int8 on 256 bits", 12 * 32, avx512vnni_256, has_avx512vnni_256},
     {"avx512vnni", "AVX-512 VNNI int8", 12 * 64, avx512vnni, has_avx512vnni},
     {"amx", "AMX int8", 4 * 16 * 16 * 64, amx, has_amx},
 };
@@ -175,9 +184,13 @@ static double rate(const family *f)
 int main(void)
 {
     __builtin_cpu_init();
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
         if (families[i].available())
             printf("%-14s %8.1f  %s\n", families[i].name, 1e-9 * rate(&families[i]), families[i].words);
+        else
+            fprintf(stderr, "SKIP %s: %s: this CPU, or its operating system, lacks it\n", families[i].name,
+                    families[i].words);
+    }
     return 0;
 }
 
