@@ -87,8 +87,6 @@ typedef struct nw_avx2_mode {
 #define NW_AVX2_DEPTHWISE_NR 32
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source);
-/** Without units: for kernels of other folders that read steps alone. */
-size_t nw_gemm_pack_avx2_steps(void *packed, const nw_gemm_source *source);
 /** A unit of gemm_unit_pack.c. */
 typedef struct nw_avx2_unit {
     int32_t n_steps; /* 1, 2 or 4 */

@@ -260,12 +260,6 @@ size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
     return nw_gemm_pack_avx2_mode(packed, source, &mode);
 }
 
-size_t nw_gemm_pack_avx2_steps(void *packed, const nw_gemm_source *source)
-{
-    const nw_avx2_mode mode = {.form = NW_AVX2_WIDEN, .max_run = NW_AVX2_MAX_RUN, .window = NW_RUNS_WINDOW};
-    return nw_gemm_pack_avx2_mode(packed, source, &mode);
-}
-
 void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed)
 {
     const nw_avx2_gemm *header = packed;

@@ -8,8 +8,9 @@
  * ports that take 512-bit arithmetic (counted), and by llvm-mca -mcpu=skylake-avx512 (estimate, with loads):
  *
  *     run of n    8 vpmaddubsw, 8 vpaddw of which the first step has none, 16 / n to fold    8 + 4 / n    8.4 (n large)
- *     4, 3, 2                                                                                9, 9.3, 10   9.0, 9.9, 9.7
+ *     4, 3, 2                                                                                9, 9.3, 10   9.2, 9.7, 9.9
  *     1           8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd                                         12           11.1
+ *     unit of n   as a run, and 8 vpshufb on one of the two ports; n = 4, 2, 1               13, 14, 16   11.8, 11.8, 14.1
  *     wide        16 vpmaddwd, 16 vpaddd, 16 to separate odd and even bytes                  24           21.4
  *
  * Loads, one of weights and 8 broadcasts of four codes, go through ports of their own, two a cycle.
@@ -38,6 +39,12 @@ static NW_INLINE __m512i broadcast4(const uint8_t *x)
     return _mm512_set1_epi32(four);
 }
 
+/* 16 bytes in every lane. */
+static NW_INLINE __m512i broadcast16(const void *x)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)x));
+}
+
 /* acc[i] += the sums of one run. mr is a constant in each caller, length too where runs are short. */
 static NW_INLINE void add_run(__m512i acc[MAX_MR], int mr, cursor *at, int32_t length, const uint8_t *const x[MAX_MR])
 {
@@ -52,11 +59,11 @@ static NW_INLINE void add_run(__m512i acc[MAX_MR], int mr, cursor *at, int32_t l
         const __m512i w = _mm512_loadu_si512(at->weights + 64 * s);
 #pragma GCC unroll 8
         for (int i = 0; i < mr; i++)
-            r[i] = in_register(_mm512_add_epi16(r[i], _mm512_maddubs_epi16(broadcast4(x[i] + offset), w)));
+            add16_to(&r[i], _mm512_maddubs_epi16(broadcast4(x[i] + offset), w));
     }
 #pragma GCC unroll 8
     for (int i = 0; i < mr; i++)
-        acc[i] = in_register(_mm512_add_epi32(acc[i], _mm512_madd_epi16(r[i], ones)));
+        add32_to(&acc[i], _mm512_madd_epi16(r[i], ones));
     at->offset += length;
     at->weights += 64 * length;
 }
@@ -69,11 +76,40 @@ static NW_INLINE void add_wide(__m512i acc[MAX_MR], int mr, cursor *at, const ui
 #pragma GCC unroll 8
     for (int i = 0; i < mr; i++) {
         const __m512i codes = broadcast4(x[i] + at->offset[0]);
-        acc[i] = _mm512_add_epi32(acc[i], _mm512_madd_epi16(_mm512_and_si512(codes, low), w_even));
-        acc[i] = in_register(_mm512_add_epi32(acc[i], _mm512_madd_epi16(_mm512_srli_epi16(codes, 8), w_odd)));
+        add32_to(&acc[i], _mm512_madd_epi16(_mm512_and_si512(codes, low), w_even));
+        add32_to(&acc[i], _mm512_madd_epi16(_mm512_srli_epi16(codes, 8), w_odd));
     }
     at->offset++;
     at->weights += 128;
+}
+
+/* acc[i] += the sums of one unit of `length` steps, 1, 2 or 4; mr and length are constants in each caller. */
+static NW_INLINE void add_unit(__m512i acc[MAX_MR], int mr, cursor *at, int32_t length, const uint8_t *const x[MAX_MR])
+{
+    const __m512i ones = _mm512_set1_epi16(1);
+    const ptrdiff_t offset = at->offset[0];
+    const int8_t *weights = at->weights + 32 * length;
+    const __m512i first = broadcast16(at->weights);
+    __m512i codes[MAX_MR];
+    __m512i r[MAX_MR];
+#pragma GCC unroll 8
+    for (int i = 0; i < mr; i++) {
+        codes[i] = broadcast16(x[i] + offset);
+        r[i] = _mm512_maddubs_epi16(_mm512_shuffle_epi8(codes[i], first), _mm512_loadu_si512(weights));
+    }
+#pragma GCC unroll 3
+    for (int32_t s = 1; s < length; s++) {
+        const __m512i take = broadcast16(at->weights + 32 * s);
+        const __m512i w = _mm512_loadu_si512(weights + 64 * s);
+#pragma GCC unroll 8
+        for (int i = 0; i < mr; i++)
+            add16_to(&r[i], _mm512_maddubs_epi16(_mm512_shuffle_epi8(codes[i], take), w));
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < mr; i++)
+        add32_to(&acc[i], _mm512_madd_epi16(r[i], ones));
+    at->offset++;
+    at->weights += 96 * length;
 }
 
 /* sums[i] = start + the product of the panel with pixel i. mr is a constant in each caller. */
@@ -99,6 +135,10 @@ static NW_INLINE void tile(int mr, const void *packed, const nw_avx2_panel *p, c
             add_run(acc, mr, &at, length, x);
     for (int32_t n = p->n_wide; n > 0; n--)
         add_wide(acc, mr, &at, x);
+#pragma GCC unroll 3
+    for (int32_t length = NW_AVX2_UNIT; length > 0; length /= 2)
+        for (int32_t n = p->n_units[length]; n > 0; n--)
+            add_unit(acc, mr, &at, length, x);
 #pragma GCC unroll 8
     for (int i = 0; i < mr; i++)
         _mm512_storeu_si512(sums + NR * i, acc[i]);

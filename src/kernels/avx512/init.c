@@ -7,7 +7,7 @@
 void nw_kernels_init_avx512(nw_kernels *kernels)
 {
     kernels->gemm = (nw_gemm){.name = "gemm_u8w8_8x16c4_avx512",
-                              .pack = nw_gemm_pack_avx2_steps,
+                              .pack = nw_gemm_pack_avx2,
                               .run_extra = nw_gemm_run_extra_avx512,
                               .run = nw_gemm_run_avx512,
                               .mr = 8,
