@@ -8,6 +8,7 @@
 #define NARROW_TESTS_KERNELS_EMULATED_AVX512_H
 
 #define NW_EMULATED
+#define SIMDE_NO_INLINE /* else compilers take minutes for the unrolled tiles */
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
