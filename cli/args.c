@@ -93,6 +93,10 @@ nw_status nw_args_parse(const nw_command_line *line, int argc, char **argv, cons
         }
         if (!options_ended && strcmp(argv[i], "--") == 0) {
             options_ended = true;
+        } else if (!options_ended && strcmp(argv[i], "-o") == 0 && find(line->options, "output", 6)) {
+            if (i + 1 >= argc)
+                return nw_fail(error, NW_ERROR_USAGE, "-o needs a value");
+            NW_TRY(set_value(find(line->options, "output", 6), argv[++i], error));
         } else if (!options_ended && strncmp(argv[i], "--", 2) == 0) {
             NW_TRY(parse_option(line, argc, argv, &i, error));
         } else if (n < most) {

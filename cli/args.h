@@ -46,7 +46,8 @@ typedef struct nw_command_line {
 } nw_command_line;
 
 /**
- * Parses argv[1..]. Options may stand anywhere, as --name value or --name=value; "--" ends them.
+ * Parses argv[1..]. Options may stand anywhere, as --name value or --name=value; "--" ends them. "-o" is "--output"
+ * where a command has that.
  *
  * @param positional  [most] receives the other arguments; entries not given stay NULL
  * @param help        set when --help was asked for (and printed on stdout): the caller returns NW_OK at once

@@ -19,6 +19,7 @@ static const struct command {
     {"run", nw_command_run, "answer for one picture"},
     {"bench", nw_command_bench, "time per layer, beside float"},
     {"inspect", nw_command_inspect, "layers, widths, sizes"},
+    {"report", nw_command_report, "one HTML page: sizes, errors, speed, and why"},
     {"verify", nw_command_verify, "check a .nw file and print the hash of every intermediate tensor"},
     {"cpu", nw_command_cpu, "kernel families this machine can run"},
 };

@@ -6,7 +6,8 @@ set -eu
 
 build="gcc cmake libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libcjson-dev libpthreadpool-dev
        libjpeg62-turbo-dev libpng-dev zlib1g-dev"
-test="libcmocka-dev libsimde-dev clang python3-venv gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+test="libcmocka-dev libsimde-dev clang python3-venv gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+      chromium"
 
 packages=$build
 [ "${1:-build}" = test ] && packages="$build $test"

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a plan says of why: each layer's damage, and from the damages of all widths the front, the least damage for every
+ * size (facts.h: nw_facts_add_plan). A plan as `narrow plan` writes it:
+ *
+ *     "why": {"damage": .., "damage_measure": "divergence", "bytes": .., "by_bits": [{"bits": 2, "damage": .., "bytes": ..}]}
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/report/facts.h"
+#include "model/json.h"
+#include "plan/allocate.h"
+
+/** The number called `key`, or NAN. */
+static double number(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(item) && isfinite(item->valuedouble) ? item->valuedouble : NAN;
+}
+
+static void take_widths(nw_layer_facts *layer, const cJSON *list)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        int32_t bits;
+        if (!nw_json_int(&bits, cJSON_GetObjectItemCaseSensitive(item, "bits"), 1, 8))
+            continue;
+        layer->damage_by_bits[bits] = number(item, "damage");
+        layer->bytes_by_bits[bits] = number(item, "bytes");
+    }
+    for (int32_t bits = 1; bits <= 8; bits++)
+        layer->n_by_bits += !isnan(layer->damage_by_bits[bits]) && !isnan(layer->bytes_by_bits[bits]);
+}
+
+static void take_reason(nw_facts *facts, nw_layer_facts *layer, const char *why)
+{
+    cJSON *object = cJSON_Parse(why);
+    const cJSON *measure = cJSON_GetObjectItemCaseSensitive(object, "damage_measure");
+    layer->damage = number(object, "damage");
+    if (!isnan(layer->damage))
+        snprintf(facts->damage_measure, sizeof(facts->damage_measure), "%s",
+                 cJSON_IsString(measure) ? measure->valuestring : "damage");
+    take_widths(layer, cJSON_GetObjectItemCaseSensitive(object, "by_bits"));
+    cJSON_Delete(object);
+}
+
+/** The widths of a layer as the allocation reads them: those measured, which are neighbours. False: too few. */
+static bool make_item(nw_item *item, const nw_layer_facts *layer)
+{
+    *item = (nw_item){.size = (double)layer->weight_bytes * 8.0 / layer->weight_bits};
+    for (int32_t bits = 1; bits <= 8; bits++) {
+        if (isnan(layer->damage_by_bits[bits]) || isnan(layer->bytes_by_bits[bits]))
+            continue;
+        item->least = item->least ? item->least : bits;
+        if (item->most && item->most + 1 != bits)
+            return false;
+        item->most = bits;
+        item->damage[bits] = fmax(0.0, layer->damage_by_bits[bits]);
+        item->cost[bits] = layer->bytes_by_bits[bits];
+    }
+    return item->most > 0;
+}
+
+static nw_status find_front(nw_facts *facts, const nw_item *items, int32_t *bits, nw_error *error)
+{
+    const int32_t n = facts->n_layers;
+    double least = 0.0;
+    double most = 0.0;
+    for (int32_t i = 0; i < n; i++) {
+        least += items[i].cost[items[i].least];
+        most += items[i].cost[items[i].most];
+    }
+    for (int32_t p = 0; p < NW_FACT_FRONT; p++) {
+        bool fits;
+        const double budget = least + (most - least) * p / (NW_FACT_FRONT - 1);
+        NW_TRY(nw_allocate(bits, &fits, items, n, budget, NW_ALLOCATE_EXACT, error));
+        const double bytes = nw_items_cost(items, n, bits);
+        if (!fits || (facts->n_front && bytes <= facts->front_bytes[facts->n_front - 1]))
+            continue;
+        facts->front_bytes[facts->n_front] = bytes;
+        facts->front_damage[facts->n_front++] = nw_items_damage(items, n, bits);
+    }
+    for (int32_t i = 0; i < n; i++)
+        bits[i] = facts->layers[i].weight_bits;
+    facts->chosen_bytes = nw_items_cost(items, n, bits);
+    facts->chosen_damage = nw_items_damage(items, n, bits);
+    return NW_OK;
+}
+
+/** There is a front if the planner measured all layers, each also at the width it got. */
+static nw_status add_front(nw_facts *facts, nw_error *error)
+{
+    const size_t n = (size_t)facts->n_layers;
+    nw_item *items = calloc(n + 1, sizeof(*items));
+    int32_t *bits = calloc(n + 1, sizeof(*bits));
+    nw_status status = items && bits ? NW_OK : nw_fail_memory(error, "the front");
+    bool whole = n > 0;
+    for (size_t i = 0; !status && whole && i < n; i++) {
+        const int32_t b = facts->layers[i].weight_bits;
+        whole = make_item(&items[i], &facts->layers[i]) && items[i].least <= b && b <= items[i].most;
+    }
+    if (!status && whole)
+        status = find_front(facts, items, bits, error);
+    free(items);
+    free(bits);
+    return status;
+}
+
+nw_status nw_facts_add_plan(nw_facts *facts, const nw_plan *plan, nw_error *error)
+{
+    for (int32_t i = 0; i < facts->n_layers; i++) {
+        nw_plan_layer row = {.bits = NW_PLAN_UNSAID};
+        nw_plan_layer_of(&row, plan, nw_layer_node(facts, &facts->layers[i])->name);
+        if (row.why)
+            take_reason(facts, &facts->layers[i], row.why);
+    }
+    return add_front(facts, error);
+}
