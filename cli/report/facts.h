@@ -119,10 +119,10 @@ static inline const nw_node *nw_layer_node(const nw_facts *facts, const nw_layer
     return &facts->model->nodes[layer->node];
 }
 
-#define NW_RUN_BUCKETS 9 /* runs of up to 1, 2, 4, 8, .., 128 steps; wide */
+#define NW_RUN_BUCKETS 9 /* no run (wide), runs of up to 1, 2, 4, 8, .., 128 steps */
 extern const char *const nw_run_bucket_names[NW_RUN_BUCKETS];
 
-/** Share of a layer's steps that stand in runs of such a length, or are wide. */
+/** Share of a layer's steps that stand in runs of such a length. */
 void nw_run_buckets(double shares[NW_RUN_BUCKETS], const nw_layer_facts *layer);
 
 #endif

@@ -213,10 +213,10 @@ static plane plane_of(const nw_facts *facts)
 }
 
 /** Words beside a point, to its right where there is room for `rem` of them. */
-static void front_word(nw_html *page, const plane *p, double bytes, double damage, const char *before, int32_t rem)
+static void front_word(nw_html *page, const plane *p, double bytes, double damage, const char *kind, int32_t rem)
 {
     nw_html_put(page, "<span class=\"point %s\" style=\"left:min(%.1f%%,calc(100%% - %drem));bottom:%.1f%%\">%s",
-                *before ? "b" : "", 100.0 * place_of(p, bytes), rem, 100.0 * height_of(p, damage), before);
+                kind, 100.0 * place_of(p, bytes), rem, 100.0 * height_of(p, damage), *kind == 'b' ? "this network: " : "");
     nw_html_number(page, NW_AS_BYTES, bytes);
     nw_html_put(page, ", ");
     nw_html_number(page, NW_AS_REAL, damage);
@@ -253,8 +253,8 @@ void nw_page_front(nw_html *page, const nw_facts *facts)
     }
     nw_html_put(page, "<path class=\"dot b big\" d=\"M%.4f %.4fh0\"/></svg>", place_of(&p, facts->chosen_bytes),
                 1.0 - height_of(&p, facts->chosen_damage));
-    front_word(page, &p, facts->front_bytes[0], facts->front_damage[0], "", 8);
-    front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "", 8);
-    front_word(page, &p, facts->chosen_bytes, facts->chosen_damage, "this network: ", 14);
+    front_word(page, &p, facts->front_bytes[0], facts->front_damage[0], "first", 8);
+    front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "last", 8);
+    front_word(page, &p, facts->chosen_bytes, facts->chosen_damage, "b", 14);
     nw_html_put(page, "</div><figcaption><span>smaller</span><span>bytes \xe2\x86\x92</span></figcaption></figure>\n</section>\n");
 }

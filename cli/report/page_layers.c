@@ -111,7 +111,7 @@ static void runs_chart(nw_html *page, const nw_layer_facts *l, int32_t i)
     if (!l->has_runs)
         return;
     nw_run_buckets(shares, l);
-    nw_html_put(page, "<figure class=\"small\"><figcaption>steps, by length of the 16&#8209;bit run: ");
+    nw_html_put(page, "<figure class=\"small\"><figcaption>steps by length of their 16&#8209;bit run (0: none), ");
     nw_html_figure(page, NW_AS_REAL, l->mean_run, "layers.%d.mean_run", i);
     nw_html_put(page, " on average</figcaption>");
     nw_page_bars(page, "runs", "steps by length of run", shares, NW_RUN_BUCKETS, 1.0);

@@ -7,7 +7,7 @@
 
 #define GOOD_RUN 16.0 /* steps from which on longer runs gain little */
 
-const char *const nw_run_bucket_names[NW_RUN_BUCKETS] = {"1", "2", "4", "8", "16", "32", "64", "128", "wide"};
+const char *const nw_run_bucket_names[NW_RUN_BUCKETS] = {"0", "1", "2", "4", "8", "16", "32", "64", "128"};
 
 void nw_run_buckets(double shares[NW_RUN_BUCKETS], const nw_layer_facts *layer)
 {
@@ -15,13 +15,13 @@ void nw_run_buckets(double shares[NW_RUN_BUCKETS], const nw_layer_facts *layer)
     for (int32_t i = 0; i < NW_RUN_BUCKETS; i++)
         shares[i] = 0.0;
     for (int32_t length = 1; length <= NW_LONGEST_RUN; length++) {
-        int32_t bucket = 0;
-        while (1 << bucket < length)
+        int32_t bucket = 1;
+        while (1 << (bucket - 1) < length)
             bucket++;
         shares[bucket] += (double)length * (double)layer->runs.runs[length];
         all += (double)length * (double)layer->runs.runs[length];
     }
-    shares[NW_RUN_BUCKETS - 1] = (double)layer->runs.wide;
+    shares[0] = (double)layer->runs.wide;
     for (int32_t i = 0; all > 0.0 && i < NW_RUN_BUCKETS; i++)
         shares[i] /= all;
 }

@@ -11,7 +11,7 @@ import sys
 import made_files as made
 from narrow_cli import CALIB, ONNX, PICTURE, PREPROCESS, ROOT, TEST, main, quantized
 
-COMMANDS = ["quantize", "plan", "eval", "run", "bench", "inspect", "verify", "cpu"]
+COMMANDS = ["quantize", "plan", "eval", "run", "bench", "inspect", "report", "verify", "cpu"]
 SHARED = ["preprocess", "size", "resize", "interpolation", "crop", "mean", "std", "channel-order", "class-offset"]
 
 
@@ -461,6 +461,38 @@ def inspect(narrow):
     assert "9106944 multiply-accumulates" in text and " 0.0 % of" in text, text
 
 
+def report(narrow):
+    """Keys under every condition; the page itself is test_report.py's."""
+    net = quantized(narrow, "net.nw", "--weights", "4", "--first-last", "0", samples=3)
+    runs = ["16-bit sums"] if narrow.report("cpu")["isa"] in ("avx2", "avx512", "neon") else []
+    check_keys("report", narrow.report("report", net), *runs)
+    check_keys("report", narrow.report("report", net, env={"NARROW_ISA": "ref"}))
+    check_keys("report", narrow.report("report", net, "--data", TEST, "--limit", "2", "--samples", "1"), "--data", "classes",
+               *runs)
+    plan = json.loads(narrow.good("inspect", net, "--plan").out)
+    for row in plan["layers"]:
+        widths = [{"bits": b, "damage": 4.0 ** -b, "bytes": 100 * b} for b in range(2, 9)]
+        row["why"] = {"damage": 0.004, "damage_measure": "noise", "by_bits": widths}
+    whole = narrow.report("report", net, "--against", ONNX, "--data", TEST, "--limit", "2", "--samples", "1", "--bench",
+                          "--runs", "2", "--plan", narrow.file("plan.json", json.dumps(plan)))
+    check_keys("report", whole, "--against", "--data", "classes", "--bench", "reasons", "all widths", *runs)
+    inspected = narrow.report("inspect", net)
+    layers = [n for n in inspected["nodes"] if "weight_bits" in n]
+    for key in ("node", "weight_bits", "macs", "weight_bytes", "shape"):
+        assert [n[key] for n in layers] == [n[key] for n in whole["layers"]], key
+    for layer in layers and whole["layers"] if runs else []:
+        steps = sum(r["steps"] * r["count"] for r in layer["runs"])
+        near(layer["mean_run"], steps / sum(r["count"] for r in layer["runs"]), "mean run")
+        assert 0 < layer["filled_share"] <= 1
+    onnx = narrow.file("seg.onnx", made.segmenter())
+    narrow.file("data/0.png", made.png(8, 8, bytes(192)))
+    narrow.file("data/1.png", made.png(8, 8, bytes(range(192))))
+    seg = os.path.join(narrow.folder, "seg.nw")
+    narrow.good("quantize", onnx, seg, "--calib", "data", "--mean", "127.5", "--std", "64")
+    maps = narrow.report("report", seg, "--data", "data", "--against", onnx, "--threads", "2")
+    assert "top1" not in maps and maps["agreement"] > 0.5 and maps["samples"] == 2
+
+
 def verify(narrow):
     net = quantized(narrow)
     report = narrow.report("verify", net)
@@ -480,4 +512,4 @@ if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
         planning, missed_goals, latency, shards, every_width, evaluate, batches, data_formats, segmentation, run, families, threads,
-        bench, storage, inspect, verify])
+        bench, storage, inspect, report, verify])

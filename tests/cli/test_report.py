@@ -83,7 +83,9 @@ def check_page(text, document):
     assert len(page.figures) > 5 * len(document["layers"])
     for key, kind, shown in page.figures:
         value = at(document, key)
-        expected = ("not measured", "no error") if value is None else (WRITTEN[kind](value),)
+        expected = ["not measured", "no error"] if value is None else [WRITTEN[kind](value)]
+        if isinstance(value, float): # the document's decimal digits may fall on the other side of a tie
+            expected += [WRITTEN[kind](value * (1 - 1e-14)), WRITTEN[kind](value * (1 + 1e-14))]
         assert shown in expected, "%s is %r in the document and %r on the page" % (key, value, shown)
     bars = [a for tag, a in page.attributes if tag == "rect" and "bar" in (a.get("class") or "").split()]
     assert len(bars) == len(document["layers"]), "%d bars, %d layers" % (len(bars), len(document["layers"]))
@@ -141,8 +143,8 @@ def measured(narrow):
         assert len(tensor["codes"]) == 256 and sum(tensor["codes"]) > 0, tensor["tensor"]
         assert tensor["limit_shares"] == sorted(tensor["limit_shares"]) and tensor["limit_shares"][-1] <= 1
     eight = narrow.report("eval", os.path.join(narrow.folder, "w8.nw"), "--data", TEST, "--limit", "40", "--against", ONNX)
-    for key in ("top1", "agreement", "sqnr_db"):
-        assert abs(noise["8"][key] - eight[key]) < 1e-9, key
+    assert all(noise["8"][key] == eight[key] for key in ("top1", "agreement"))
+    assert math.isclose(noise["8"]["sqnr_db"], eight["sqnr_db"], rel_tol=1e-3), "batches of the float engine differ by bits"
 
 
 def no_history(narrow):
