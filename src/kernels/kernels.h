@@ -228,6 +228,27 @@ typedef struct nw_quantize_call {
     const nw_requant *requant; /* multiplier, lo, hi, shift, zero_point */
 } nw_quantize_call;
 
+/** Elementwise operators of a network's float tail; exp, sigmoid and tanh are those of base/elementary.h. */
+typedef enum nw_float_function {
+    NW_FLOAT_SIGMOID,
+    NW_FLOAT_TANH,
+    NW_FLOAT_EXP,
+    NW_FLOAT_RELU,
+    NW_FLOAT_ADD, /* two operands, b as in nw_float_call */
+    NW_FLOAT_SUB,
+    NW_FLOAT_MUL,
+    NW_FLOAT_DIV
+} nw_float_function;
+
+/** y[i] = function(a[i * a_step], b[i * b_step]) over n reals; a NaN is stored as 0x7fc00000. y may be a or b. */
+typedef struct nw_float_call {
+    nw_float_function function;
+    float *y;
+    const float *a, *b;     /* b NULL for functions of one operand */
+    int32_t a_step, b_step; /* 1, or 0: one number for all */
+    int32_t n;
+} nw_float_call;
+
 typedef struct nw_kernels {
     nw_isa isa;
     nw_gemm gemm;
@@ -236,6 +257,7 @@ typedef struct nw_kernels {
     void (*multiply)(const nw_multiply_call *call);
     void (*max_pool)(const nw_pool_call *call);
     void (*average_pool)(const nw_pool_call *call);
+    void (*float_line)(const nw_float_call *call);
     void (*resize_codes)(const nw_resize_call *call);
     void (*resize_reals)(const nw_resize_call *call);
     /** y[i] = table[x[i]] over n bytes. */

@@ -1,133 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Float operators behind the last integer layer: plain C in a fixed order, so that they too give the same bits
- * everywhere. One tile is one index of the first axis longer than 1.
+ * Elementwise operators behind the last integer layer. Axes that lie one inside the other in memory are walked as one,
+ * so that a kernel gets long lines; the order of elements does not matter to the result. One tile is one index of the
+ * outermost axis, or a piece of the only one.
  */
-#include <math.h>
+#include <string.h>
 
-#include "base/elementary.h"
-#include "base/reals.h"
+#include "base/arith.h"
 #include "ops/ops.h"
 
+#define PIECE 4096 /* elements of a tile of a single line */
+
+typedef struct axis {
+    int32_t size;
+    ptrdiff_t y, a, b; /* bytes; 0 for operands that repeat */
+} axis;
+
 typedef struct float_state {
+    void (*kernel)(const nw_float_call *call);
     nw_float_function function;
-    nw_view y, a, b; /* strides of a and b are 0 along axes that repeat */
-    int32_t axis;
+    uint8_t *y;
+    const uint8_t *a, *b;
+    int32_t n_axes; /* >= 1; outermost first */
+    axis axes[NW_MAX_RANK + 1];
 } float_state;
 
-static float apply(nw_float_function function, float a, float b)
+/** The elements [first, first + n) of the innermost axis. */
+static void run_line(const float_state *s, int32_t first, int32_t n, ptrdiff_t y, ptrdiff_t a, ptrdiff_t b)
 {
-    switch (function) {
-    case NW_FLOAT_SIGMOID:
-        return nw_sigmoid(a);
-    case NW_FLOAT_TANH:
-        return nw_tanh(a);
-    case NW_FLOAT_EXP:
-        return nw_exp(a);
-    case NW_FLOAT_RELU:
-        return a > 0.0f ? a : 0.0f;
-    case NW_FLOAT_ADD:
-        return a + b;
-    case NW_FLOAT_SUB:
-        return a - b;
-    case NW_FLOAT_MUL:
-        return a * b;
-    default:
-        return a / b;
+    const axis *line = &s->axes[s->n_axes - 1];
+    const ptrdiff_t size = sizeof(float);
+    const bool dense = line->y == size && (line->a == size || !line->a) && (line->b == size || !line->b);
+    for (int32_t i = 0; i < n; i += dense ? n : 1) {
+        const ptrdiff_t at = first + i;
+        const nw_float_call call = {.function = s->function,
+                                    .y = (float *)(void *)(s->y + y + at * line->y),
+                                    .a = (const float *)(const void *)(s->a + a + at * line->a),
+                                    .b = s->b ? (const float *)(const void *)(s->b + b + at * line->b) : NULL,
+                                    .a_step = line->a != 0,
+                                    .b_step = line->b != 0,
+                                    .n = dense ? n : 1};
+        s->kernel(&call);
     }
 }
 
-static void apply_axis(const float_state *s, int32_t axis, int32_t begin, int32_t end, uint8_t *y, const uint8_t *a,
-                       const uint8_t *b)
+static void run_axis(const float_state *s, int32_t k, int32_t begin, int32_t end, ptrdiff_t y, ptrdiff_t a, ptrdiff_t b)
 {
-    if (axis == s->y.rank) {
-        nw_store_f32(y, apply(s->function, nw_load_f32(a), b ? nw_load_f32(b) : 0.0f));
+    if (k == s->n_axes - 1) {
+        run_line(s, begin, end - begin, y, a, b);
         return;
     }
-    const int32_t first = axis == s->axis ? begin : 0;
-    const int32_t last = axis == s->axis ? end : s->y.dims[axis];
-    for (int32_t i = first; i < last; i++)
-        apply_axis(s, axis + 1, begin, end, y + i * s->y.strides[axis], a + i * s->a.strides[axis],
-                   b ? b + i * s->b.strides[axis] : NULL);
+    const axis *here = &s->axes[k];
+    for (int32_t i = begin; i < end; i++)
+        run_axis(s, k + 1, 0, s->axes[k + 1].size, y + i * here->y, a + i * here->a, b + i * here->b);
 }
 
 static void run_float(const void *state, int32_t begin, int32_t end)
 {
     const float_state *s = state;
-    apply_axis(s, 0, begin, end, s->y.data, s->a.data, s->b.data);
+    if (s->n_axes == 1)
+        run_axis(s, 0, begin * PIECE, nw_min32(end * PIECE, s->axes[0].size), 0, 0, 0);
+    else
+        run_axis(s, 0, begin, end, 0, 0, 0);
 }
 
-/** `operand` with as many axes as y; an axis of size 1 against a longer one gets stride 0. */
-static nw_view broadcast(const nw_view *operand, const nw_view *y)
+/** Stride of an operand along axis i of y; an axis it lacks, or has once where y has more, repeats. */
+static ptrdiff_t stride_of(const nw_view *operand, const nw_view *y, int32_t i)
 {
-    nw_view view = *y;
-    view.data = operand->data;
-    const int32_t missing = y->rank - operand->rank;
+    const int32_t own = i - (y->rank - operand->rank);
+    return own < 0 || operand->dims[own] == 1 ? 0 : operand->strides[own];
+}
+
+/** Axes longer than 1 by falling stride of y, those joined that all operands walk through in one step. */
+static void find_axes(float_state *s, const nw_view *y, const nw_view *a, const nw_view *b)
+{
+    axis axes[NW_MAX_RANK];
+    int32_t n = 0;
     for (int32_t i = 0; i < y->rank; i++) {
-        const bool repeats = i < missing || (operand->dims[i - missing] == 1 && y->dims[i] > 1);
-        view.strides[i] = repeats ? 0 : operand->strides[i - missing];
+        if (y->dims[i] == 1)
+            continue;
+        const axis new = {y->dims[i], y->strides[i], stride_of(a, y, i), b ? stride_of(b, y, i) : 0};
+        int32_t at = n++;
+        for (; at > 0 && axes[at - 1].y < new.y; at--)
+            axes[at] = axes[at - 1];
+        axes[at] = new;
     }
-    return view;
-}
-
-nw_job nw_float_make(nw_float_function function, const nw_view *y, const nw_view *a, const nw_view *b, nw_arena *arena)
-{
-    float_state *s = nw_arena_take(arena, sizeof(*s));
-    const int32_t axis = nw_view_tile_axis(y);
-    if (s) {
-        *s = (float_state){.function = function, .y = *y, .a = broadcast(a, y), .axis = axis};
-        if (b)
-            s->b = broadcast(b, y);
-    }
-    return (nw_job){.run = run_float, .state = s, .kernel = "float", .n_tiles = y->rank ? y->dims[axis] : 1};
-}
-
-typedef struct softmax_state {
-    nw_view y, x;
-    int32_t axis;
-} softmax_state;
-
-static void softmax_line(const softmax_state *s, uint8_t *y, const uint8_t *x)
-{
-    const int32_t n = s->y.dims[s->axis];
-    const ptrdiff_t y_step = s->y.strides[s->axis];
-    const ptrdiff_t x_step = s->x.strides[s->axis];
-    float largest = -INFINITY;
-    for (int32_t i = 0; i < n; i++)
-        largest = nw_load_f32(x + i * x_step) > largest ? nw_load_f32(x + i * x_step) : largest;
-    float sum = 0.0f;
+    s->axes[0] = (axis){1, sizeof(float), sizeof(float), sizeof(float)}; /* of a single number */
+    s->n_axes = n ? 0 : 1;
     for (int32_t i = 0; i < n; i++) {
-        const float e = nw_exp(nw_load_f32(x + i * x_step) - largest);
-        nw_store_f32(y + i * y_step, e);
-        sum = sum + e;
+        axis *outer = s->n_axes ? &s->axes[s->n_axes - 1] : NULL;
+        const axis *inner = &axes[i];
+        if (outer && outer->y == inner->y * inner->size && outer->a == inner->a * inner->size &&
+            outer->b == inner->b * inner->size)
+            *outer = (axis){outer->size * inner->size, inner->y, inner->a, inner->b};
+        else
+            s->axes[s->n_axes++] = *inner;
     }
-    for (int32_t i = 0; i < n; i++)
-        nw_store_f32(y + i * y_step, nw_load_f32(y + i * y_step) / sum);
 }
 
-static void softmax_axis(const softmax_state *s, int32_t axis, uint8_t *y, const uint8_t *x)
+nw_job nw_float_make(nw_float_function function, const nw_view *y, const nw_view *a, const nw_view *b,
+                     const nw_kernels *kernels, nw_arena *arena)
 {
-    if (axis == s->y.rank) {
-        softmax_line(s, y, x);
-        return;
-    }
-    const int32_t n = axis == s->axis ? 1 : s->y.dims[axis];
-    for (int32_t i = 0; i < n; i++)
-        softmax_axis(s, axis + 1, y + i * s->y.strides[axis], x + i * s->x.strides[axis]);
-}
-
-static void run_softmax(const void *state, int32_t begin, int32_t end)
-{
-    const softmax_state *s = state;
-    (void)begin;
-    (void)end;
-    softmax_axis(s, 0, s->y.data, s->x.data);
-}
-
-nw_job nw_softmax_make(const nw_view *y, const nw_view *x, int32_t axis, nw_arena *arena)
-{
-    softmax_state *s = nw_arena_take(arena, sizeof(*s));
+    float_state state = {.kernel = kernels->float_line, .function = function, .y = y->data, .a = a->data};
+    state.b = b ? b->data : NULL;
+    find_axes(&state, y, a, b);
+    float_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)
-        *s = (softmax_state){*y, *x, axis};
-    return (nw_job){.run = run_softmax, .state = s, .kernel = "softmax", .n_tiles = 1};
+        *s = state;
+    const int32_t size = state.axes[0].size;
+    return (nw_job){.run = run_float,
+                    .state = s,
+                    .kernel = "float",
+                    .n_tiles = state.n_axes == 1 ? (size + PIECE - 1) / PIECE : size};
 }

@@ -126,23 +126,12 @@ nw_job nw_quantize_make(const nw_quantize_params *params, const nw_kernels *kern
 nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, const nw_kernels *kernels,
                           nw_arena *arena);
 
-/** Float operators of a network's tail, plain C with the elementary functions of base/elementary.h. */
-typedef enum nw_float_function {
-    NW_FLOAT_SIGMOID,
-    NW_FLOAT_TANH,
-    NW_FLOAT_EXP,
-    NW_FLOAT_RELU,
-    NW_FLOAT_ADD, /* two operands, shapes broadcast as in ONNX */
-    NW_FLOAT_SUB,
-    NW_FLOAT_MUL,
-    NW_FLOAT_DIV
-} nw_float_function;
-
 /** b is NULL for functions of one operand; otherwise a view whose missing or 1-sized axes repeat. */
-nw_job nw_float_make(nw_float_function function, const nw_view *y, const nw_view *a, const nw_view *b, nw_arena *arena);
+nw_job nw_float_make(nw_float_function function, const nw_view *y, const nw_view *a, const nw_view *b,
+                     const nw_kernels *kernels, nw_arena *arena);
 
 /** y = exp(x - max) / sum over `axis`, sum in index order. */
-nw_job nw_softmax_make(const nw_view *y, const nw_view *x, int32_t axis, nw_arena *arena);
+nw_job nw_softmax_make(const nw_view *y, const nw_view *x, int32_t axis, const nw_kernels *kernels, nw_arena *arena);
 
 /** Copies per-channel parameters into the arena, padded as nw_requant asks. Parts that are NULL stay NULL. */
 void nw_requant_copy(nw_requant *to, const nw_requant *from, int32_t n_channels, nw_arena *arena);

@@ -249,7 +249,7 @@ static nw_job add_job(nw_builder *b, int32_t n)
     const nw_view a = input_view(b, n, 0);
     const nw_view v = input_view(b, n, 1);
     if (tensor_of(b, node->output)->type == NW_TYPE_F32)
-        return nw_float_make(NW_FLOAT_ADD, &y, &a, &v, b->arena);
+        return nw_float_make(NW_FLOAT_ADD, &y, &a, &v, b->kernels, b->arena);
     const nw_add_params params = {
         .a = a,
         .b = v,
@@ -269,7 +269,7 @@ static nw_job multiply_job(nw_builder *b, const nw_node *node)
     const nw_view a = view_of(b, node->inputs[0]);
     const nw_view v = view_of(b, node->inputs[1]);
     if (tensor_of(b, node->output)->type == NW_TYPE_F32)
-        return nw_float_make(NW_FLOAT_MUL, &y, &a, &v, b->arena);
+        return nw_float_make(NW_FLOAT_MUL, &y, &a, &v, b->kernels, b->arena);
     const nw_multiply_params params = {
         .a = a,
         .b = v,
@@ -390,9 +390,9 @@ static nw_job float_job(nw_builder *b, const nw_node *node, nw_float_function fu
     const nw_view y = view_of(b, node->output);
     const nw_view a = view_of(b, node->inputs[0]);
     if (node->n_inputs < 2)
-        return nw_float_make(function, &y, &a, NULL, b->arena);
+        return nw_float_make(function, &y, &a, NULL, b->kernels, b->arena);
     const nw_view v = view_of(b, node->inputs[1]);
-    return nw_float_make(function, &y, &a, &v, b->arena);
+    return nw_float_make(function, &y, &a, &v, b->kernels, b->arena);
 }
 
 static nw_job resize_job(nw_builder *b, const nw_node *node)
@@ -419,7 +419,7 @@ static nw_job softmax_job(nw_builder *b, const nw_node *node)
 {
     const nw_view y = view_of(b, node->output);
     const nw_view x = view_of(b, node->inputs[0]);
-    return nw_softmax_make(&y, &x, node->axis, b->arena);
+    return nw_softmax_make(&y, &x, node->axis, b->kernels, b->arena);
 }
 
 static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)

@@ -74,6 +74,7 @@ void check_add(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_multiply(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_max_pool(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_average_pool(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_float_line(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_resize_codes(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_resize_reals(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_table(check *c, const nw_kernels *ref, const nw_kernels *opt);

@@ -62,6 +62,8 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_max_pool(c, ref, now);
     if (now->average_pool != before->average_pool)
         check_average_pool(c, ref, now);
+    if (now->float_line != before->float_line)
+        check_float_line(c, ref, now);
     if (now->resize_codes != before->resize_codes)
         check_resize_codes(c, ref, now);
     if (now->resize_reals != before->resize_reals)

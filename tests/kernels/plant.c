@@ -42,6 +42,12 @@ static void multiply_first(const nw_multiply_call *call)
     call->y[0] ^= 1u;
 }
 
+static void float_line_last(const nw_float_call *call)
+{
+    real.float_line(call);
+    ((uint8_t *)(call->y + call->n - 1))[0] ^= 1u;
+}
+
 static void max_pool_first(const nw_pool_call *call)
 {
     real.max_pool(call);
@@ -103,6 +109,7 @@ static const char *const names[PLANT_COUNT] = {
     "unpack: last code", "pack: one byte behind the row",
     "resize_codes: last pixel", "resize_reals: first output",
     "quantize: last pixel", "dequantize: last real", "multiply: first output",
+    "float_line: last real",
 };
 
 const char *plant_name(int32_t i)
@@ -156,6 +163,9 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 14:
         planted.multiply = multiply_first;
+        break;
+    case 15:
+        planted.float_line = float_line_last;
         break;
     default:
         planted.table = table_behind;

@@ -141,6 +141,7 @@ void nw_add_avx2(const nw_add_call *call);
 void nw_multiply_avx2(const nw_multiply_call *call);
 void nw_max_pool_avx2(const nw_pool_call *call);
 void nw_average_pool_avx2(const nw_pool_call *call);
+void nw_float_line_avx2(const nw_float_call *call);
 void nw_resize_codes_avx2(const nw_resize_call *call);
 void nw_resize_reals_avx2(const nw_resize_call *call);
 void nw_table_avx2(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);

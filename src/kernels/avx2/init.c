@@ -20,6 +20,7 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
     kernels->multiply = nw_multiply_avx2;
     kernels->max_pool = nw_max_pool_avx2;
     kernels->average_pool = nw_average_pool_avx2;
+    kernels->float_line = nw_float_line_avx2;
     kernels->resize_codes = nw_resize_codes_avx2;
     kernels->resize_reals = nw_resize_reals_avx2;
     kernels->table = nw_table_avx2;

@@ -92,8 +92,8 @@ void nw_resize_reals_avx2(const nw_resize_call *call)
             const __m256 left = blend(load(top + t->low, mask), load(bottom + t->low, mask), down);
             const __m256 right = blend(load(top + t->high, mask), load(bottom + t->high, mask), down);
             const __m256 v = blend(left, right, across);
-            _mm256_maskstore_ps((float *)(void *)(y + 4 * c), mask,
-                                _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+            store_reals((float *)(void *)(y + 4 * c), _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)),
+                        nw_min32(call->channels - c, 8));
         }
     }
 }

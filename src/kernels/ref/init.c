@@ -18,6 +18,7 @@ void nw_kernels_init_ref(nw_kernels *kernels)
         .multiply = nw_multiply_ref,
         .max_pool = nw_max_pool_ref,
         .average_pool = nw_average_pool_ref,
+        .float_line = nw_float_line_ref,
         .resize_codes = nw_resize_codes_ref,
         .resize_reals = nw_resize_reals_ref,
         .table = nw_table_ref,

@@ -28,6 +28,7 @@ void nw_add_ref(const nw_add_call *call);
 void nw_multiply_ref(const nw_multiply_call *call);
 void nw_max_pool_ref(const nw_pool_call *call);
 void nw_average_pool_ref(const nw_pool_call *call);
+void nw_float_line_ref(const nw_float_call *call);
 void nw_resize_codes_ref(const nw_resize_call *call);
 void nw_resize_reals_ref(const nw_resize_call *call);
 void nw_table_ref(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
