@@ -134,7 +134,8 @@ static nw_status describe(report *r, nw_error *error)
     if (r->plan)
         NW_TRY(nw_facts_add_plan(f, r->plan, error));
     if (r->bench) {
-        NW_TRY(nw_timing_measure(&r->timing, &r->network, r->against ? &r->floats : NULL, r->runs, r->threads, error));
+        NW_TRY(nw_timing_measure(&r->timing, &r->network, (nw_network *[]){&r->floats}, r->against ? 1 : 0, r->runs,
+                                 r->threads, error));
         f->timing = &r->timing;
         f->runs = r->runs;
         f->threads = (int64_t)nw_thread_count(r->threads);

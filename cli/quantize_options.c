@@ -99,6 +99,10 @@ nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize
     o.equalize = q->equalize;
     NW_TRY(settle_weights(&o, q, error));
     o.limits = q->limits;
+    int accumulator = (int)o.accumulator;
+    NW_TRY(nw_choose(&accumulator, "acc", q->acc, nw_plan_accumulators, error));
+    o.accumulator = (nw_accumulator)accumulator;
+    o.sums_first = q->acc_first;
     o.seed = (uint64_t)q->seed;
     *out = o;
     return NW_OK;

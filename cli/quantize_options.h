@@ -18,10 +18,10 @@
 #include "quant/quantize.h"
 
 typedef struct nw_quantize_choices {
-    const char *range, *weight_range, *bias_correction, *weight_method, *weight_book, *point_budget;
+    const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *point_budget;
     const char *act_method, *act_placement, *act_ranking, *act_share;
     int64_t weights, acts, act_extra_bits, input_bits, border, seed;
-    bool equalize, limits;
+    bool equalize, limits, acc_first;
 } nw_quantize_choices;
 
 #define NW_QUANTIZE_CHOICES_DEFAULTS                                                                                 \
@@ -53,6 +53,9 @@ typedef struct nw_quantize_choices {
      "extra multiply-accumulates that further points may cost (default 5)"},                                         \
     {"first-last", "BITS", NW_OPTION_NUMBER, &(o)->border,                                                           \
      "least width of the first and last layers' weights (default 8; 0: like the rest)"},                             \
+    {"acc", "WIDTH", NW_OPTION_TEXT, &(o)->acc,                                                                      \
+     "sums: auto (default), 32, 16 (ranges narrowed for 16-bit sums; exact), 16-wrap (modulo 2^16)"},                \
+    {"acc-first", NULL, NW_OPTION_FLAG, &(o)->acc_first, "--acc 16, 16-wrap: the first layer too"},                  \
     {"range", "METHOD", NW_OPTION_TEXT, &(o)->range, "activation ranges: minmax, percentile, mse, output (default)"},        \
     {"weight-range", "METHOD", NW_OPTION_TEXT, &(o)->weight_range, "weight steps: minmax, mse, output (default)"},   \
     {"bias-correction", "METHOD", NW_OPTION_TEXT, &(o)->bias_correction, "none, analytic, empirical (default)"},     \

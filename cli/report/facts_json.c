@@ -138,8 +138,8 @@ static void add_times(cJSON *report, const nw_facts *facts)
     cJSON_AddNumberToObject(report, "milliseconds", 1e3 * facts->timing->seconds);
     if (!facts->against)
         return;
-    cJSON_AddNumberToObject(report, "float_milliseconds", 1e3 * facts->timing->float_seconds);
-    cJSON_AddNumberToObject(report, "ratio", facts->timing->float_seconds / facts->timing->seconds);
+    cJSON_AddNumberToObject(report, "float_milliseconds", 1e3 * facts->timing->rival_seconds[0]);
+    cJSON_AddNumberToObject(report, "ratio", facts->timing->rival_seconds[0] / facts->timing->seconds);
 }
 
 static void add_plan(cJSON *report, const nw_facts *facts)

@@ -71,9 +71,9 @@ static void time_tile(nw_html *page, const nw_facts *facts)
     nw_html_put(page, "<small>");
     if (facts->against) {
         nw_html_put(page, "instead of ");
-        nw_html_figure(page, NW_AS_MILLISECONDS, 1e3 * facts->timing->float_seconds, "float_milliseconds");
+        nw_html_figure(page, NW_AS_MILLISECONDS, 1e3 * facts->timing->rival_seconds[0], "float_milliseconds");
         nw_html_put(page, " in float: ");
-        nw_html_figure(page, NW_AS_TIMES, facts->timing->float_seconds / facts->timing->seconds, "ratio");
+        nw_html_figure(page, NW_AS_TIMES, facts->timing->rival_seconds[0] / facts->timing->seconds, "ratio");
         nw_html_put(page, "; ");
     }
     nw_html_put(page, "%s kernels, %lld thread%s, median of %lld runs", facts->isa, (long long)facts->threads,

@@ -75,6 +75,7 @@ typedef struct nw_gemm_source {
     int32_t n_segments;
     const uint8_t *x_lo, *x_hi; /* [k]: lowest and highest code (padding included) that can meet column k */
     bool one_pixel;             /* a run takes one pixel only: weights are read once. A hint */
+    bool sums32;                /* no runs in 16 bits: every step goes to int32. A choice of speed, never of results */
 } nw_gemm_source;
 
 /** One call: m pixels by the output channels [begin, end). */
@@ -121,6 +122,7 @@ typedef struct nw_depthwise_source {
     int32_t n_channels, n_taps;
     const int32_t *tap_offset;  /* [n_taps] bytes from the pixel's base, channel 0 */
     const uint8_t *x_lo, *x_hi; /* [C] code range of each input channel, padding included */
+    bool sums32;                /* as in nw_gemm_source */
 } nw_depthwise_source;
 
 typedef struct nw_depthwise_call {

@@ -21,7 +21,7 @@ const nw_attribute nw_file_attributes[NW_N_ATTRIBUTES] = {
     {"perm", 1u << NW_OP_TRANSPOSE, NW_PER_AXIS, 0, NW_MAX_RANK - 1, offsetof(nw_node, perm)},
 };
 
-const char *const nw_file_accumulators[3] = {"32", "16", "16-wrap"};
+const char *const nw_file_accumulators[NW_ACCUMULATOR_COUNT] = {"auto", "32", "16", "16-wrap"};
 const char *const nw_file_resize_modes[2] = {"nearest", "linear"};
 const char *const nw_file_coordinates[4] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"};
 

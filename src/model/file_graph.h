@@ -40,8 +40,8 @@ static inline bool nw_attribute_applies(const nw_attribute *attribute, nw_op op)
     return attribute->operators >> op & 1u;
 }
 
-/** "32", "16", "16-wrap", by nw_accumulator. */
-extern const char *const nw_file_accumulators[3];
+/** "auto", "32", "16", "16-wrap", by nw_accumulator. */
+extern const char *const nw_file_accumulators[NW_ACCUMULATOR_COUNT];
 /** "nearest", "linear", by nw_resize_mode; "half_pixel", ..., by nw_resize_coordinates. */
 extern const char *const nw_file_resize_modes[2];
 extern const char *const nw_file_coordinates[4];

@@ -240,10 +240,11 @@ static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const 
 {
     nw_node *node = &r->model->nodes[index];
     int32_t weight_bits, k;
-    const int wanted = word_of(accumulator, nw_file_accumulators, 3);
-    if (!nw_json_int(&weight_bits, bits, 1, 8) || !nw_json_int(&k, k_item, 1, INT32_MAX) || wanted == 3)
+    const int wanted = word_of(accumulator, nw_file_accumulators, NW_ACCUMULATOR_COUNT);
+    if (!nw_json_int(&weight_bits, bits, 1, 8) || !nw_json_int(&k, k_item, 1, INT32_MAX) || wanted == NW_ACCUMULATOR_COUNT)
         return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: graph: node %d: weight_bits must be 1 to 8, k above 0, accumulator 32, 16 or 16-wrap",
+                       "%s: graph: node %d: weight_bits must be 1 to 8, k above 0, accumulator auto, 32, 16 or "
+                       "16-wrap",
                        r->name, (int)index);
     const int32_t channels = nw_tensor_channels(&r->model->tensors[node->output]);
     const size_t row_size = nw_bits_row_size((size_t)k, weight_bits);

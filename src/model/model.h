@@ -96,11 +96,13 @@ typedef enum nw_op {
     NW_OP_COUNT
 } nw_op;
 
-/** Width of the accumulator a layer was planned for; see docs/numerics.md, 16-bit sums. */
+/** Accumulator of a layer; only 16-wrap changes a result. See docs/numerics.md, 16-bit sums. */
 typedef enum nw_accumulator {
-    NW_ACCUMULATOR_32 = 0,
-    NW_ACCUMULATOR_16 = 1,     /* certified: equals the exact sum */
-    NW_ACCUMULATOR_16_WRAP = 2 /* the exact sum reduced modulo 2^16 to [-2^15, 2^15) */
+    NW_ACCUMULATOR_AUTO = 0,    /* 16 bits wherever they are proven to hold a partial sum, else 32 */
+    NW_ACCUMULATOR_32 = 1,      /* no partial sum in 16 bits but what one instruction forms */
+    NW_ACCUMULATOR_16 = 2,      /* as AUTO, and the numbers were planned for long sums in 16 bits */
+    NW_ACCUMULATOR_16_WRAP = 3, /* the exact sum reduced modulo 2^16 to [-2^15, 2^15) */
+    NW_ACCUMULATOR_COUNT
 } nw_accumulator;
 
 /**

@@ -121,7 +121,7 @@ static nw_status check_linear(const nw_check *check)
 {
     const nw_linear *linear = check->node->linear;
     const float limit = check->y->type == NW_TYPE_F32 ? MAX_FLOAT_BIAS : MAX_BIAS;
-    if (linear->weight_bits < 1 || linear->weight_bits > 8 || linear->accumulator > NW_ACCUMULATOR_16_WRAP)
+    if (linear->weight_bits < 1 || linear->weight_bits > 8 || linear->accumulator >= NW_ACCUMULATOR_COUNT)
         return nw_check_fail(check, "weights must have 1 to 8 bits, and a known accumulator");
     if (linear->levels && !nw_levels_valid(linear->levels, linear->weight_bits))
         return nw_check_fail(check, "the levels of its weights must ascend from 0 to at most 127");

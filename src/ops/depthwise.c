@@ -54,7 +54,8 @@ static const void *pack(const nw_linear_params *params, const nw_depthwise *kern
                                   t % w->kernel[1] * w->dilation[1] * nw_view_pixel_stride(&params->x));
         for (int32_t c = 0; c < channels; c++)
             nw_linear_input_range(params, c, &range[c], &range[channels + c]);
-        const nw_depthwise_source source = {params->weights, channels, taps, offset, range, range + channels};
+        const nw_depthwise_source source = {params->weights, channels,         taps,          offset,
+                                            range,           range + channels, params->sums32};
         packed = nw_arena_take(arena, kernel->pack(NULL, &source));
         if (packed)
             kernel->pack(packed, &source);

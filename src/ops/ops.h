@@ -27,7 +27,7 @@ typedef struct nw_codes {
 typedef struct nw_linear_params {
     nw_view x, y, residual; /* residual.data and has_residual say whether there is one */
     bool has_residual, transpose;
-    bool wrap16;
+    bool wrap16, sums32; /* accumulator: modulo 2^16; never in 16 bits */
     nw_window window;
     int32_t groups;
     nw_codes x_codes, y_codes; /* y_codes unused when y holds floats */

@@ -215,6 +215,7 @@ static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_s
 static nw_status fill_linear(const emitter *e, const nw_node *node, const nw_node_scheme *from, nw_linear *to)
 {
     to->weight_bits = (uint8_t)from->weight_bits;
+    to->accumulator = (uint8_t)from->accumulator;
     if (from->book.levels) {
         const size_t n = (size_t)from->book.n_levels;
         to->levels = malloc(n);

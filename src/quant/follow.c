@@ -3,6 +3,7 @@
  * The plan beside the network: what it and the options say of every layer and tensor (between groups.c and equalize.c),
  * and what was done in the end (behind emit.c).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,44 +39,72 @@ static nw_status check_rows(const nw_scheme *scheme, nw_error *error)
     return NW_OK;
 }
 
-/** Whether a linear node has no other linear node before it (or behind it): the borders of the network. */
-static bool is_border(const nw_scheme *scheme, int32_t index)
+/** Whether a linear node has no other linear node before it, and none behind it: the borders of the network. */
+static void find_borders(const nw_scheme *scheme, int32_t index, bool *first, bool *last)
 {
     const nw_model *model = scheme->model;
     bool *reached = calloc((size_t)model->n_tensors + 1, sizeof(*reached)); /* by data that passed a linear node */
-    bool first = reached != NULL;
-    bool last = first;
+    *first = reached != NULL;
+    *last = *first;
     for (int32_t i = 0; reached && i < model->n_nodes; i++) {
         const nw_node *node = &model->nodes[i];
         bool any = nw_is_linear(node) && i < index;
         for (int32_t j = 0; j < node->n_inputs; j++)
             any = any || (node->inputs[j] != NW_NONE && reached[node->inputs[j]]);
         if (i == index) {
-            first = !any;
+            *first = !any;
             memset(reached, 0, (size_t)model->n_tensors * sizeof(*reached));
             any = true;
         } else if (i > index && any && nw_is_linear(node)) {
-            last = false;
+            *last = false;
         }
         reached[node->output] = any;
     }
     free(reached);
-    return first || last;
 }
 
-/** Width and method of a node: what the options say for all, and the plan for this one. */
+/** Accumulator of a node: 16-bit sums leave out the first layer and depthwise ones, which have few products to sum. */
+static nw_accumulator accumulator_of(const nw_scheme *scheme, int32_t index, bool first)
+{
+    const nw_quantize_options *options = scheme->options;
+    const nw_node *node = &scheme->model->nodes[index];
+    const bool is16 = options->accumulator == NW_ACCUMULATOR_16 || options->accumulator == NW_ACCUMULATOR_16_WRAP;
+    const bool depthwise = node->groups > 1 && node->groups == scheme->tensors[node->inputs[0]].n_channels;
+    return is16 && (depthwise || (first && !options->sums_first)) ? NW_ACCUMULATOR_AUTO : options->accumulator;
+}
+
+/** Width, method and accumulator of a node: what the options say for all, and the plan for this one. */
 static void settle_node(nw_scheme *scheme, int32_t index)
 {
     nw_node_scheme *linear = &scheme->nodes[index];
     const nw_quantize_options *options = scheme->options;
-    const bool border = options->border_bits > options->weight_bits && is_border(scheme, index);
+    bool first, last;
+    find_borders(scheme, index, &first, &last);
+    const bool border = (first || last) && options->border_bits > options->weight_bits;
     nw_plan_layer row = {.bits = border ? options->border_bits : options->weight_bits,
                          .method = (int32_t)options->rounding,
-                         .book = (int32_t)options->book};
+                         .book = (int32_t)options->book,
+                         .accumulator = NW_PLAN_UNSAID};
     nw_plan_layer_of(&row, options->plan, scheme->model->nodes[index].name);
+    linear->accumulator_said = row.accumulator != NW_PLAN_UNSAID;
+    linear->accumulator =
+        linear->accumulator_said ? (nw_accumulator)row.accumulator : accumulator_of(scheme, index, first);
     linear->weight_bits = row.bits;
     linear->book = nw_code_book_make((nw_book_kind)row.book, row.bits);
     linear->rounding = (nw_rounding)row.method;
+}
+
+/** Marks the groups of tensors whose codes meet 16-bit sums. */
+static void mark_sums(nw_scheme *scheme)
+{
+    const nw_model *model = scheme->model;
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        scheme->tensors[t].sums16 = false;
+    for (int32_t i = 0; i < model->n_nodes; i++)
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR && scheme->nodes[i].accumulator == NW_ACCUMULATOR_16)
+            scheme->tensors[scheme->tensors[model->nodes[i].inputs[0]].group].sums16 = true;
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        scheme->tensors[t].sums16 = scheme->tensors[scheme->tensors[t].group].sums16;
 }
 
 /** What the options say of the group: narrow where they want narrow tensors, else 8 bits. */
@@ -112,6 +141,8 @@ static nw_status group_row(const nw_scheme *scheme, int32_t group, nw_plan_tenso
     const char *said_by = NULL;
     nw_plan_tensor said = NW_PLAN_TENSOR_UNSAID;
     *out = options_of(scheme, group);
+    if (scheme->tensors[group].sums16 && out->bits > NW_SUMS_BITS)
+        out->bits = NW_SUMS_BITS;
     for (int32_t t = group; t < scheme->model->n_tensors; t++) {
         if (scheme->tensors[t].group != group || !scheme->tensors[t].code)
             continue;
@@ -147,7 +178,13 @@ nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error)
     for (int32_t i = 0; i < model->n_nodes; i++)
         if (scheme->nodes[i].mode == NW_MODE_LINEAR)
             settle_node(scheme, i);
-    for (int32_t t = 0; t < model->n_tensors; t++) {
+    return nw_scheme_settle_tensors(scheme, error);
+}
+
+nw_status nw_scheme_settle_tensors(nw_scheme *scheme, nw_error *error)
+{
+    mark_sums(scheme);
+    for (int32_t t = 0; t < scheme->model->n_tensors; t++) {
         nw_tensor_scheme *tensor = &scheme->tensors[t];
         const nw_tensor_scheme *first = &scheme->tensors[tensor->group];
         nw_plan_tensor row;
@@ -170,6 +207,14 @@ static char *reason(const char *why)
     return why ? nw_plan_brief(why) : NULL;
 }
 
+/** What 16-bit sums were planned with (sums.c). */
+static char *sums_reason(const nw_node_scheme *linear)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "{\"alpha\":%.2f,\"run\":%.1f,\"gain\":%.2f}", linear->alpha, linear->run, linear->gain);
+    return nw_plan_brief(text);
+}
+
 static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index)
 {
     const nw_node_scheme *linear = &scheme->nodes[index];
@@ -181,11 +226,13 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
             return NW_OK; /* ONNX lets nodes share a name: one row speaks of all of them */
     nw_plan_layer_of(&said, scheme->options->plan, name);
     NW_TRY(nw_plan_add_layer(&row, plan, name, false, NULL));
-    row->bits = linear->weight_bits;
-    row->method = linear->weight_bits < 8 ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
+    row->bits = linear->book.bits; /* what was asked for: narrowed weights may be stored in fewer */
+    row->method = linear->book.bits < 8 ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
     row->book = linear->book.levels ? (int32_t)linear->book.kind : NW_PLAN_UNSAID;
-    row->why = reason(said.why);
-    return !said.why || row->why ? NW_OK : NW_ERROR_MEMORY;
+    row->accumulator = (int32_t)linear->accumulator;
+    const bool sums = !said.why && linear->accumulator == NW_ACCUMULATOR_16;
+    row->why = sums ? sums_reason(linear) : reason(said.why);
+    return (!said.why && !sums) || row->why ? NW_OK : NW_ERROR_MEMORY;
 }
 
 /** The important channels, of a tensor whose producer chose them. */

@@ -129,6 +129,8 @@ static void source_limits(nw_scheme *scheme, int32_t t, int32_t c, double clamp_
     }
     lo = fmax(lo, rint(clamp_lo * codes_per_real));
     hi = fmin(hi, rint(clamp_hi * codes_per_real));
+    if (options->limits && tensor->sums16)
+        nw_scheme_tighten(scheme, t, c, &lo, &hi);
     tensor->lo[c] = (float)fmin(lo, 0.0);
     tensor->hi[c] = (float)fmax(hi, 0.0);
 }
@@ -155,6 +157,9 @@ static void inherit(void *context, int32_t input, int32_t c_in, int32_t output, 
 static nw_status set_limits(nw_scheme *scheme, nw_error *error)
 {
     const nw_model *model = scheme->model;
+    for (int32_t t = 0; t < model->n_tensors; t++) /* what inherits starts from nothing */
+        for (int32_t c = 0; scheme->tensors[t].code && c < scheme->tensors[t].n_channels; c++)
+            scheme->tensors[t].lo[c] = scheme->tensors[t].hi[c] = 0.0f;
     for (int32_t i = 0; i < model->n_inputs; i++)
         if (scheme->tensors[model->inputs[i]].code)
             set_source_limits(scheme, model->inputs[i]);

@@ -8,6 +8,10 @@
 static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
 {
     const size_t n = (size_t)linear->shape.n_channels;
+    free(linear->weights); /* of an earlier round (sums.c) */
+    free(linear->step);
+    free(linear->row_channel);
+    free(linear->bias);
     linear->weights = calloc(nw_tensor_elements(weights) + 1, 1);
     linear->step = calloc(n + 1, sizeof(*linear->step));
     linear->row_channel = calloc(n + 1, sizeof(*linear->row_channel));
@@ -33,6 +37,27 @@ double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t index, in
         importance[j] = nw_channel_variance(stats, c) * x->factor[c] * x->factor[c];
     }
     return nw_weights_quantize_row(q, row, shape.k, book, scheme->options->weight_range, importance);
+}
+
+nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *alpha)
+{
+    const nw_node *node = &scheme->model->nodes[index];
+    nw_node_scheme *linear = &scheme->nodes[index];
+    const size_t k = (size_t)linear->shape.k;
+    double *row = malloc((k + 1) * sizeof(*row));
+    for (int32_t o = 0; row && o < linear->shape.n_channels; o++) {
+        if (!(alpha[o] > 1.0 && linear->step[o] > 0.0))
+            continue;
+        nw_weights_row(row, node, &scheme->model->tensors[node->inputs[1]], o);
+        for (int32_t j = 0; j < linear->shape.k; j++)
+            row[j] /= scheme->tensors[node->inputs[0]].factor[nw_linear_input_channel(&linear->shape, o, j)];
+        linear->step[o] *= alpha[o];
+        linear->narrowed = true;
+        nw_code_book_round(linear->weights + (size_t)o * k, row, linear->shape.k, &linear->book, linear->step[o]);
+    }
+    const bool done = row != NULL;
+    free(row);
+    return done ? NW_OK : NW_ERROR_MEMORY;
 }
 
 static nw_status quantize_node(nw_scheme *scheme, int32_t index)

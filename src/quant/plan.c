@@ -8,6 +8,7 @@
 
 const char *const nw_plan_methods[] = {"plain", "feedback", "refine", NULL};
 const char *const nw_plan_books[] = {"uniform", "power-of-two", "flint", NULL};
+const char *const nw_plan_accumulators[] = {"auto", "32", "16", "16-wrap", NULL};
 
 const char *const nw_plan_schemes[] = {"direct", "noisy", "dqa", NULL};
 
@@ -84,7 +85,8 @@ nw_status nw_plan_add_layer(nw_plan_layer **row, nw_plan *plan, const char *name
         return nw_fail_memory(error, "a plan");
     plan->layers = rows;
     *row = &rows[plan->n_layers];
-    **row = (nw_plan_layer){.bits = NW_PLAN_UNSAID, .method = NW_PLAN_UNSAID, .book = NW_PLAN_UNSAID};
+    **row = (nw_plan_layer){.bits = NW_PLAN_UNSAID, .method = NW_PLAN_UNSAID, .book = NW_PLAN_UNSAID,
+                             .accumulator = NW_PLAN_UNSAID};
     NW_TRY(set_key(&(*row)->key, name, expression, error));
     plan->n_layers++;
     return NW_OK;
@@ -117,6 +119,8 @@ static void overlay_layer(nw_plan_layer *row, const nw_plan_layer *said)
         row->method = said->method;
     if (said->book != NW_PLAN_UNSAID)
         row->book = said->book;
+    if (said->accumulator != NW_PLAN_UNSAID)
+        row->accumulator = said->accumulator;
     if (said->why)
         row->why = said->why;
 }

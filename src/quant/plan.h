@@ -48,6 +48,7 @@ typedef struct nw_plan_layer {
     int32_t bits;    /* of the weights: 1 to 8, or NW_PLAN_UNSAID */
     int32_t method;  /* nw_rounding, or NW_PLAN_UNSAID */
     int32_t book;    /* nw_book_kind, or NW_PLAN_UNSAID */
+    int32_t accumulator; /* nw_accumulator, or NW_PLAN_UNSAID */
     char *why;       /* owned JSON object for people, or NULL */
 } nw_plan_layer;
 
@@ -114,6 +115,9 @@ extern const char *const nw_plan_schemes[];
 
 /** Code books: "uniform", "power-of-two", "flint"; NULL-terminated, by nw_book_kind. */
 extern const char *const nw_plan_books[];
+
+/** How accumulators are spelled: "auto", "32", "16", "16-wrap"; NULL-terminated, by nw_accumulator. */
+extern const char *const nw_plan_accumulators[];
 
 /**
  * Reads a plan from a file, or from text (a network's nw_model.plan).

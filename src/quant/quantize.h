@@ -53,6 +53,8 @@ typedef struct nw_quantize_options {
     nw_weight_method weight_range;
     nw_bias_correction bias_correction;
     int32_t border_bits;     /* least width of the first and last linear nodes' weights; 0: like the rest */
+    nw_accumulator accumulator; /* of all linear nodes; 16: ranges are narrowed where 16-bit sums pay (sums.c) */
+    bool sums_first;         /* 16 and 16-wrap: the first layer too */
     nw_rounding rounding;    /* of weights below 8 bits */
     nw_book_kind book;       /* of weights below 8 bits; widths that have no such book are uniform */
     nw_point_method points;  /* how channels come to further points, if there is a budget */

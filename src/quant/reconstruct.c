@@ -347,7 +347,7 @@ static void clear_layer(layer *l)
 /** Narrow weights; and 8-bit ones behind narrow activations, whose errors they can make good for. */
 static bool is_wanted(const nw_node_scheme *linear, bool behind_narrow)
 {
-    return linear->mode == NW_MODE_LINEAR && (linear->weight_bits < 8 || behind_narrow) &&
+    return linear->mode == NW_MODE_LINEAR && !linear->narrowed && (linear->weight_bits < 8 || behind_narrow) &&
            nw_patches_fit(&linear->shape);
 }
 

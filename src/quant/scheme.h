@@ -14,6 +14,7 @@
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
  *     linear.c      integer weights, steps, biases
+ *     sums.c        which nodes sum in 16 bits, and how far their weights are narrowed for it
  *     reconstruct.c codes by the outputs they give, further points (trial.c: of single layers, for the planner)
  *     bias_correction.c   what rounding moved on average, taken out of the biases
  *     emit.c        the integer nw_model
@@ -32,6 +33,8 @@
 #include "quant/range.h"
 #include "quant/weights.h"
 
+#define NW_SUMS_BITS 7 /* most bits of codes that 16-bit sums are planned with, unless the plan says more */
+
 typedef enum nw_mode {
     NW_MODE_DEAD,    /* nothing reads the result */
     NW_MODE_LINEAR,  /* CONV, CONV_TRANSPOSE, GEMM: integer sums */
@@ -48,6 +51,7 @@ typedef struct nw_tensor_scheme {
     bool only_tables; /* a code that nothing but TABLE nodes read */
     double useful_lo, useful_hi; /* range that they tell apart, <= 0 and >= 0; infinite if others read it too */
     nw_grid grid;
+    bool sums16;        /* a node planned for 16-bit sums reads codes of this grid; the same for the whole group */
     nw_activation_kind kind;
     int32_t extra_bits; /* of important channels, within grid.bits; 0 unless DQA */
     double share;       /* of the channels that are important */
@@ -67,6 +71,11 @@ typedef struct nw_node_scheme {
     int32_t weight_bits;
     nw_code_book book;
     nw_rounding rounding; /* of weights below 8 bits */
+    nw_accumulator accumulator;
+    bool accumulator_said; /* by the plan: stays even where it does not pay */
+    bool narrowed;        /* steps of some rows are larger than the width asks for, so that sums fit 16 bits for longer */
+    double alpha;         /* 16: mean share by which the product of a row's codes was narrowed, 8 x 8 bits: 1 (sums.c) */
+    double run, gain;     /* 16: predicted length of a run in steps, and time of the exact 8-bit form over this one */
     bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
     int32_t n_rows;       /* n_channels, and more with further points (order of rows: nw_linear) */
     int32_t *row_channel; /* [n_rows] owned */
@@ -142,6 +151,25 @@ double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t node, int
 
 /** A linear node's bias with the offsets of what it reads taken out, as exactly as its integer weights take them in. */
 double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel);
+
+/**
+ * Decides on what nw_scheme_settle made candidates for 16-bit sums: weights narrowed row by row, or the node, and the
+ * codes that only it reads, go back to what the options say; then *dropped, and all since nw_scheme_settle is to be done
+ * again. NW_ERROR_MEMORY.
+ */
+nw_status nw_scheme_sums(nw_scheme *scheme, bool *dropped, nw_error *error);
+
+/** Makes the steps of rows alpha[o] >= 1 times larger and rounds them again. NW_ERROR_MEMORY. */
+nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *alpha);
+
+/** Sets the widths of all codes: what options and plan say, and 16-bit sums ask for. NW_ERROR_USAGE as above. */
+nw_status nw_scheme_settle_tensors(nw_scheme *scheme, nw_error *error);
+
+/**
+ * Limits of channel c, [*lo, *hi] in codes around the zero point, narrowed as far as what is then clipped costs
+ * little beside rounding (sums.c).
+ */
+void nw_scheme_tighten(const nw_scheme *scheme, int32_t tensor, int32_t c, double *lo, double *hi);
 
 /** Moves biases (options: bias_correction). NW_ERROR_MEMORY or what the float engine returned. */
 nw_status nw_scheme_correct(nw_scheme *scheme, nw_error *error);

@@ -191,6 +191,7 @@ static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
         .has_residual = residual != NW_NONE,
         .transpose = node->op == NW_OP_CONV_TRANSPOSE,
         .wrap16 = l->accumulator == NW_ACCUMULATOR_16_WRAP,
+        .sums32 = l->accumulator == NW_ACCUMULATOR_32,
         .window = node->window,
         .groups = node->groups,
         .x_codes = codes_of(b, node->inputs[0]),

@@ -20,6 +20,7 @@ typedef struct gemm_case {
     int32_t n_segments;
     int32_t window; /* positions that the segments span */
     int32_t weight_max, x_kind, weight_kind;
+    bool sums32;
     uint8_t *picture;
     int8_t *weights;
     uint8_t *lo, *hi;                 /* [pixel_stride] of a channel */
@@ -156,6 +157,7 @@ static void draw_case(check *c, gemm_case *t, int32_t m, int32_t n, int32_t size
     t->n = n;
     t->n_extra = check_one_in(c, 4) ? check_range(c, 1, n < 20 ? 3 * n : 40) : 0;
     t->weight_max = weight_max[check_range(c, 0, NW_COUNT(weight_max) - 1)];
+    t->sums32 = check_one_in(c, 5);
     t->x_kind = check_range(c, 0, X_KINDS - 1);
     t->weight_kind = check_range(c, 0, W_KINDS - 1);
     draw_segments(c, t, size);
@@ -205,7 +207,8 @@ static void *pack(check *c, const gemm_case *t, const nw_gemm *gemm, int32_t slo
                                    .segments = t->segments,
                                    .n_segments = t->n_segments,
                                    .x_lo = t->x_lo,
-                                   .x_hi = t->x_hi};
+                                   .x_hi = t->x_hi,
+                                   .sums32 = t->sums32};
     const size_t size = gemm->pack(NULL, &source);
     void *packed = check_alloc(c, slot, size, NW_ALIGNMENT);
     check_true(c, "pack: same size with memory", gemm->pack(packed, &source) == size);

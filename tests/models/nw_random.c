@@ -217,7 +217,7 @@ static nw_linear *random_linear(builder *b, int32_t channels, int32_t k, int32_t
     linear->weight_bits = (uint8_t)pick(b, 1, 8);
     if (linear->weight_bits > 1 && linear->weight_bits < 7 && chance(b, 4))
         add_levels(b, linear);
-    linear->accumulator = (uint8_t)(chance(b, 4) ? pick(b, 0, 2) : 0);
+    linear->accumulator = (uint8_t)(chance(b, 4) ? pick(b, 0, NW_ACCUMULATOR_COUNT - 1) : NW_ACCUMULATOR_AUTO);
     memcpy(linear->row_channel, row_channel, (size_t)rows * sizeof(*row_channel));
     for (int32_t row = 0; row < rows; row++)
         fill_row(b, linear, row, zero_point);

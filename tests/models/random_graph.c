@@ -209,7 +209,7 @@ static nw_linear *draw_linear(builder *b, int32_t channels, int32_t k, const nw_
     need(linear != NULL);
     const int style = pick(b, 0, 2);
     linear->weight_bits = (uint8_t)(chance(b, 2) ? 8 : pick(b, 1, 8));
-    linear->accumulator = (uint8_t)(chance(b, 5) ? NW_ACCUMULATOR_16_WRAP : NW_ACCUMULATOR_32);
+    linear->accumulator = (uint8_t)(chance(b, 5) ? pick(b, 0, NW_ACCUMULATOR_COUNT - 1) : NW_ACCUMULATOR_AUTO);
     memcpy(linear->row_channel, row_channel, (size_t)rows * sizeof(*row_channel));
     free(row_channel);
     for (int32_t row = 0; row < rows; row++)

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "model/model.h"
 #include "quant/plan.h"
 
 static nw_status parse(nw_plan **plan, const char *text, nw_error *error)
@@ -28,7 +29,7 @@ static nw_plan *plan_of(const char *text)
 #define PLAN                                                                                                          \
     "{\"version\": 1, \"about\": {\"for\": \"people\"}, \"layers\": ["                                                \
     "{\"node\": \"fc\", \"bits\": 8}, {\"match\": \".*\", \"bits\": 4, \"method\": \"plain\", \"book\": \"flint\"}, "              \
-    "{\"match\": \"layer3\\\\..*\", \"bits\": 3, \"why\": {\"damage\": 0.25}}],"                                      \
+    "{\"match\": \"layer3\\\\..*\", \"bits\": 3, \"accumulator\": \"16\", \"why\": {\"damage\": 0.25}}],"                                      \
     "\"tensors\": [{\"tensor\": \"relu\", \"bits\": 5}]}"
 
 /* Names beat expressions, later expressions earlier ones, and what a row leaves out stays. */
@@ -38,13 +39,16 @@ static void test_precedence(void **state)
     nw_plan *plan = plan_of(PLAN);
     const struct {
         const char *name;
-        int32_t bits, method;
-    } wanted[] = {{"fc", 8, NW_ROUND_PLAIN}, {"layer3.0", 3, NW_ROUND_PLAIN}, {"layer31", 4, NW_ROUND_PLAIN}};
+        int32_t bits, method, accumulator;
+    } wanted[] = {{"fc", 8, NW_ROUND_PLAIN, NW_ACCUMULATOR_32},
+                  {"layer3.0", 3, NW_ROUND_PLAIN, NW_ACCUMULATOR_16},
+                  {"layer31", 4, NW_ROUND_PLAIN, NW_ACCUMULATOR_32}};
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        nw_plan_layer row = {.bits = 1, .method = NW_ROUND_REFINE};
+        nw_plan_layer row = {.bits = 1, .method = NW_ROUND_REFINE, .accumulator = NW_ACCUMULATOR_32};
         nw_plan_layer_of(&row, plan, wanted[i].name);
         assert_int_equal(row.bits, wanted[i].bits);
         assert_int_equal(row.method, wanted[i].method);
+        assert_int_equal(row.accumulator, wanted[i].accumulator);
         assert_int_equal(row.book, NW_BOOK_FLINT);
     }
     nw_plan_tensor row = {.bits = 7};
@@ -93,6 +97,7 @@ static void test_no_plan(void **state)
         "{\"version\": 1, \"layers\": [{\"node\": \"a\", \"bits\": 0}]}",
         "{\"version\": 1, \"layers\": [{\"node\": \"a\", \"bits\": 4.5}]}",
         "{\"version\": 1, \"layers\": [{\"node\": \"a\", \"method\": \"magic\"}]}",
+        "{\"version\": 1, \"layers\": [{\"node\": \"a\", \"accumulator\": 16}]}",
         "{\"version\": 1, \"layers\": [{\"node\": \"a\", \"why\": 3}]}",
         "{\"version\": 1, \"layers\": [{\"node\": \"a\"}, {\"node\": \"a\"}]}",
         "{\"version\": 1, \"layers\": [{\"match\": \"(\"}]}",

@@ -256,7 +256,9 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
 
 size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
 {
-    const nw_avx2_mode mode = {.form = NW_AVX2_CHEAPEST, .max_run = NW_AVX2_MAX_RUN, .window = NW_RUNS_WINDOW};
+    const nw_avx2_mode mode = {.form = source->sums32 ? NW_AVX2_WIDEN : NW_AVX2_CHEAPEST, /* units are short runs */
+                               .max_run = source->sums32 ? 1 : NW_AVX2_MAX_RUN,
+                               .window = source->sums32 ? 1 : NW_RUNS_WINDOW};
     return nw_gemm_pack_avx2_mode(packed, source, &mode);
 }
 

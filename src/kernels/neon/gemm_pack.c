@@ -176,7 +176,7 @@ static void take_step(void *context, int32_t slot, int32_t place)
 static void write_runs(writer *w, reader *r, int32_t zero)
 {
     pass p = {.reader = r, .writer = w, .zero = zero};
-    nw_runs_init(&p.runs, N_LANES, WINDOW, MAX_RUN, read_step, take_step, &p);
+    nw_runs_init(&p.runs, N_LANES, WINDOW, r->source->sums32 ? 1 : MAX_RUN, read_step, take_step, &p);
     for (int32_t n; (n = nw_runs_next(&p.runs)) > 0;)
         write_run(w, p.run, n);
 }

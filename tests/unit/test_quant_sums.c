@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans for 16-bit sums (src/quant/runs.c, sums.c): forecasts known by hand, and what a narrowed network looks like. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "quant/quantize.h"
+#include "quant/runs.h"
+#include "quant_graphs.h"
+
+#define K 1024
+
+static nw_run_forecast forecast(const int8_t *weights, int32_t n_rows, int32_t hi, double scale)
+{
+    int32_t lo[K];
+    int32_t his[K];
+    for (int32_t j = 0; j < K; j++) {
+        lo[j] = 0;
+        his[j] = hi;
+    }
+    const nw_run_rows rows = {.weights = weights, .n_rows = n_rows, .k = K, .lo = lo, .hi = his};
+    nw_run_forecast result = {0};
+    nw_runs_forecast(&result, &rows, scale);
+    return result;
+}
+
+/* Pairs of w x hi: a run ends when the fullest lane is full. */
+static void test_forecast(void **state)
+{
+    (void)state;
+    int8_t weights[20 * K];
+    memset(weights, 1, sizeof(weights));
+    nw_run_forecast f = forecast(weights, 16, 255, 1.0); /* 510 per step and lane: 64 steps */
+    assert_true(f.steps == K / 4 && f.wide == 0.0 && f.runs == 4.0);
+    f = forecast(weights, 20, 255, 1.0); /* a second panel of four rows */
+    assert_true(f.steps == 2 * K / 4 && f.runs == 8.0);
+    f = forecast(weights, 16, 255, 2.0); /* 32 steps */
+    assert_true(f.runs == 8.0);
+    memset(weights + 3 * K, 100, K); /* one row fills its lanes: 51000 does not fit a pair */
+    f = forecast(weights, 16, 255, 1.0);
+    assert_true(f.wide == f.steps && f.runs == 0.0);
+    assert_true(nw_runs_cost(&f) > 1.2);
+    memset(weights + 3 * K, -50, K); /* 25500: one step a run */
+    f = forecast(weights, 16, 255, 1.0);
+    assert_true(f.wide == 0.0 && f.runs == f.steps);
+    const double alpha[16] = {[3] = 50.0};
+    int32_t lo[K] = {0};
+    int32_t hi[K];
+    for (int32_t j = 0; j < K; j++)
+        hi[j] = 255;
+    const nw_run_rows rows = {.weights = weights, .alpha = alpha, .n_rows = 16, .k = K, .lo = lo, .hi = hi};
+    f = (nw_run_forecast){0};
+    nw_runs_forecast(&f, &rows, 1.0);
+    assert_true(f.runs == 4.0); /* narrowed to -1 like the others */
+    assert_true(nw_runs_cost(&f) < 0.75);
+}
+
+/* Two wide layers behind a first one, and a depthwise one. */
+static nw_model *network(void)
+{
+    graph_random random = {5};
+    nw_model *model = graph_create(3, 12);
+    const graph_layer first = {.outputs = 32, .kernel = 3, .stride = 1, .pad = 1, .groups = 1, .lo = 0.0f,
+                               .hi = INFINITY, .residual = NW_NONE};
+    graph_layer depthwise = first;
+    depthwise.groups = 32;
+    int32_t x = graph_linear(model, &random, 0, "first", first);
+    x = graph_linear(model, &random, x, "second", first);
+    x = graph_linear(model, &random, x, "depthwise", depthwise);
+    x = graph_linear(model, &random, x, "last", first);
+    graph_finish(model, x);
+    return model;
+}
+
+static nw_model *quantize(const nw_model *model, const nw_calibration *calibration, const nw_quantize_options *options)
+{
+    nw_model *integer = NULL;
+    nw_error error = {0};
+    if (nw_quantize(&integer, model, calibration, options, &error))
+        fail_msg("%s", error.message);
+    return integer;
+}
+
+static const nw_node *node_of(const nw_model *model, const char *name)
+{
+    for (int32_t i = 0; i < model->n_nodes; i++)
+        if (strcmp(model->nodes[i].name, name) == 0)
+            return &model->nodes[i];
+    fail_msg("no node %s", name);
+    return NULL;
+}
+
+static double sqnr(const nw_model *integer, const nw_model *model)
+{
+    static float exact[32 * 144];
+    static float codes[32 * 144];
+    double signal = 0.0;
+    double noise = 0.0;
+    for (int64_t sample = 100; sample < 104; sample++) {
+        graph_run_float(model, sample, exact);
+        graph_run_integer(integer, model, sample, codes);
+        for (int i = 0; i < 32 * 144; i++) {
+            signal += (double)exact[i] * (double)exact[i];
+            noise += pow((double)exact[i] - (double)codes[i], 2.0);
+        }
+    }
+    return 10.0 * log10(signal / noise);
+}
+
+static void test_network(void **state)
+{
+    (void)state;
+    nw_model *model = network();
+    nw_calibration *calibration = graph_calibrate(model, 32, 8);
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    nw_model *plain = quantize(model, calibration, &options);
+    options.accumulator = NW_ACCUMULATOR_16;
+    nw_model *narrow = quantize(model, calibration, &options);
+    assert_int_equal(node_of(plain, "second")->linear->accumulator, NW_ACCUMULATOR_AUTO);
+    assert_int_equal(node_of(narrow, "first")->linear->accumulator, NW_ACCUMULATOR_AUTO);
+    assert_int_equal(node_of(narrow, "depthwise")->linear->accumulator, NW_ACCUMULATOR_AUTO);
+    assert_int_equal(node_of(narrow, "second")->linear->accumulator, NW_ACCUMULATOR_16);
+    assert_int_equal(node_of(narrow, "last")->linear->accumulator, NW_ACCUMULATOR_16);
+    assert_int_equal(narrow->tensors[node_of(narrow, "second")->inputs[0]].quant.bits, 7);
+    assert_int_equal(narrow->tensors[node_of(narrow, "depthwise")->inputs[0]].quant.bits, 8);
+    const double before = sqnr(plain, model);
+    const double after = sqnr(narrow, model);
+    assert_true(after > 24.0 && after < before); /* 7-bit codes, narrower weights: a few dB */
+    nw_model_free(narrow);
+    options.sums_first = true;
+    narrow = quantize(model, calibration, &options);
+    const nw_node *first = node_of(narrow, "first");
+    assert_true(first->linear->accumulator == NW_ACCUMULATOR_16 || first->linear->k < 32);
+    nw_model_free(narrow);
+    nw_model_free(plain);
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+/* The plan that is stored makes the same network again. */
+static void test_plan_again(void **state)
+{
+    (void)state;
+    nw_model *model = network();
+    nw_calibration *calibration = graph_calibrate(model, 32, 8);
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    options.accumulator = NW_ACCUMULATOR_16;
+    nw_model *narrow = quantize(model, calibration, &options);
+    nw_plan *plan = NULL;
+    assert_int_equal(nw_plan_parse(&plan, narrow->plan, strlen(narrow->plan), "plan", NULL), NW_OK);
+    const nw_quantize_options defaults = NW_QUANTIZE_DEFAULTS;
+    options = defaults;
+    options.plan = plan;
+    nw_model *again = quantize(model, calibration, &options);
+    assert_string_equal(narrow->plan, again->plan);
+    for (int32_t i = 0; i < narrow->n_nodes; i++)
+        if (narrow->nodes[i].linear)
+            assert_memory_equal(narrow->nodes[i].linear->weights, again->nodes[i].linear->weights,
+                                (size_t)narrow->nodes[i].linear->n_rows * (size_t)narrow->nodes[i].linear->k);
+    nw_plan_free(plan);
+    nw_model_free(again);
+    nw_model_free(narrow);
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forecast),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_plan_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
