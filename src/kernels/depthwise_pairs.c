@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See depthwise_pairs.h. Packing proves that 16 bits are enough, as for matrices (runs.h): a lane is one channel, a step
- * two taps, and any two taps may share a step.
+ * See depthwise_pairs.h. Packing proves that 16 bits are enough, as for matrices (runs.h): a lane is one channel, a
+ * step two taps, and any two taps may share a step.
  *
  * 1. Taps pair up, each with the next one that passes the pair test in every channel of the panel (the product
  *    saturates at 16 bits); a tap without a partner stands alone beside a zero weight, which always fits:

@@ -3,9 +3,9 @@
  * Depthwise weights for instructions that multiply bytes and add pairs of products in 16 bits (vpmaddubsw): the packed
  * layout that depthwise_pairs.c writes and avx2/ and avx512/ read.
  *
- * A vector holds `lanes` times 16 codes. A panel is 16 q channels, q <= lanes; with q < lanes a vector holds
- * lanes / q pixels of them. A step is two taps whose bytes are interleaved per channel, so that a product sums two taps
- * of one channel. Steps form runs (kernels/runs.h); two runs at a time are folded into int32. In memory, from `runs` on:
+ * A vector holds `lanes` times 16 codes. A panel is 16 q channels, q <= lanes; with q < lanes a vector holds lanes / q
+ * pixels of them. A step is two taps whose bytes are interleaved per channel, so that a product sums two taps of one
+ * channel. Steps form runs (kernels/runs.h); two runs at a time are folded into int32. In memory, from `runs` on:
  *
  *     int32 runs[n_runs] (steps of each) | int32 offsets[n_steps][2] | padding to 64 | weights[n_steps]
  *

@@ -5,9 +5,9 @@
  *
  *     | nw_depthwise_quads | tap offset[4 n_groups], padded to 64 bytes | block | block | .. |
  *
- * Taps are taken in groups of four, so that one vpdpbusd adds four of them in 4 `lanes` channels. A group that has fewer
- * repeats its last tap with zero weights. Kernels three wide are grouped by rows: then groups can be shared by two
- * neighbouring pixels and `column` holds the distance in bytes between taps of a row, else 0.
+ * Taps are taken in groups of four, so that one vpdpbusd adds four of them in 4 `lanes` channels. A group that has
+ * fewer repeats its last tap with zero weights. Kernels three wide are grouped by rows: then groups can be shared by
+ * two neighbouring pixels and `column` holds the distance in bytes between taps of a row, else 0.
  *
  * A vector holds `lanes` times 16 codes. A block covers 16 q channels, q <= lanes; with q < lanes a vector holds
  * lanes / q pixels of them. Interleaving four such vectors gives four vectors j, whose lane l holds the channels

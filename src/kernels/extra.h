@@ -23,7 +23,7 @@ typedef struct nw_extra_list {
 /** Lists the extra rows whose channel is in [o, o + n_channels); list->n is 0 if there is none. */
 void nw_extra_list_make(nw_extra_list *list, const nw_requant *requant, int32_t o, int32_t n_channels);
 
-/** v[channel - o] += multiplier * f32(sum + offset) for every listed row, in their order; sums: [n_extra] of a pixel. */
+/** v[channel - o] += multiplier * f32(sum + offset) for every listed row, in order; sums: [n_extra] of a pixel. */
 void nw_extra_add(float *v, const nw_extra_list *list, const int32_t *sums);
 
 #endif

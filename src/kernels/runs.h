@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs: steps of a sum whose products are added in 16 bits and folded into 32 at the end of the run. Here is the proof
- * that 16 bits are enough, for every family that needs one (pack functions in avx2/ and neon/); in a header, so that each
- * compiles it with its own vectors.
+ * that 16 bits are enough, for every family that needs one (pack functions in avx2/ and neon/); in a header, so that
+ * each compiles it with its own vectors.
  *
  * A 16-bit lane holds some products of one output; its sum over a step lies in [low, high], which the pack function
  * finds from the real weights and the limits of the codes:

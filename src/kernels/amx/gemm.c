@@ -2,8 +2,8 @@
 /*
  * Matrix product over windows of a picture with AMX tiles. amx.h draws the packed weights.
  *
- * A block is 32 pixels by 32 channels: four tiles of sums, two of codes, two of weights, all eight there are. A chunk of
- * 64 k costs 4 loads of tiles and 4 tdpbusd, one load for each: 64 cycles by tdpbusd (limit: 1024 products a cycle);
+ * A block is 32 pixels by 32 channels: four tiles of sums, two of codes, two of weights, all eight there are. A chunk
+ * of 64 k costs 4 loads of tiles and 4 tdpbusd, one load for each: 64 cycles by tdpbusd (limit: 1024 products a cycle);
  * the loads are 64 lines of the first-level cache, 32 cycles at two a cycle.
  *
  * Rows of codes lie at a constant distance while the pixels are of one output row: then a tile is loaded from the
@@ -88,8 +88,8 @@ static NW_INLINE const uint8_t *rows_at(const rows *r, ptrdiff_t offset, size_t 
 }
 
 /*
- * sums[pixel][16 columns] = start + the product of a panel with two halves of pixels. The second half may be missing, and
- * the second column of tiles; both are constants in each caller.
+ * sums[pixel][16 columns] = start + the product of a panel with two halves of pixels. The second half may be missing,
+ * and the second column of tiles; both are constants in each caller.
  */
 static NW_INLINE void multiply(const panel *p, const rows half[2], const int32_t *start, int32_t *sums, int halves,
                                int columns)

@@ -30,8 +30,8 @@ static bool chunk_next(chunk *c)
 }
 
 /*
- * Tiles have eight times the rate of vpdpbusd, so they pay off while an eighth of a tile's products count. Loads and the
- * fill of the pipeline cost most where little counts; asked is a quarter.
+ * Tiles have eight times the rate of vpdpbusd, so they pay off while an eighth of a tile's products count. Loads and
+ * the fill of the pipeline cost most where little counts; asked is a quarter.
  */
 static bool tiles_pay(const nw_gemm_source *source, int32_t n_chunks, int64_t n_columns)
 {

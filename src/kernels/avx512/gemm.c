@@ -10,7 +10,7 @@
  *     run of n    8 vpmaddubsw, 8 vpaddw of which the first step has none, 16 / n to fold    8 + 4 / n    8.4 (n large)
  *     4, 3, 2                                                                                9, 9.3, 10   9.2, 9.7, 9.9
  *     1           8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd                                         12           11.1
- *     unit of n   as a run, and 8 vpshufb on one of the two ports; n = 4, 2, 1               13, 14, 16   11.8, 11.8, 14.1
+ *     unit of n   as a run, and 8 vpshufb on one of the two ports; n = 4, 1                  13, 16       11.8, 14.1
  *     wide        16 vpmaddwd, 16 vpaddd, 16 to separate odd and even bytes                  24           21.4
  *
  * Loads, one of weights and 8 broadcasts of four codes, go through ports of their own, two a cycle.

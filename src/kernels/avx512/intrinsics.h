@@ -22,7 +22,7 @@ static inline __m512i in_register(__m512i x)
     return x;
 }
 
-/* *sum += x in 16 or 32 bits, in the register of *sum: for sums of a loop, which GCC 12 otherwise moves back each turn. */
+/* *sum += x in 16 or 32 bits, in the register of *sum: GCC 12 otherwise moves the sums of a loop back in each turn. */
 static inline void add16_to(__m512i *sum, __m512i x)
 {
 #if !defined(NW_EMULATED)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Matrix product over windows of a picture with vpdpbusd. kernels/gemm_quads.h draws the packed weights; ops/ makes the calls.
+ * Matrix product over windows of a picture with vpdpbusd. kernels/gemm_quads.h draws the packed weights; ops/ makes the
+ * calls.
  *
  * A tile is mr pixels by q vectors of 16 channels. One step: q loads of weights, mr broadcasts of activations, mr * q
  * vpdpbusd; with q = 1 steps are eight bytes wide and sums take two vectors (gemm_quads.h):
@@ -145,7 +146,8 @@ static int32_t share(int32_t m, int32_t q)
 }
 
 /* The sums of the next pixels from i on into `sums`, [.., 16 q]; returns their number. */
-static int32_t run_tile(const nw_quads_panel *p, const nw_gemm_call *call, int32_t i, const int32_t *init, int32_t *sums)
+static int32_t run_tile(const nw_quads_panel *p, const nw_gemm_call *call, int32_t i, const int32_t *init,
+                        int32_t *sums)
 {
     const int32_t n = share(call->m - i, p->q);
     tiles[p->q - 1][n - 1](p->steps, p->steps_end, p->weights, call->a + i, init, sums);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Depthwise convolution along one output row, 32 channels at a time. kernels/depthwise_quads.h draws the packed weights.
+ * Depthwise convolution along one output row, 32 channels at a time. kernels/depthwise_quads.h draws the packed
+ * weights.
  *
  * Four taps of 32 codes are interleaved so that four bytes of one channel lie together (8 shuffles), then 4 vpdpbusd
  * add them. With three columns and a stride of one, the four columns x[i] .. x[i + 3] serve two pixels: weights (w0 w1

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packs a matrix for the three families (layout: neon.h) and proves on the way where 16 bits are enough: the
- * certificate of a run is made here, from the real weights and the limits of the codes, panel by panel (kernels/runs.h).
+ * certificate of a run is made here, from the real weights and the limits of the codes, panel by panel
+ * (kernels/runs.h).
  *
  * A 16-bit lane is one row and one k mod 8; a full step adds two products to each of a panel's 32 lanes. With shifted
  * codes x - z in [lo - z, hi - z] a product lies between w (lo - z) and w (hi - z), in either order; `high` and `low`

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AMX int8 tiles in plain C, after Intel's Software Developer's Manual (LDTILECFG, TILEZERO, TILELOADD, TILESTORED,
- * TDPBUSD, TILERELEASE), for the sources of amx/; put before them (-include), with the AVX-512 of avx512.h. The state is
- * each thread's own. What raises an exception on a CPU ends the program here, with the reason.
+ * TDPBUSD, TILERELEASE), for the sources of amx/; put before them (-include), with the AVX-512 of avx512.h. The state
+ * is each thread's own. What raises an exception on a CPU ends the program here, with the reason.
  */
 #ifndef NARROW_TESTS_KERNELS_EMULATED_AMX_H
 #define NARROW_TESTS_KERNELS_EMULATED_AMX_H
