@@ -113,6 +113,7 @@ void nw_gemm_run_extra_avx2(const nw_gemm_call *call);
  * x = 0, 1, 2 and then (w[2][x], 0).
  */
 #define NW_AVX2_3X3_CHANNELS 8
+#define NW_AVX2_3X3_PIXELS 4 /* of a block */
 #define NW_AVX2_3X3_VECTORS 6
 
 typedef struct nw_avx2_3x3 {

@@ -15,7 +15,7 @@
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/store.h"
 
-#define PIXELS 4
+#define PIXELS NW_AVX2_3X3_PIXELS
 #define CHANNELS NW_AVX2_3X3_CHANNELS
 #define NEAR 16384 /* bytes of the picture that channels pass over again and again: half of a first-level cache */
 
