@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures of `narrow report` in docs/: the demo's network, planned, quantized and described; light and dark.
+"""The pictures of `narrow report` in docs/: the demo's network, planned, quantized and described; the top of the
+page in the light, its layers in the dark.
 
     report_pictures.py NARROW      writes docs/report-light.png and docs/report-dark.png; needs Chromium
 """
@@ -29,9 +30,15 @@ def main(narrow):
         run("quantize", ONNX, "glyphs.nw", *calib, "--plan", "plan.json", "--threads", "1")
         run("report", "glyphs.nw", "-o", "glyphs.html", "--against", ONNX, "--data", os.path.join(DEMO, "pictures", "test"),
             "--plan", "plan.json", "--bench", "--runs", "200")
-        for name, dark in (("light", False), ("dark", True)):
+        page = os.path.join(folder, "glyphs.html")
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        layers = os.path.join(folder, "layers.html")
+        with open(layers, "w", encoding="utf-8") as file: # a browser without a head does not scroll
+            file.write(text.replace("</head>", "<style>body>:not(header):not(#layers){display:none}</style></head>"))
+        for name, shown, height, dark in (("light", page, 1640, False), ("dark", layers, 860, True)):
             out = os.path.join(ROOT, "docs", "report-%s.png" % name)
-            browser.picture(os.path.join(folder, "glyphs.html"), out, folder, 1120, 1720, dark)
+            browser.picture(shown, out, folder, 1240, height, dark)
             size = os.path.getsize(out)
             print("%s: %d bytes" % (out, size))
             if size > LIMIT:

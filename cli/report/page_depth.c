@@ -6,13 +6,17 @@
 
 #define GAP 0.12 /* of a layer's place, on either side of its bar */
 
-/** Digits above or below a chart, one per layer, where there is room. */
+/** Digits above or below a chart, one per layer, where there is room; else those of the ends, if wanted. */
 static void layer_words(nw_html *page, const nw_facts *facts, bool bits)
 {
-    nw_html_put(page, "<div class=\"words %s\">", facts->n_layers > 24 ? "many" : "");
-    for (int32_t i = 0; i < facts->n_layers; i++)
+    const int32_t n = facts->n_layers;
+    const char *kind = n > 70 ? "never" : n > 45 ? "wide" : n > 24 ? "many" : "";
+    nw_html_put(page, "<div class=\"words %s\">", kind);
+    for (int32_t i = 0; i < n; i++)
         nw_html_put(page, "<span>%d</span>", bits ? facts->layers[i].weight_bits : i + 1);
     nw_html_put(page, "</div>");
+    if (*kind && !bits)
+        nw_html_put(page, "<div class=\"words few %s\"><span>1</span><span>%d</span></div>", kind, n);
 }
 
 static void open_plot(nw_html *page, const char *title, const char *words)
@@ -253,8 +257,8 @@ void nw_page_front(nw_html *page, const nw_facts *facts)
     }
     nw_html_put(page, "<path class=\"dot b big\" d=\"M%.4f %.4fh0\"/></svg>", place_of(&p, facts->chosen_bytes),
                 1.0 - height_of(&p, facts->chosen_damage));
-    front_word(page, &p, facts->front_bytes[0], facts->front_damage[0], "first", 8);
-    front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "last", 8);
-    front_word(page, &p, facts->chosen_bytes, facts->chosen_damage, "b", 14);
+    front_word(page, &p, facts->front_bytes[0], facts->front_damage[0], "first", 10);
+    front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "last", 10);
+    front_word(page, &p, facts->chosen_bytes, facts->chosen_damage, "b", 17);
     nw_html_put(page, "</div><figcaption><span>smaller</span><span>bytes \xe2\x86\x92</span></figcaption></figure>\n</section>\n");
 }

@@ -111,9 +111,9 @@ static void runs_chart(nw_html *page, const nw_layer_facts *l, int32_t i)
     if (!l->has_runs)
         return;
     nw_run_buckets(shares, l);
-    nw_html_put(page, "<figure class=\"small\"><figcaption>steps by length of their 16&#8209;bit run (0: none), ");
+    nw_html_put(page, "<figure class=\"small\"><figcaption>16&#8209;bit runs: steps by length, mean ");
     nw_html_figure(page, NW_AS_REAL, l->mean_run, "layers.%d.mean_run", i);
-    nw_html_put(page, " on average</figcaption>");
+    nw_html_put(page, "</figcaption>");
     nw_page_bars(page, "runs", "steps by length of run", shares, NW_RUN_BUCKETS, 1.0);
     nw_html_put(page, "<p class=\"cells\">");
     for (int32_t b = 0; b < NW_RUN_BUCKETS; b++)
@@ -125,9 +125,9 @@ static void layer(nw_html *page, const nw_facts *facts, int32_t i)
 {
     const nw_layer_facts *l = &facts->layers[i];
     const nw_node *node = nw_layer_node(facts, l);
-    nw_html_put(page, "<article class=\"layer\"><h3><i>%d</i> ", i + 1);
+    nw_html_put(page, "<article class=\"layer\"><h3><i>%d</i><span>", i + 1);
     nw_html_text(page, node->name);
-    nw_html_put(page, "</h3><p class=\"what\">%s, output %s, <code>", nw_op_name(node->op), l->shape);
+    nw_html_put(page, "</span></h3><p class=\"what\">%s, output %s, <code>", nw_op_name(node->op), l->shape);
     nw_html_text(page, l->kernel);
     nw_html_put(page, "</code></p><dl>");
     cost_facts(page, facts, i);
@@ -142,7 +142,7 @@ static void layer(nw_html *page, const nw_facts *facts, int32_t i)
 
 void nw_page_layers(nw_html *page, const nw_facts *facts)
 {
-    nw_html_put(page, "<section><h2>Layers</h2>\n<div class=\"layers\">\n");
+    nw_html_put(page, "<section id=\"layers\"><h2>Layers</h2>\n<div class=\"layers\">\n");
     for (int32_t i = 0; i < facts->n_layers; i++)
         layer(page, facts, i);
     nw_html_put(page, "</div></section>\n");

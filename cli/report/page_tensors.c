@@ -55,9 +55,9 @@ static void tensor(nw_html *page, const nw_facts *facts, int32_t i)
 {
     const nw_tensor_facts *t = &facts->tensors[i];
     const nw_tensor *of = &facts->model->tensors[t->tensor];
-    nw_html_put(page, "<article class=\"tensor\"><h3>");
+    nw_html_put(page, "<article class=\"tensor\"><h3><span>");
     nw_html_text(page, of->name);
-    nw_html_put(page, "</h3><p class=\"what\">");
+    nw_html_put(page, "</span></h3><p class=\"what\">");
     nw_html_figure(page, NW_AS_COUNT, of->quant.bits, "tensors.%d.bits", i);
     nw_html_put(page, " bits, from ");
     nw_html_figure(page, NW_AS_REAL, t->lowest, "tensors.%d.lowest", i);

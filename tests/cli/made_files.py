@@ -104,3 +104,16 @@ def segmenter():
     weights = [1.0 if o == c else -0.5 for o in range(3) for c in range(3)]
     return onnx([("Conv", ["x", "w"], ["y"], {"kernel_shape": [1, 1]})], {"x": ["N", 3, 8, 8]}, {"y": ["N", 3, 8, 8]},
                 {"w": ([3, 3, 1, 1], weights)})
+
+
+def deep(n, name):
+    """n 1 x 1 convolutions from 3 channels to 3 with Relu between, then Softmax: 1x3x8x8 -> 1x3x8x8; tensors are called
+    name and a number."""
+    nodes, read = [], "x"
+    for i in range(n):
+        nodes.append(("Conv", [read, "w"], ["%s%dc" % (name, i)], {"kernel_shape": [1, 1]}))
+        nodes.append(("Relu", ["%s%dc" % (name, i)], ["%s%d" % (name, i)], {}))
+        read = "%s%d" % (name, i)
+    nodes.append(("Softmax", [read], ["y"], {"axis": 1}))
+    weights = [0.9 if o == c else 0.1 for o in range(3) for c in range(3)]
+    return onnx(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 3, 8, 8]}, {"w": ([3, 3, 1, 1], weights)})

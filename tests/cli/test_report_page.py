@@ -11,6 +11,7 @@ import re
 import sys
 
 import browser
+import made_files as made
 from narrow_cli import ONNX, TEST, main, quantized
 from test_report import check_page, pair
 
@@ -87,31 +88,47 @@ def planned(narrow, net):
     return narrow.file("plan.json", json.dumps(plan))
 
 
-def whole(narrow, folder):
+def deep(narrow, n):
+    """Page and document of a network of many layers, whose tensors have long names that nothing breaks."""
+    onnx = narrow.file("deep.onnx", made.deep(n, "<b>a_name_that_goes_on_and_on_without_a_space_to_break_it_at_"))
+    for i in range(2):
+        narrow.file("data/%d.png" % i, made.png(8, 8, bytes((7 * i + 5 * x) % 251 for x in range(192))))
+    net = os.path.join(narrow.folder, "deep.nw")
+    narrow.good("quantize", onnx, net, "--calib", "data", "--mean", "127.5", "--std", "64")
+    return pair(narrow, net, "--against", onnx, "--data", "data", "--bench", "--runs", "2")
+
+
+def whole(narrow):
     net = quantized(narrow, "net.nw", "--weights", "4")
     return pair(narrow, net, "--against", ONNX, "--data", TEST, "--limit", "20", "--samples", "4", "--bench", "--runs", "3",
                 "--plan", planned(narrow, net))
 
 
 def shows_the_document(narrow):
-    text, document = whole(narrow, narrow.folder)
+    text, document = whole(narrow)
     path = narrow.file("plain.html", text)
     dom = browser.dump(path, narrow.folder)
     page = check_page(dom, document)
     written = check_page(text, document)
     assert page.figures == written.figures, "the browser reads another page than was written"
-    assert len([1 for tag, a in page.attributes if tag == "rect" and a.get("class") == "bar"]) == len(document["layers"])
+    text, document = deep(narrow, 3)
+    assert "<b>a_name" in "".join(check_page(browser.dump(narrow.file("deep.html", text), narrow.folder), document).words)
+    assert "softmax" in [row["op"] for row in document["in_float"]], document["in_float"]
 
 
 def nothing_overflows(narrow):
-    text, document = whole(narrow, narrow.folder)
-    narrow.file("measured.html", text.replace("</body>", MEASURE + "</body>"))
-    frames = "".join('<iframe src="measured.html" style="border:0;width:%dpx;height:900px"></iframe>' % w for w in WIDTHS)
+    """The demo with every chart, and networks so deep that digits have no room on a telephone, a tablet, anywhere."""
+    pages = [whole(narrow), deep(narrow, 50), deep(narrow, 90)]
+    frames = ""
+    for i, (text, _) in enumerate(pages):
+        narrow.file("measured%d.html" % i, text.replace("</body>", MEASURE + "</body>"))
+        frames += "".join('<iframe src="measured%d.html" style="border:0;width:%dpx;height:900px"></iframe>' % (i, w)
+                          for w in WIDTHS)
     answers = told(browser.dump(narrow.file("frames.html", FRAMES % frames), narrow.folder, "--window-size=1500,900"))
-    assert sorted(a["width"] for a in answers) == WIDTHS, answers
+    counts = [len(document["layers"]) for _, document in pages]
+    assert sorted((a["bars"], a["width"]) for a in answers) == sorted((n, w) for n in counts for w in WIDTHS), answers
     for answer in answers:
-        assert answer["bars"] == len(document["layers"]), answer
-        assert not answer["wrong"], "at %d: %s" % (answer["width"], "; ".join(answer["wrong"]))
+        assert not answer["wrong"], "%d layers at %d: %s" % (answer["bars"], answer["width"], "; ".join(answer["wrong"]))
 
 
 def overflow_would_be_seen(narrow):
@@ -125,7 +142,7 @@ def overflow_would_be_seen(narrow):
 
 
 def can_be_read(narrow):
-    text, _ = whole(narrow, narrow.folder)
+    text, _ = whole(narrow)
     path = narrow.file("contrast.html", text.replace("</body>", CONTRAST + "</body>"))
     papers = []
     for scheme in (browser.LIGHT, browser.DARK):
