@@ -11,7 +11,8 @@ import tempfile
 import time
 
 NETWORKS = ["resnet8-cifar10", "resnet20-cifar10", "resnet32-cifar10", "resnet56-cifar10",
-            "mobilenetv1-0.25-imagenet", "mobilenetv2-imagenet", "mobilenetv2-cifar10", "unet-camvid"]
+            "mobilenetv1-0.25-imagenet", "mobilenetv2-imagenet", "mobilenetv2-cifar10", "unet-camvid",
+            "deeplabv3-mnv2-voc", "fastestdet-coco", "face-rfb320", "yolox-nano-coco"]
 LIMIT = 1e-4
 
 
