@@ -8,7 +8,9 @@
 static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
 {
     const size_t n = (size_t)linear->shape.n_channels;
-    free(linear->weights); /* of an earlier round (sums.c) */
+    free(linear->weights); /* of an earlier round (sums.c), which may have narrowed them */
+    linear->narrowed = false;
+    linear->weight_bits = linear->book.bits;
     free(linear->step);
     free(linear->row_channel);
     free(linear->bias);

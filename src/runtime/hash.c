@@ -8,6 +8,7 @@
 #include "runtime/fpenv.h"
 
 #define FNV_START 0xcbf29ce484222325u
+#define STRETCH 64 /* values of one kind in the built-in input */
 #define FNV_PRIME 0x100000001b3u
 
 static uint64_t hash_byte(uint64_t hash, uint8_t byte)
@@ -54,13 +55,38 @@ static const nw_quant *quant_of_input(const nw_model *model, int32_t input)
     return NULL;
 }
 
-/** Reals from 1/16 of the range below the lowest code to 1/16 above the highest. */
+/** Reals from 1/16 of the range below the lowest code to 1/16 above the highest; stretches of one value among them. */
 static void fill(float *values, size_t n, const nw_quant *quant, uint64_t *state)
 {
     const float range = quant ? quant->scale * (float)(1 << quant->bits) : 1.0f;
     const float lowest = quant ? -quant->scale * (float)quant->zero_point : 0.0f;
-    for (size_t i = 0; i < n; i++)
-        values[i] = lowest + range * ((float)next(state) * (1.125f / 16777216.0f) - 0.0625f);
+    bool level = false;
+    for (size_t i = 0; i < n; i++) {
+        if (i % STRETCH == 0)
+            level = next(state) & 1;
+        values[i] = level && i % STRETCH ? values[i - 1]
+                                         : lowest + range * ((float)next(state) * (1.125f / 16777216.0f) - 0.0625f);
+    }
+}
+
+static uint64_t hash_float(uint64_t hash, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    for (int i = 0; i < 4; i++)
+        hash = hash_byte(hash, (uint8_t)(bits >> (8 * i)));
+    return hash;
+}
+
+/** Limits and shifts of every tensor of codes. */
+static uint64_t hash_limits(uint64_t hash, const nw_model *model)
+{
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        for (int32_t c = 0; model->tensors[t].type == NW_TYPE_U8 && c < nw_tensor_channels(&model->tensors[t]); c++) {
+            const nw_quant *quant = &model->tensors[t].quant;
+            hash = hash_byte(hash_float(hash_float(hash, quant->lo[c]), quant->hi[c]), quant->shift[c]);
+        }
+    return hash;
 }
 
 typedef struct buffers {
@@ -115,6 +141,6 @@ nw_status nw_engine_hash(uint64_t *hash, nw_engine *engine, const nw_model *mode
     nw_fpenv_leave(saved);
     buffers_free(&b, model);
     if (!status)
-        *hash = result;
+        *hash = hash_limits(result, model);
     return status;
 }
