@@ -6,6 +6,7 @@
 # make bench-speed  times Narrow beside ONNX Runtime, OpenVINO and ncnn: docs/results/speed.md; BENCH= passes flags, and
 #                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
 # make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md, activations.md; BENCH= flags
+# make bench-planner  the planner's allocations beside each other: docs/results/planner.md; BENCH= flags. Hours
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -13,7 +14,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo demo-real test fuzz bench-speed bench-accuracy clean install
+.PHONY: all build demo demo-real test fuzz bench-speed bench-accuracy bench-planner clean install
 
 all: build
 
@@ -39,6 +40,9 @@ test:
 bench-accuracy: build
 	@python3 tools/bench_accuracy.py --narrow $(NARROW) $(BENCH)
 	@python3 tools/bench_activations.py --narrow $(NARROW) $(BENCH)
+
+bench-planner: build
+	@python3 tools/bench_planner.py --narrow $(NARROW) $(BENCH)
 
 fuzz:
 	@sh tools/install.sh test

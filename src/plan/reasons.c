@@ -15,26 +15,28 @@ static double rounded(double value)
     return strtod(text, NULL);
 }
 
-static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits,
-                        bool measure)
+static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits)
 {
+    const nw_measured *row = &task->measurement->rows[i];
+    if (row->tensor)
+        return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[bits]));
     return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[bits])) &&
-           (!measure || cJSON_AddStringToObject(object, "damage_measure", nw_damage_names[task->kind])) &&
            cJSON_AddNumberToObject(object, "bytes", item->cost[bits]) &&
-           (!task->times || cJSON_AddNumberToObject(object, "time",
-                                                    rounded(task->times->layers[task->measurement->rows[i].index][bits])));
+           (!task->times ||
+            cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][bits])));
 }
 
 static char *reason(const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits)
 {
     cJSON *why = cJSON_CreateObject();
-    bool done = add_figures(why, task, i, item, bits, true);
+    bool done = cJSON_AddStringToObject(why, "damage_measure", nw_damage_names[task->kind]) &&
+                add_figures(why, task, i, item, bits);
     cJSON *list = done ? cJSON_AddArrayToObject(why, "by_bits") : NULL;
     done = list != NULL;
-    for (int32_t b = item->least; done && b <= item->most; b++) {
+    for (int32_t b = NW_LEAST_BITS; done && b <= NW_MOST_BITS; b++) {
         cJSON *one = cJSON_CreateObject();
         done = one && cJSON_AddItemToArray(list, one) && cJSON_AddNumberToObject(one, "bits", b) &&
-               add_figures(one, task, i, item, b, false);
+               add_figures(one, task, i, item, b);
     }
     char *text = done ? cJSON_PrintUnformatted(why) : NULL;
     cJSON_Delete(why);
@@ -64,14 +66,23 @@ static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i,
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
+/** What a tensor's widths would do; its width is left to the options. */
+static nw_status add_tensor(nw_plan *plan, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits,
+                            nw_error *error)
+{
+    nw_plan_tensor *row;
+    NW_TRY(nw_plan_add_tensor(&row, plan, task->measurement->rows[i].name, false, error));
+    row->why = reason(task, i, item, bits);
+    return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
+}
+
 nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *bits,
                           nw_error *error)
 {
     nw_plan *plan = nw_plan_create();
     nw_status status = plan ? NW_OK : nw_fail_memory(error, "a plan");
     for (int32_t i = 0; !status && i < task->measurement->n; i++)
-        if (!task->measurement->rows[i].tensor)
-            status = add_layer(plan, task, i, &items[i], bits[i], error);
+        status = (task->measurement->rows[i].tensor ? add_tensor : add_layer)(plan, task, i, &items[i], bits[i], error);
     if (status)
         nw_plan_free(plan);
     else

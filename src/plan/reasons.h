@@ -11,7 +11,8 @@
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
  *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...]}
  *
- * and "time" (seconds) beside every "bytes" if times are known.
+ * and "time" (seconds) beside every "bytes" if times are known. Tensors that were measured have rows without a width, and
+ * damages alone.
  *
  * @param items  [measurement->n] of the search
  * @param bits   [measurement->n]

@@ -52,6 +52,8 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
 {
     const nw_search_task *task = &s->task;
     *item = (nw_item){.least = NW_LEAST_BITS, .most = NW_MOST_BITS};
+    for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
+        item->damage[b] = damage_of(&row->at[b], task->kind);
     if (row->tensor) { /* its width is the options' */
         item->least = item->most = task->options->activation_bits;
         return;
@@ -59,10 +61,8 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
     const nw_node *node = &task->model->nodes[row->index];
     item->size = (double)nw_tensor_elements(&task->model->tensors[node->inputs[1]]);
     item->rate = rate_of(task->measurement, row);
-    for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++) {
-        item->damage[b] = damage_of(&row->at[b], task->kind);
+    for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
         item->cost[b] = nw_costs_layer_bytes(s->costs, row->index, b);
-    }
 }
 
 void nw_search_free(nw_search *search)

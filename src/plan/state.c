@@ -283,6 +283,8 @@ uint64_t nw_state_fingerprint(const nw_model *model, const float *const *samples
     hash = hash_int(hash, (int64_t)options->weight_range);
     hash = hash_int(hash, (int64_t)options->activation_range);
     hash = hash_int(hash, (int64_t)options->bias_correction);
+    hash = hash_int(hash, (int64_t)options->book);
+    hash = hash_int(hash, (int64_t)options->activation_kind);
     hash = hash_int(hash, (int64_t)options->equalize * 2 + (int64_t)options->limits);
     return hash;
 }

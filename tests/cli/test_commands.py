@@ -208,6 +208,11 @@ def planning(narrow):
     assert all("by_bits" not in row["why"] and "damage" in row["why"] for row in stored["layers"])
     equal = narrow.report("plan", ONNX, *PLAN, "--state", state, "--target-size", str(goal), "--allocation", "equal")
     assert equal["chosen"]["damage"] > report["chosen"]["damage"] and equal["chosen"]["bytes"] <= goal
+    narrow.good("plan", ONNX, path, *PLAN, "--tensors", "--target-size", str(goal))
+    with open(path) as file:
+        tensors = json.load(file)["tensors"]
+    assert len(tensors) > 5 and all(len(row["why"]["by_bits"]) == 7 and "bits" not in row for row in tensors)
+    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", path)
     text = narrow.good("plan", ONNX, path, *PLAN, "--state", state, "--target-size", "30%", "--dry-run").out
     assert "chosen:" in text and "0 networks tried" in text, text
 
