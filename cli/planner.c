@@ -126,7 +126,7 @@ static nw_status save(void *context, const nw_measurement *measurement, nw_error
     return nw_state_write(measurement, planner->state, error);
 }
 
-/** Samples to measure on: some of those that calibration kept, spread evenly, as many as fit into memory. */
+/** Samples to measure with: some of those that calibration kept, spread evenly, as many as fit into memory. */
 static nw_status pick_samples(const nw_planner *planner, float **samples, int32_t *n, nw_error *error)
 {
     const nw_calibration *calibration = planner->calibration;
@@ -138,9 +138,11 @@ static nw_status pick_samples(const nw_planner *planner, float **samples, int32_
     *samples = malloc(size * (size_t)most * sizeof(**samples) + 1);
     if (!*samples)
         return nw_fail_memory(error, "measuring");
-    for (int64_t i = 0; i < most; i++)
-        memcpy(*samples + (size_t)i * size, calibration->kept[0] + (size_t)(i * calibration->n_kept / most) * size,
+    for (int64_t i = 0; i < most; i++) { /* every other one first: one half measures, the other one rounds */
+        const int64_t at = 2 * i < most ? 2 * i : 2 * (i - (most + 1) / 2) + 1;
+        memcpy(*samples + (size_t)i * size, calibration->kept[0] + (size_t)(at * calibration->n_kept / most) * size,
                size * sizeof(**samples));
+    }
     return NW_OK;
 }
 

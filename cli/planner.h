@@ -23,7 +23,7 @@ typedef struct nw_planner {
     /* options */
     const char *target_size, *damage, *allocation, *state, *shard, *cache;
     double max_drop, arena, latency; /* points, below 0: no goal; bytes, ms, 0: no goal */
-    int64_t measured;        /* samples that damage is measured on */
+    int64_t measured;        /* samples that damage is measured with */
     bool tensors, robustness;
     /* borrowed */
     nw_model *model;
@@ -46,7 +46,7 @@ typedef struct nw_planner {
     nw_progress progress;
 } nw_planner;
 
-#define NW_PLANNER_DEFAULTS {.max_drop = -1.0, .measured = 128, .n_shards = 1}
+#define NW_PLANNER_DEFAULTS {.max_drop = -1.0, .measured = 256, .n_shards = 1}
 
 /** Table entries for a command's options. */
 #define NW_PLANNER_OPTIONS(p)                                                                                        \
@@ -59,7 +59,7 @@ typedef struct nw_planner {
     {"allocation", "METHOD", NW_OPTION_TEXT, &(p)->allocation,                                                       \
      "who gets how many bits: exact (default), adaptive, sqnr, equal"},                                              \
     {"damage", "MEASURE", NW_OPTION_TEXT, &(p)->damage, "divergence (default for classes), noise, changed"},         \
-    {"measure-samples", "N", NW_OPTION_NUMBER, &(p)->measured, "samples that damage is measured on (default 128)"},  \
+    {"measure-samples", "N", NW_OPTION_NUMBER, &(p)->measured, "samples that damage is measured with (default 256)"},  \
     {"state", "FILE", NW_OPTION_TEXT, &(p)->state, "keeps what was measured: a second run goes on from there"}
 
 /** Whether any goal was given. */

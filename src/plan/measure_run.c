@@ -10,7 +10,7 @@
 
 static nw_status see_float(nw_measure_run *run, nw_error *error)
 {
-    for (int32_t b = 0; b < nw_prefix_batches(run->prefix); b++) {
+    for (int32_t b = 0; b < run->n_judged; b++) {
         NW_TRY(nw_prefix_finish(run->prefix, b, NULL, run->outputs, error));
         for (int32_t i = 0; i < run->tail->n_outputs; i++)
             nw_yardstick_set(&run->yardsticks[i], nw_prefix_batch_first(run->prefix, b),
@@ -46,10 +46,13 @@ nw_status nw_measure_start(nw_measure_run *run, nw_measurement *measurement, con
     if (!run->tail)
         return nw_fail_memory(error, "measuring");
     NW_TRY(nw_prefix_create(&run->prefix, run->tail, samples, n, error));
-    if (alloc_outputs(run, n))
+    const int32_t batches = nw_prefix_batches(run->prefix);
+    run->n_judged = (batches + 1) / 2;
+    const int32_t judged = batches > 1 ? nw_prefix_batch_first(run->prefix, run->n_judged) : n;
+    if (alloc_outputs(run, judged))
         return nw_fail_memory(error, "measuring");
     NW_TRY(see_float(run, error));
-    measurement->n_samples = n;
+    measurement->n_samples = judged;
     measurement->n_classes = run->tail->n_outputs == 1 ? run->yardsticks[0].n_classes : 0;
     measurement->margin = nw_yardstick_margin(&run->yardsticks[0]);
     measurement->signal = nw_yardstick_signal(&run->yardsticks[0]);
@@ -156,7 +159,7 @@ nw_status nw_measure_tail(nw_damage *damage, nw_measure_run *run, int32_t group,
     nw_status status = sums ? NW_OK : nw_fail_memory(error, "measuring");
     if (!status && editor)
         status = hang(run, group, edit_tensor, &e, &input, error);
-    for (int32_t b = 0; !status && b < nw_prefix_batches(run->prefix); b++)
+    for (int32_t b = 0; !status && b < run->n_judged; b++)
         status = run_batch(sums, run, b, input, &e, error);
     if (editor)
         hang(run, group, NULL, NULL, &input, NULL);
@@ -170,12 +173,15 @@ nw_status nw_measure_tail(nw_damage *damage, nw_measure_run *run, int32_t group,
 
 /* rows */
 
-/** Shows the open layer what it reads. */
+/** Opens the layer and shows it what it reads. */
 static nw_status show_inputs(nw_measure_run *run, const nw_measured *row, nw_error *error)
 {
     const int32_t x = run->model->nodes[row->index].inputs[0];
-    NW_TRY(nw_trials_open(run->trials, row->index, run->measurement->n_samples, error));
-    for (int32_t b = 0; b < nw_prefix_batches(run->prefix); b++)
+    const int32_t batches = nw_prefix_batches(run->prefix);
+    const int32_t first = run->n_judged < batches ? run->n_judged : 0; /* a single sample is all there is */
+    const int32_t last = nw_prefix_batch_first(run->prefix, batches - 1) + nw_prefix_batch_count(run->prefix, batches - 1);
+    NW_TRY(nw_trials_open(run->trials, row->index, last - nw_prefix_batch_first(run->prefix, first), error));
+    for (int32_t b = first; b < batches; b++)
         NW_TRY(nw_trials_see(run->trials, nw_prefix_tensor(run->prefix, b, x), nw_prefix_batch_count(run->prefix, b),
                              error));
     return NW_OK;

@@ -12,6 +12,8 @@ typedef struct nw_measure_run {
     nw_model *tail; /* owned; nw_last_features */
     nw_trials *trials;
     nw_prefix *prefix;
+    int32_t n_judged;         /* batches that damage is measured on: the first ones. Weights are rounded on the others,
+                                 or a layer with more weights than samples would seem to bear anything */
     nw_yardstick *yardsticks; /* [n_outputs] owned */
     float **outputs;          /* [n_outputs] owned, each [batch size, ...] */
     nw_damage last;

@@ -63,7 +63,8 @@ static int32_t batch_for(const nw_model *model, int32_t n)
         all += model->tensors[t].data ? 0 : tensor_size(model, t) * sizeof(float);
     const size_t fit = BATCH_BYTES / all;
     const int32_t batch = fit < 1 ? 1 : fit < BATCH ? (int32_t)fit : BATCH;
-    return n < batch ? n : batch;
+    const int32_t half = (n + 1) / 2; /* two batches at least: one kind of sample each (measure_run.c) */
+    return half < batch ? half : batch;
 }
 
 void nw_prefix_free(nw_prefix *prefix)
