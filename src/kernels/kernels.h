@@ -271,6 +271,13 @@ typedef struct nw_kernels {
     void (*unpack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
     /** The way back: the low `bits` bits of from[i] >> shift; the bits behind the last code are 0. */
     void (*pack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
+    /**
+     * The codes of a row that are not `zero`, in order, to `to`, which has room for n + 8 bytes; for every code a bit in
+     * map[ceil(n / 8)], bit i % 8 of byte i / 8, the bits behind the last one 0. Returns how many there are.
+     */
+    size_t (*squeeze)(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
+    /** The way back. 8 bytes behind the last code of `from` are readable. */
+    void (*expand)(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
     void (*quantize)(const nw_quantize_call *call);
     /** y[i] = scale * f32(x[i] - zero_point) over n codes. */
     void (*dequantize)(float *y, const uint8_t *x, size_t n, float scale, int32_t zero_point);

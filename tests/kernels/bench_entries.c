@@ -180,6 +180,18 @@ static void run_pack(const nw_kernels *kernels, const job *j, const void *packed
     kernels->pack(b.y, b.x, (size_t)j->n * (size_t)j->channels, j->bits, 0);
 }
 
+static void run_squeeze(const nw_kernels *kernels, const job *j, const void *packed)
+{
+    (void)packed;
+    kernels->squeeze(b.y, b.y + BUFFER_SIZE / 2, b.x, (size_t)j->n * (size_t)j->channels, 7);
+}
+
+static void run_expand(const nw_kernels *kernels, const job *j, const void *packed)
+{
+    (void)packed;
+    kernels->expand(b.y, b.residual, b.x, (size_t)j->n * (size_t)j->channels, 7);
+}
+
 typedef void run_fn(const nw_kernels *kernels, const job *j, const void *packed);
 
 static double measure(run_fn *run, const nw_kernels *kernels, const job *j, const void *packed, int32_t repeats)
@@ -248,4 +260,9 @@ void bench_entries(const nw_kernels *ref, const nw_kernels *kernels, const char 
     puts("  packed:");
     for (size_t i = 0; i < NW_COUNT(rows); i++)
         compare_job(pair, &rows[i], run_pack, false, false);
+    puts("  squeezed and expanded:");
+    for (size_t i = 1; i < 3; i++) {
+        compare_job(pair, &rows[i], run_squeeze, false, false);
+        compare_job(pair, &rows[i], run_expand, false, false);
+    }
 }

@@ -72,6 +72,10 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_table(c, ref, now);
     if (now->unpack != before->unpack)
         check_unpack(c, ref, now);
+    if (now->squeeze != before->squeeze)
+        check_squeeze(c, ref, now);
+    if (now->expand != before->expand)
+        check_expand(c, ref, now);
     if (now->pack != before->pack)
         check_pack(c, ref, now);
     if (now->quantize != before->quantize)

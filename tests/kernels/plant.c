@@ -102,6 +102,19 @@ static void dequantize_last(float *y, const uint8_t *x, size_t n, float scale, i
     y[n - 1] += scale;
 }
 
+static size_t squeeze_first(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero)
+{
+    const size_t count = real.squeeze(to, map, from, n, zero);
+    to[0] ^= 1u;
+    return count;
+}
+
+static void expand_last(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero)
+{
+    real.expand(to, map, from, n, zero);
+    to[n - 1] ^= 1u;
+}
+
 static const char *const names[PLANT_COUNT] = {
     "gemm: last channel of the last pixel", "gemm: one byte behind the panel", "gemm: last extra sum",
     "depthwise: first channel of the last pixel", "add: first output", "max_pool: first output",
@@ -110,6 +123,7 @@ static const char *const names[PLANT_COUNT] = {
     "resize_codes: last pixel", "resize_reals: first output",
     "quantize: last pixel", "dequantize: last real", "multiply: first output",
     "float_line: last real",
+    "squeeze: first code", "expand: last code",
 };
 
 const char *plant_name(int32_t i)
@@ -166,6 +180,12 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 15:
         planted.float_line = float_line_last;
+        break;
+    case 16:
+        planted.squeeze = squeeze_first;
+        break;
+    case 17:
+        planted.expand = expand_last;
         break;
     default:
         planted.table = table_behind;

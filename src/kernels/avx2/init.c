@@ -26,6 +26,8 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
     kernels->table = nw_table_avx2;
     kernels->unpack = nw_unpack_avx2;
     kernels->pack = nw_pack_avx2;
+    kernels->squeeze = nw_squeeze_avx2;
+    kernels->expand = nw_expand_avx2;
     kernels->quantize = nw_quantize_avx2;
     kernels->dequantize = nw_dequantize_avx2;
 }

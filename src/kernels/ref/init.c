@@ -24,6 +24,8 @@ void nw_kernels_init_ref(nw_kernels *kernels)
         .table = nw_table_ref,
         .unpack = nw_unpack_ref,
         .pack = nw_pack_ref,
+        .squeeze = nw_squeeze_ref,
+        .expand = nw_expand_ref,
         .quantize = nw_quantize_ref,
         .dequantize = nw_dequantize_ref,
     };
