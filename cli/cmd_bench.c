@@ -20,7 +20,8 @@ typedef struct rival {
 enum { FLOAT, AGAINST, SUMS32, N_RIVALS };
 
 typedef struct bench {
-    const char *path, *storage;
+    const char *path;
+    nw_storage_options storage;
     int64_t runs, threads;
     bool json, layers;
     nw_network network;
@@ -61,9 +62,7 @@ static nw_status open_all(bench *b, nw_error *error)
     if (b->rivals[AGAINST].wanted && nw_path_is_onnx(b->rivals[AGAINST].path))
         return nw_fail(error, NW_ERROR_USAGE, "--against %s: must be a .nw file; a float network goes with --float",
                        b->rivals[AGAINST].path);
-    nw_storage storage;
-    NW_TRY(nw_storage_parse(&storage, b->storage, error));
-    NW_TRY(nw_network_open_stored(&b->network, b->path, b->threads, 1, storage, error));
+    NW_TRY(nw_network_open_stored(&b->network, b->path, b->threads, 1, &b->storage, error));
     for (int32_t i = 0; i < N_RIVALS; i++)
         NW_TRY(open_rival(b, i, error));
     return NW_OK;
@@ -122,10 +121,12 @@ static double bits_per_value(const nw_traffic *traffic)
 static void report_traffic(cJSON *report, const bench *b)
 {
     const nw_traffic traffic = nw_engine_traffic(b->network.engine);
-    cJSON_AddStringToObject(report, "activation_storage", b->storage ? b->storage : "bytes");
+    cJSON_AddStringToObject(report, "activation_storage", b->storage.name ? b->storage.name : "bytes");
     cJSON_AddNumberToObject(report, "activation_bytes_moved", (double)traffic.moved);
     cJSON_AddNumberToObject(report, "stored_tensors", traffic.n_stored);
     cJSON_AddNumberToObject(report, "stored_bits_per_value", bits_per_value(&traffic));
+    cJSON_AddNumberToObject(report, "rows_dropped_share",
+                            traffic.rows ? (double)traffic.rows_dropped / (double)traffic.rows : 0.0);
     cJSON_AddNumberToObject(report, "coding_milliseconds", 1e3 * b->timing.coding_seconds);
 }
 
@@ -135,9 +136,12 @@ static void print_traffic(const bench *b)
     const double coding = b->timing.coding_seconds;
     if (!traffic.n_stored)
         return;
-    printf("packed: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",
+    printf("stored: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",
            (int)traffic.n_stored, bits_per_value(&traffic), (unsigned long long)traffic.moved, 1e3 * coding,
            100.0 * coding / b->timing.seconds);
+    if (traffic.rows_dropped)
+        printf("%.2f %% of the rows lost their low bits to the arena budget\n",
+               100.0 * (double)traffic.rows_dropped / (double)traffic.rows);
 }
 
 static nw_status print_json(const bench *b, nw_error *error)
@@ -217,7 +221,7 @@ nw_status nw_command_bench(int argc, char **argv, nw_error *error)
         {"sums32", NULL, NW_OPTION_FLAG, &b.rivals[SUMS32].wanted, "the same network with every sum in 32 bits, likewise"},
         {"runs", "N", NW_OPTION_NUMBER, &b.runs, "runs of each (default 50)"},
         {"threads", "N", NW_OPTION_NUMBER, &b.threads, "default 1"},
-        NW_OPTION_STORAGE(&b.storage),
+        NW_STORAGE_OPTIONS(&b.storage),
         {"layers", NULL, NW_OPTION_FLAG, &b.layers, "the table of nodes (--no-layers leaves it out)"},
         NW_OPTION_JSON(&b.json),
         NW_OPTIONS_END,

@@ -14,7 +14,8 @@
 #define BATCH 16
 
 typedef struct eval {
-    const char *data, *labels, *against, *storage;
+    const char *data, *labels, *against;
+    nw_storage_options storage;
     int64_t limit, threads;
     bool json;
     nw_data_options preprocess;
@@ -74,9 +75,7 @@ static nw_status check_labels(const eval *e, const nw_tensor *output, nw_error *
 
 static nw_status open_all(eval *e, const char *path, nw_error *error)
 {
-    nw_storage storage;
-    NW_TRY(nw_storage_parse(&storage, e->storage, error));
-    NW_TRY(nw_network_open_stored(&e->network, path, e->threads, BATCH, storage, error));
+    NW_TRY(nw_network_open_stored(&e->network, path, e->threads, BATCH, &e->storage, error));
     nw_model *model = e->network.model;
     bool given;
     NW_TRY(nw_data_options_settle(&model->preprocess, &given, &e->preprocess, model, error));
@@ -89,7 +88,7 @@ static nw_status open_all(eval *e, const char *path, nw_error *error)
     NW_TRY(nw_score_init(&e->score, output, model->preprocess.class_offset, error));
     if (!e->against)
         return NW_OK;
-    NW_TRY(nw_network_open_stored(&e->rival, e->against, e->threads, BATCH, storage, error));
+    NW_TRY(nw_network_open_stored(&e->rival, e->against, e->threads, BATCH, &e->storage, error));
     if (nw_network_output_size(&e->rival) != nw_network_output_size(&e->network))
         return nw_fail(error, NW_ERROR_DATA, "%s and %s have outputs of different sizes", path, e->against);
     return nw_score_init(&e->rival_score, output, model->preprocess.class_offset, error);
@@ -186,7 +185,7 @@ nw_status nw_command_eval(int argc, char **argv, nw_error *error)
         {"against", "MODEL", NW_OPTION_TEXT, &e.against, "a second network (.onnx or .nw) for agreement and drop"},
         {"limit", "N", NW_OPTION_NUMBER, &e.limit, "only the first N samples"},
         {"threads", "N", NW_OPTION_NUMBER, &e.threads, "default: OMP_NUM_THREADS, or all processors"},
-        NW_OPTION_STORAGE(&e.storage),
+        NW_STORAGE_OPTIONS(&e.storage),
         NW_DATA_OPTIONS(&e.preprocess),
         NW_OPTION_JSON(&e.json),
         NW_OPTIONS_END,

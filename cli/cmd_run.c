@@ -11,7 +11,8 @@
 #include "data/names.h"
 
 typedef struct run_options {
-    const char *names, *storage;
+    const char *names;
+    nw_storage_options storage;
     int64_t top, threads;
     bool json;
     nw_data_options preprocess;
@@ -105,7 +106,7 @@ nw_status nw_command_run(int argc, char **argv, nw_error *error)
         {"names", "FILE", NW_OPTION_TEXT, &o.names, "class names, one per line"},
         {"top", "N", NW_OPTION_NUMBER, &o.top, "how many classes (default 5)"},
         {"threads", "N", NW_OPTION_NUMBER, &o.threads, "default: OMP_NUM_THREADS, or all processors"},
-        NW_OPTION_STORAGE(&o.storage),
+        NW_STORAGE_OPTIONS(&o.storage),
         NW_DATA_OPTIONS(&o.preprocess),
         NW_OPTION_JSON(&o.json),
         NW_OPTIONS_END,
@@ -118,9 +119,7 @@ nw_status nw_command_run(int argc, char **argv, nw_error *error)
     if (o.top < 1)
         return nw_fail(error, NW_ERROR_USAGE, "--top: at least 1");
     nw_network network;
-    nw_storage storage;
-    NW_TRY(nw_storage_parse(&storage, o.storage, error));
-    nw_status status = nw_network_open_stored(&network, paths[0], o.threads, 1, storage, error);
+    nw_status status = nw_network_open_stored(&network, paths[0], o.threads, 1, &o.storage, error);
     if (!status)
         status = run_one(&o, &network, paths[1], error);
     nw_network_close(&network);

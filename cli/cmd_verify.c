@@ -31,11 +31,13 @@ static nw_status check_wrap(const nw_model *model, bool allow, nw_error *error)
 }
 
 /** Hash of an engine laid out for n threads, run by as many. */
-static nw_status hash_threads(uint64_t *hash, const nw_model *model, nw_isa isa, nw_storage storage, size_t n,
+static nw_status hash_threads(uint64_t *hash, const nw_model *model, nw_isa isa, const nw_engine_options *storage, size_t n,
                               nw_error *error)
 {
     nw_engine *engine;
-    const nw_engine_options options = {.isa = nw_isa_name(isa), .storage = storage, .threads = n};
+    nw_engine_options options = *storage;
+    options.isa = nw_isa_name(isa);
+    options.threads = n;
     NW_TRY(nw_engine_create_with(&engine, model, &options, error));
     nw_threads *threads = nw_threads_create(n);
     const nw_status status = threads ? nw_engine_hash(hash, engine, model, RUNS, threads, error)
@@ -46,7 +48,8 @@ static nw_status hash_threads(uint64_t *hash, const nw_model *model, nw_isa isa,
 }
 
 /** Hash with one family and every thread count; they must agree with each other. */
-static nw_status hash_family(uint64_t *hash, const nw_model *model, nw_isa isa, nw_storage storage, nw_error *error)
+static nw_status hash_family(uint64_t *hash, const nw_model *model, nw_isa isa, const nw_engine_options *storage,
+                             nw_error *error)
 {
     nw_status status = NW_OK;
     for (size_t n = 1; !status && n <= MOST_THREADS; n++) {
@@ -82,8 +85,8 @@ static nw_status check_bounds(const nw_model *model, nw_error *error)
     return NW_OK;
 }
 
-static nw_status verify(const nw_model *model, nw_storage storage, uint64_t *hash, cJSON *families, bool json,
-                        nw_error *error)
+static nw_status verify(const nw_model *model, const nw_engine_options *storage, uint64_t *hash, cJSON *families,
+                        bool json, nw_error *error)
 {
     for (int i = 0; i < NW_ISA_COUNT; i++) {
         const nw_isa isa = (nw_isa)i;
@@ -116,13 +119,13 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     bool allow_wrap = false;
     bool help;
     const char *expect = NULL;
-    const char *storage_name = NULL;
-    nw_storage storage;
+    nw_storage_options storage_options = {0};
+    nw_engine_options storage = {0};
     const char *path = NULL;
     const nw_option options[] = {
         {"expect", "HASH", NW_OPTION_TEXT, &expect, "exit code 1 unless the hash is this one"},
         {"allow-wrap", NULL, NW_OPTION_FLAG, &allow_wrap, "accept layers whose sums wrap around at 16 bits"},
-        NW_OPTION_STORAGE(&storage_name),
+        NW_STORAGE_OPTIONS(&storage_options),
         NW_OPTION_JSON(&json),
         NW_OPTIONS_END,
     };
@@ -131,7 +134,7 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     NW_TRY(nw_args_parse(&line, argc, argv, &path, 1, 1, &help, error));
     if (help)
         return NW_OK;
-    NW_TRY(nw_storage_parse(&storage, storage_name, error));
+    NW_TRY(nw_storage_settle(&storage, &storage_options, error));
     nw_isa wished; /* all families are checked, but a NARROW_ISA that cannot be met must not seem to be */
     NW_TRY(nw_isa_choose(&wished, getenv("NARROW_ISA"), error));
     nw_model *model = NULL;
@@ -143,7 +146,7 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     if (!status)
         status = check_bounds(model, error);
     if (!status)
-        status = verify(model, storage, &hash, families, json, error);
+        status = verify(model, &storage, &hash, families, json, error);
     char text[17];
     snprintf(text, sizeof(text), "%016" PRIx64, hash);
     if (!status && expect && strcmp(expect, text) != 0)

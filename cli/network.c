@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "onnx/onnx.h"
 #include "passes/passes.h"
 
@@ -51,17 +52,26 @@ size_t nw_thread_count(int64_t n)
     return wanted <= 0 ? 1 : wanted < NW_MAX_THREADS ? (size_t)wanted : NW_MAX_THREADS;
 }
 
-nw_status nw_storage_parse(nw_storage *storage, const char *name, nw_error *error)
+nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error)
 {
-    if (name && strcmp(name, "bytes") != 0 && strcmp(name, "packed") != 0)
-        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes or packed", name);
-    *storage = name && strcmp(name, "packed") == 0 ? NW_STORAGE_PACKED : NW_STORAGE_BYTES;
+    static const char *const names[] = {"bytes", "packed", "coded"}; /* nw_storage */
+    size_t i = 0;
+    while (options->name && i < NW_COUNT(names) && strcmp(options->name, names[i]) != 0)
+        i++;
+    if (i == NW_COUNT(names))
+        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes, packed or coded", options->name);
+    if (options->budget && (nw_storage)i != NW_STORAGE_CODED)
+        return nw_fail(error, NW_ERROR_USAGE, "--arena-budget needs --activation-storage coded");
+    out->storage = (nw_storage)i;
+    out->arena_budget = (size_t)options->budget;
     return NW_OK;
 }
 
-static nw_status start_integer(nw_network *network, int64_t threads, nw_storage storage, nw_error *error)
+static nw_status start_integer(nw_network *network, int64_t threads, const nw_storage_options *storage,
+                               nw_error *error)
 {
-    const nw_engine_options options = {.storage = storage, .threads = nw_thread_count(threads)};
+    nw_engine_options options = {.threads = nw_thread_count(threads)};
+    NW_TRY(nw_storage_settle(&options, storage, error));
     NW_TRY(nw_engine_create_with(&network->engine, network->model, &options, error));
     network->threads = nw_threads_create(nw_thread_count(threads));
     return network->threads ? NW_OK : nw_fail_memory(error, "starting threads");
@@ -73,7 +83,8 @@ static nw_status start_float(nw_network *network, int64_t threads, nw_error *err
     return nw_float_create(&network->floats, network->model, network->batch, error);
 }
 
-static nw_status start(nw_network *network, const char *name, int64_t threads, nw_storage storage, nw_error *error)
+static nw_status start(nw_network *network, const char *name, int64_t threads, const nw_storage_options *storage,
+                       nw_error *error)
 {
     NW_TRY(network->integer ? start_integer(network, threads, storage, error) : start_float(network, threads, error));
     if (network->model->n_inputs != 1)
@@ -87,11 +98,11 @@ static nw_status start(nw_network *network, const char *name, int64_t threads, n
 
 nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error)
 {
-    return nw_network_open_stored(network, path, threads, batch, NW_STORAGE_BYTES, error);
+    return nw_network_open_stored(network, path, threads, batch, &(nw_storage_options){0}, error);
 }
 
 nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t threads, int32_t batch,
-                                 nw_storage storage, nw_error *error)
+                                 const nw_storage_options *storage, nw_error *error)
 {
     *network = (nw_network){.integer = !nw_path_is_onnx(path), .batch = batch};
     NW_TRY(nw_thread_count_check(threads, error));

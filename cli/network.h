@@ -32,17 +32,24 @@ bool nw_path_is_onnx(const char *path);
 /** Imports an ONNX file and runs the graph passes; an unsupported one has everything it lacks listed on stderr. */
 nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error);
 
-/** Table entry for the commands that run integer networks. */
-#define NW_OPTION_STORAGE(storage)                                                                                   \
-    {"activation-storage", "KIND", NW_OPTION_TEXT, storage,                                                          \
-     "bytes, or packed: activations at their own width (smaller, same answers)"}
+/** What the options below say; {0}: bytes. */
+typedef struct nw_storage_options {
+    const char *name;
+    int64_t budget;
+} nw_storage_options;
 
-/** The storage of a name; NULL: bytes. NW_ERROR_USAGE for other names. */
-nw_status nw_storage_parse(nw_storage *storage, const char *name, nw_error *error);
+/** Table entries for the commands that run integer networks. */
+#define NW_STORAGE_OPTIONS(o)                                                                                        \
+    {"activation-storage", "KIND", NW_OPTION_TEXT, &(o)->name,                                                       \
+     "bytes, packed (own width: smaller, same answers), or coded"},                                                  \
+    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded: bytes for stored activations alive at once"}
+
+/** Fills in storage and arena_budget. NW_ERROR_USAGE for unknown names, and a budget without coded storage. */
+nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error);
 
 /** nw_network_open, integer networks with that storage. */
 nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t threads, int32_t batch,
-                                 nw_storage storage, nw_error *error);
+                                 const nw_storage_options *storage, nw_error *error);
 
 /** Opens .onnx or .nw. `threads` 0: OMP_NUM_THREADS or all processors. {0} is safe to close after a failure. */
 nw_status nw_network_open(nw_network *network, const char *path, int64_t threads, int32_t batch, nw_error *error);

@@ -38,7 +38,8 @@ struct nw_engine {
     const nw_kernels *kernels;
     nw_coding_clock *clock;
     int32_t lanes;
-    nw_traffic traffic;
+    uint64_t n_runs;
+    nw_traffic traffic; /* what is known before a run */
 };
 
 /** True if everything that reads input i has pixel tables. */
@@ -99,38 +100,20 @@ static void take_pictures(nw_engine *engine, const nw_builder *b)
     engine->node_caller = node_caller;
 }
 
-/** Bytes of a tensor where it lies: in stored rows, joined ones as their parts, or as they are. */
-static uint64_t tensor_bytes(const nw_layout *layout, const nw_model *model, int32_t t)
-{
-    const nw_tensor *tensor = &model->tensors[t];
-    const nw_place *p = &layout->places[t];
-    if (!p->stored)
-        return (uint64_t)nw_tensor_elements(tensor) * (tensor->type == NW_TYPE_F32 ? sizeof(float) : 1);
-    if (!p->joined)
-        return nw_tensor_stored_size(model, t);
-    const nw_node *concat = &model->nodes[nw_model_producer(model, t)];
-    uint64_t sum = 0;
-    for (int32_t i = 0; i < concat->n_inputs; i++)
-        sum += tensor_bytes(layout, model, concat->inputs[i]);
-    return sum;
-}
-
+/** What nodes read and write in bytes; stored tensors are counted while they run. */
 static nw_traffic count_traffic(const nw_layout *layout, const nw_model *model)
 {
     nw_traffic traffic = {0};
     for (int32_t n = 0; n < model->n_nodes; n++) {
         const nw_node *node = &model->nodes[n];
-        if (layout->places[node->output].joined)
-            continue;
-        traffic.moved += tensor_bytes(layout, model, node->output);
-        for (int32_t i = 0; i < node->n_inputs; i++)
-            if (node->inputs[i] != NW_NONE && layout->places[node->inputs[i]].root != NW_NONE)
-                traffic.moved += tensor_bytes(layout, model, node->inputs[i]);
-        if (!layout->places[node->output].stored)
-            continue;
-        traffic.n_stored++;
-        traffic.values += nw_tensor_elements(&model->tensors[node->output]);
-        traffic.stored_bits += 8 * tensor_bytes(layout, model, node->output);
+        traffic.n_stored += layout->places[node->output].stored && !layout->places[node->output].joined;
+        for (int32_t i = -1; i < node->n_inputs; i++) {
+            const int32_t t = i < 0 ? node->output : node->inputs[i];
+            if (t == NW_NONE || layout->places[t].root == NW_NONE || layout->places[t].stored)
+                continue;
+            const size_t element = model->tensors[t].type == NW_TYPE_F32 ? sizeof(float) : 1;
+            traffic.moved += (uint64_t)nw_tensor_elements(&model->tensors[t]) * element;
+        }
     }
     return traffic;
 }
@@ -155,7 +138,7 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
     nw_input_slot *slots = nw_arena_take(arena, (size_t)model->n_inputs * sizeof(*slots));
     float **caller = nw_arena_take(arena, (size_t)model->n_outputs * sizeof(*caller));
     nw_coding_clock *clock = nw_arena_take(arena, sizeof(*clock));
-    uint64_t *lane_clocks = nw_arena_take(arena, (size_t)p->lanes * sizeof(*lane_clocks));
+    nw_coding_count *lanes = nw_arena_take(arena, (size_t)p->lanes * sizeof(*lanes));
     const nw_kernels *kept = nw_arena_copy(arena, &kernels, sizeof(kernels), 0);
     uint8_t *activations = nw_arena_take(arena, layout->size + NW_OVERREAD);
     nw_step *steps = nw_arena_take(arena, (size_t)p->n_steps * sizeof(*steps));
@@ -178,7 +161,8 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
             .lanes = p->lanes,
             .traffic = count_traffic(layout, model),
         };
-        *clock = (nw_coding_clock){.nanoseconds = lane_clocks};
+        *clock = (nw_coding_clock){.lanes = lanes};
+        memset(lanes, 0, (size_t)p->lanes * sizeof(*lanes));
     }
     take_views(engine, model, layout, activations, arena);
     nw_builder builder = {
@@ -192,7 +176,7 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .clock = clock,
         .steps = steps,
     };
-    if (p->storage == NW_STORAGE_PACKED)
+    if (p->storage != NW_STORAGE_BYTES)
         take_pictures(engine, &builder);
     NW_TRY(nw_steps_build(&builder, error));
     p->n_steps = builder.n_steps;
@@ -210,7 +194,10 @@ static nw_status measure(plan *p, const nw_model *model, const nw_engine_options
     *p = (plan){.storage = options ? options->storage : NW_STORAGE_BYTES, .lanes = 1};
     if (options && options->threads)
         p->lanes = options->threads < MOST_LANES ? (int32_t)options->threads : MOST_LANES;
-    const nw_layout_options layout_options = {.packed = p->storage == NW_STORAGE_PACKED, .lanes = p->lanes};
+    const nw_layout_options layout_options = {.packed = p->storage != NW_STORAGE_BYTES,
+                                              .coded = p->storage == NW_STORAGE_CODED,
+                                              .budget = options ? options->arena_budget : 0,
+                                              .lanes = p->lanes};
     const char *isa = options ? options->isa : NULL;
     NW_TRY(nw_isa_choose(&p->isa, isa ? isa : getenv("NARROW_ISA"), error));
     NW_TRY(check_outputs(model, error));
@@ -330,8 +317,8 @@ static size_t observed_size(const nw_engine *engine)
     for (int32_t i = 0; engine->pictures && i < engine->n_nodes; i++) {
         const nw_picture *p = &engine->pictures[i];
         const size_t row = (size_t)p->width * (size_t)p->channels;
-        if (p->n_parts && row * ((size_t)p->height + 2) > largest)
-            largest = row * ((size_t)p->height + 2);
+        if (p->n_parts && row * ((size_t)p->height + 3) + NW_OVERREAD > largest) /* and what unpacking a row needs */
+            largest = row * ((size_t)p->height + 3) + NW_OVERREAD;
     }
     return largest;
 }
@@ -394,10 +381,12 @@ nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *c
     for (int32_t i = 0; i < engine->n_outputs; i++)
         engine->caller[i] = outputs[i];
     engine->clock->on = options->coding_nanoseconds != NULL;
-    memset(engine->clock->nanoseconds, 0, (size_t)engine->lanes * sizeof(uint64_t));
+    for (int32_t i = 0; i < engine->lanes; i++)
+        engine->clock->lanes[i].nanoseconds = 0;
+    engine->n_runs++;
     run_steps(engine, options, observed);
     for (int32_t i = 0; options->coding_nanoseconds && i < engine->lanes; i++)
-        *options->coding_nanoseconds += engine->clock->nanoseconds[i];
+        *options->coding_nanoseconds += engine->clock->lanes[i].nanoseconds;
     for (int32_t i = 0; i < engine->n_outputs; i++)
         if (engine->outputs[i].data)
             give_output(&engine->outputs[i], outputs[i]);
@@ -427,7 +416,20 @@ size_t nw_engine_total_size(const nw_engine *engine)
 
 nw_traffic nw_engine_traffic(const nw_engine *engine)
 {
-    return engine->traffic;
+    nw_traffic traffic = engine->traffic;
+    uint64_t moved = 0;
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < engine->lanes; i++) {
+        const nw_coding_count *lane = &engine->clock->lanes[i];
+        moved += lane->bytes_read + lane->bytes_written;
+        bytes += lane->bytes_written;
+        traffic.values += lane->values;
+        traffic.rows += lane->rows;
+        traffic.rows_dropped += lane->rows_dropped;
+    }
+    traffic.stored_bits = 8 * bytes;
+    traffic.moved += engine->n_runs ? moved / engine->n_runs : 0;
+    return traffic;
 }
 
 const char *nw_engine_kernel(const nw_engine *engine, int32_t node)

@@ -35,12 +35,13 @@ nw_isa nw_engine_isa(const nw_engine *engine);
 size_t nw_engine_activation_size(const nw_engine *engine);
 size_t nw_engine_total_size(const nw_engine *engine);
 
-/** How activations are stored and moved, for reports. */
+/** How activations were stored and moved in all runs of an engine, for reports. */
 typedef struct nw_traffic {
-    uint64_t moved;       /* bytes of activations that nodes read and write in one run, each operand once */
-    uint64_t values;      /* codes in stored tensors */
-    uint64_t stored_bits; /* that they take */
+    uint64_t moved;       /* bytes of activations that nodes read and write in one run, on average */
     int32_t n_stored;     /* tensors */
+    uint64_t values;      /* codes that were stored, in all runs */
+    uint64_t stored_bits; /* that they took */
+    uint64_t rows, rows_dropped; /* rows stored, and those of them that lost their low bits to the arena budget */
 } nw_traffic;
 
 nw_traffic nw_engine_traffic(const nw_engine *engine);

@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "runtime/strips.h"
 
+#define SLOT_PARTS 256 /* steps in which a budget makes slots smaller */
 #define MOST_PARTS 64 /* of a joined tensor: a file could nest concats without end */
 
 static bool one_pixel(const nw_tensor *t)
@@ -211,6 +212,64 @@ static void choose_lifetimes(nw_layout *layout, const nw_model *model)
         extend(layout, model, model->outputs[i], model->n_nodes);
 }
 
+/** Bytes of a stored tensor: rows one behind the other, or what is known of each row and its slots. */
+static size_t stored_size(const nw_layout *layout, const nw_model *model, int32_t t)
+{
+    const size_t height = (size_t)nw_tensor_height(&model->tensors[t]);
+    if (!layout->coded)
+        return nw_align(nw_tensor_stored_size(model, t), NW_ARENA_ALIGNMENT);
+    return nw_align(height * sizeof(nw_coded_row), NW_ARENA_ALIGNMENT) +
+           nw_align(height * layout->places[t].slot_size, NW_ARENA_ALIGNMENT);
+}
+
+/**
+ * Gives every row of a stored tensor its shortest form and part / SLOT_PARTS of what its fine channels add to that;
+ * returns the most bytes of such tensors that are alive at once.
+ */
+static size_t choose_slots(nw_layout *layout, const nw_model *model, size_t part)
+{
+    size_t most = 0;
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        nw_arena counting = {0};
+        nw_stored form;
+        if (layout->places[t].stored && !layout->places[t].joined && nw_stored_form(&form, model, t, &counting))
+            layout->places[t].slot_size = form.base_size + (form.row_size - form.base_size) * part / SLOT_PARTS;
+    }
+    for (int32_t n = 0; n < model->n_nodes; n++) {
+        size_t alive = 0;
+        for (int32_t t = 0; t < model->n_tensors; t++) {
+            const nw_place *p = &layout->places[t];
+            if (p->stored && !p->joined && p->first <= n && n <= p->last)
+                alive += stored_size(layout, model, t);
+        }
+        most = alive > most ? alive : most;
+    }
+    return most;
+}
+
+/** The largest slots within the budget. They depend on the model and the budget alone, whoever runs it. */
+static nw_status fit_budget(nw_layout *layout, const nw_model *model, size_t budget, nw_error *error)
+{
+    size_t part = SLOT_PARTS;
+    if (choose_slots(layout, model, part) <= budget || !budget)
+        return NW_OK;
+    size_t too_much = SLOT_PARTS;
+    part = 0;
+    const size_t least = choose_slots(layout, model, part);
+    if (least > budget)
+        return nw_fail(error, NW_GOAL_MISSED, "the arena budget of %zu bytes is too small: stored tensors need %zu at least",
+                       budget, least);
+    while (too_much - part > 1) {
+        const size_t middle = (part + too_much) / 2;
+        if (choose_slots(layout, model, middle) <= budget)
+            part = middle;
+        else
+            too_much = middle;
+    }
+    choose_slots(layout, model, part);
+    return NW_OK;
+}
+
 static bool choose_sizes(nw_layout *layout, const nw_model *model)
 {
     for (int32_t t = 0; t < model->n_tensors; t++) {
@@ -219,7 +278,7 @@ static bool choose_sizes(nw_layout *layout, const nw_model *model)
         if (p->root != t || p->last < 0 || p->joined || p->caller != NW_NONE)
             continue;
         if (p->stored) {
-            p->size = nw_align(nw_tensor_stored_size(model, t), NW_ARENA_ALIGNMENT);
+            p->size = stored_size(layout, model, t);
             continue;
         }
         const double rows = (double)p->halo[0] + nw_tensor_height(tensor) + p->halo[2];
@@ -321,8 +380,11 @@ nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layo
     nw_layout made = {.places = calloc((size_t)model->n_tensors + 1, sizeof(nw_place)),
                       .strips = calloc((size_t)model->n_nodes + 1, sizeof(nw_strips))};
     nw_status status = made.places && made.strips ? NW_OK : nw_fail_memory(error, "laying out the activations");
+    made.coded = options && options->packed && options->coded;
     if (!status)
         choose_homes(&made, model, options);
+    if (!status && made.coded)
+        status = fit_budget(&made, model, options->budget, error);
     if (!status && !choose_sizes(&made, model))
         status = nw_fail(error, NW_ERROR_UNSUPPORTED, "an activation of this network is larger than 2 GiB");
     if (!status && options && options->packed)

@@ -26,6 +26,7 @@
 #include "base/arena.h"
 #include "base/geometry.h"
 #include "model/model.h"
+#include "ops/coded.h"
 #include "ops/stored.h"
 
 struct nw_strips; /* strips.h */
@@ -38,6 +39,7 @@ typedef struct nw_place {
     int32_t first, last;    /* nodes between which the buffer is alive, both included */
     size_t offset, size;    /* bytes in the arena */
     bool stored;            /* in stored rows; its own root */
+    size_t slot_size;       /* coded: bytes reserved for each row (ops/coded.h) */
     bool joined;            /* besides: a CONCAT of stored tensors, which has no bytes of its own */
     int32_t caller;         /* index of the output of the network that goes to the caller strip by strip, or NW_NONE */
 } nw_place;
@@ -45,17 +47,21 @@ typedef struct nw_place {
 typedef struct nw_layout {
     nw_place *places;         /* [n_tensors] owned */
     struct nw_strips *strips; /* [n_nodes] owned; how nodes run in strips: all zero without packed storage */
+    bool coded;
     size_t size;              /* bytes of the arena, over-read included */
 } nw_layout;
 
 typedef struct nw_layout_options {
     bool packed;   /* packed storage */
+    bool coded;    /* besides: rows coded, in slots */
+    size_t budget; /* coded: bytes of the stored tensors alive at once, 0: what they need */
     int32_t lanes; /* shares of every picture that may be computed at the same time, >= 1: each has scratch of its own */
 } nw_layout_options;
 
 /**
  * @param options  NULL: everything in bytes
- * @return NW_ERROR_MEMORY, or NW_ERROR_UNSUPPORTED if the activations would not fit into 2^31 bytes
+ * @return NW_ERROR_MEMORY, NW_ERROR_UNSUPPORTED if the activations would not fit into 2^31 bytes, NW_GOAL_MISSED if the
+ *         budget is too small
  */
 nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layout_options *options, nw_error *error);
 void nw_layout_free(nw_layout *layout);

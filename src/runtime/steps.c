@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/arith.h"
+
 void nw_halo_fill(const nw_halo *halo)
 {
     if (!halo->rows)
@@ -71,11 +73,18 @@ static int32_t count_parts(const nw_builder *b, int32_t t)
 static nw_part *fill_parts(const nw_builder *b, int32_t t, int32_t channel, nw_part *parts)
 {
     if (!b->layout->places[t].joined) {
-        nw_part part = {.channel = channel};
-        nw_stored_form(&part.stored, b->model, t, b->arena);
+        const nw_place *p = &b->layout->places[t];
+        nw_part part = {.channel = channel, .form = {.slot_size = p->slot_size}};
+        nw_stored_form(&part.form.stored, b->model, t, b->arena);
         if (!parts)
             return NULL;
-        part.rows = b->activations + b->layout->places[t].offset;
+        part.form.zero_point = tensor_of(b, t)->quant.zero_point;
+        part.rows = b->activations + p->offset;
+        if (b->layout->coded) {
+            part.coded = (nw_coded_row *)(void *)part.rows;
+            part.rows +=
+                nw_align((size_t)nw_tensor_height(tensor_of(b, t)) * sizeof(nw_coded_row), NW_ARENA_ALIGNMENT);
+        }
         *parts = part;
         return parts + 1;
     }

@@ -18,13 +18,23 @@ typedef struct loaded {
     int32_t first, last;
 } loaded;
 
-void nw_picture_row(const nw_picture *picture, const nw_kernels *kernels, int32_t y, uint8_t *to, uint8_t *temporary)
+size_t nw_picture_row(const nw_picture *picture, const nw_kernels *kernels, int32_t y, uint8_t *to, uint8_t *temporary)
 {
+    size_t read = 0;
     for (int32_t i = 0; i < picture->n_parts; i++) {
         const nw_part *part = &picture->parts[i];
-        nw_stored_unpack(&part->stored, kernels, to + part->channel, picture->channels,
-                         part->rows + (size_t)y * part->stored.row_size, temporary);
+        const nw_stored *stored = &part->form.stored;
+        if (part->coded) {
+            nw_coded_unpack(&part->form, kernels, to + part->channel, picture->channels,
+                            part->rows + (size_t)y * part->form.slot_size, part->coded[y], temporary);
+            read += part->coded[y] & NW_CODED_SIZE;
+        } else {
+            nw_stored_unpack(stored, kernels, to + part->channel, picture->channels,
+                             part->rows + (size_t)y * stored->row_size, temporary);
+            read += stored->row_size;
+        }
     }
+    return read;
 }
 
 /** Zero points left and right of every row that will be unpacked. */
@@ -44,7 +54,8 @@ static void fill_sides(const strip_state *s, int32_t i, uint8_t *scratch)
 }
 
 /** Brings the input rows of output rows [begin, end) into scratch, keeping those that are there. */
-static void load(const strip_state *s, int32_t i, uint8_t *scratch, const nw_rows *rows, loaded *have)
+static void load(const strip_state *s, int32_t i, uint8_t *scratch, const nw_rows *rows, loaded *have,
+                 nw_coding_count *count)
 {
     const nw_strip_operand *o = &s->strips.inputs[i];
     uint8_t *buffer = scratch + o->offset;
@@ -62,20 +73,31 @@ static void load(const strip_state *s, int32_t i, uint8_t *scratch, const nw_row
         if (y < 0 || y >= o->rule.height)
             memset(row, s->params.zero_point[i], o->row_size);
         else
-            nw_picture_row(&s->params.inputs[i], s->params.kernels, y,
-                           row + (size_t)o->left * (size_t)s->params.inputs[i].channels,
-                           scratch + s->strips.temporary);
+            count->bytes_read += nw_picture_row(&s->params.inputs[i], s->params.kernels, y,
+                                                row + (size_t)o->left * (size_t)s->params.inputs[i].channels,
+                                                scratch + s->strips.temporary);
     }
     *have = want;
 }
 
-static void store(const strip_state *s, uint8_t *scratch, const nw_rows *rows)
+static void store(const strip_state *s, uint8_t *scratch, const nw_rows *rows, nw_coding_count *count)
 {
+    const nw_part *part = s->params.output.parts; /* one: no node writes into a joined tensor */
+    const nw_stored *stored = &part->form.stored;
     const uint8_t *from = scratch + s->strips.output.offset;
+    uint8_t *temporary = scratch + s->strips.temporary;
     for (int32_t y = rows->begin; y < rows->end; y++, from += s->strips.output.row_size) {
-        const nw_part *part = s->params.output.parts; /* one: no node writes into a joined tensor */
-        nw_stored_pack(&part->stored, s->params.kernels, part->rows + (size_t)y * part->stored.row_size, from,
-                       scratch + s->strips.temporary);
+        count->rows++;
+        count->values += (uint64_t)stored->width * (uint64_t)stored->channels;
+        if (part->coded) {
+            uint8_t *slot = part->rows + (size_t)y * part->form.slot_size;
+            part->coded[y] = nw_coded_pack(&part->form, s->params.kernels, slot, from, temporary);
+            count->bytes_written += part->coded[y] & NW_CODED_SIZE;
+            count->rows_dropped += (part->coded[y] & NW_CODED_DROPPED) != 0;
+        } else {
+            nw_stored_pack(stored, s->params.kernels, part->rows + (size_t)y * stored->row_size, from, temporary);
+            count->bytes_written += stored->row_size;
+        }
     }
 }
 
@@ -125,7 +147,8 @@ static void run_lane(const strip_state *s, int32_t lane)
     const int32_t begin = (int32_t)((int64_t)s->params.height * lane / strips->lanes);
     const int32_t end = (int32_t)((int64_t)s->params.height * (lane + 1) / strips->lanes);
     uint8_t *scratch = s->params.scratch + (size_t)lane * strips->lane_size;
-    uint64_t *clock = s->params.clock->on ? &s->params.clock->nanoseconds[lane] : NULL;
+    nw_coding_count *count = &s->params.clock->lanes[lane];
+    const bool clock = s->params.clock->on;
     loaded have[2] = {{0, 0}, {0, 0}};
     for (int32_t i = 0; i < 2; i++)
         if (strips->inputs[i].rows)
@@ -135,7 +158,7 @@ static void run_lane(const strip_state *s, int32_t lane)
         const uint64_t start = clock ? nanoseconds() : 0;
         for (int32_t i = 0; i < 2; i++)
             if (strips->inputs[i].rows)
-                load(s, i, scratch, &rows, &have[i]);
+                load(s, i, scratch, &rows, &have[i], count);
         place_operands(s, lane, have, &rows);
         const uint64_t loaded_at = clock ? nanoseconds() : 0;
         for (int32_t i = 0; i < s->params.n_jobs; i++)
@@ -144,9 +167,9 @@ static void run_lane(const strip_state *s, int32_t lane)
         if (s->params.caller)
             give(s, scratch, &rows);
         else if (strips->output.rows)
-            store(s, scratch, &rows);
+            store(s, scratch, &rows, count);
         if (clock)
-            *clock += loaded_at - start + (s->params.caller ? 0 : nanoseconds() - computed_at);
+            count->nanoseconds += loaded_at - start + (s->params.caller ? 0 : nanoseconds() - computed_at);
     }
 }
 

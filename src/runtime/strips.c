@@ -130,7 +130,9 @@ static size_t temporary_size(const nw_layout *layout, const nw_model *model, int
     nw_arena counting = {0};
     nw_stored form;
     if (!layout->places[tensor].joined)
-        return nw_stored_form(&form, model, tensor, &counting) ? nw_stored_temporary(&form, apart) : 0;
+        return !nw_stored_form(&form, model, tensor, &counting) ? 0
+               : layout->coded                                  ? nw_coded_temporary(&form)
+                                                                : nw_stored_temporary(&form, apart);
     size_t largest = 0;
     const nw_node *concat = &model->nodes[nw_model_producer(model, tensor)];
     for (int32_t i = 0; i < concat->n_inputs; i++) {

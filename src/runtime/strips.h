@@ -19,6 +19,7 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "ops/ops.h"
+#include "ops/coded.h"
 #include "ops/stored.h"
 
 /** Which input rows output rows [begin, end) need; see nw_strip_reach. */
@@ -58,10 +59,11 @@ bool nw_strips_possible(const nw_model *model, const nw_node *node);
 /** Input rows [*first, *last) of output rows [begin, end); without a halo only those inside the picture. */
 void nw_strip_reach(const nw_row_rule *rule, int32_t begin, int32_t end, int32_t *first, int32_t *last);
 
-/** Channels [channel, channel + stored.channels) of a picture, stored in rows one behind the other. */
+/** Channels [channel, channel + stored.channels) of a picture, stored in rows one behind the other, plain or coded. */
 typedef struct nw_part {
-    nw_stored stored;
-    uint8_t *rows;
+    nw_coded form;
+    nw_coded_row *coded; /* [height] what the slots hold; NULL: plain rows */
+    uint8_t *rows;       /* form.stored.row_size or form.slot_size bytes apart */
     int32_t channel;
 } nw_part;
 
@@ -72,13 +74,20 @@ typedef struct nw_picture {
     int32_t channels, height, width;
 } nw_picture;
 
-/** Row y to bytes, pixels together. */
-void nw_picture_row(const nw_picture *picture, const nw_kernels *kernels, int32_t y, uint8_t *to, uint8_t *temporary);
+/** Row y to bytes, pixels together. Returns the bytes read. */
+size_t nw_picture_row(const nw_picture *picture, const nw_kernels *kernels, int32_t y, uint8_t *to, uint8_t *temporary);
 
-/** Time spent packing and unpacking, where somebody wants to know it. */
+/** What packing and unpacking did since the engine stands; each lane counts for itself. */
+typedef struct nw_coding_count {
+    uint64_t nanoseconds; /* of one run, if somebody wants to know */
+    uint64_t values, bytes_written, bytes_read;
+    uint64_t rows, rows_dropped;
+    uint64_t pad[2]; /* a cache line of its own */
+} nw_coding_count;
+
 typedef struct nw_coding_clock {
-    bool on;
-    uint64_t *nanoseconds; /* [lanes] each lane adds to its own */
+    bool on; /* measure time */
+    nw_coding_count *lanes;
 } nw_coding_clock;
 
 /** What a job in strips consists of. Pointers to memory stay valid as long as the job. */

@@ -457,7 +457,12 @@ def storage(narrow):
     wider = narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed", "--threads", "3")
     assert wider["activation_bytes"] > packed["activation_bytes"]
     for command in (["verify", net], ["run", net, PICTURE], ["eval", net, "--data", TEST, "--limit", "20"]):
-        assert narrow.report(*command) == narrow.report(*command, "--activation-storage", "packed"), command
+        for kind in ("packed", "coded"):
+            assert narrow.report(*command) == narrow.report(*command, "--activation-storage", kind), command
+    coded = narrow.report("bench", net, "--runs", "1", "--activation-storage", "coded")
+    assert coded["stored_bits_per_value"] < 4 and coded["rows_dropped_share"] == 0
+    assert coded["activation_bytes_moved"] < packed["activation_bytes_moved"]
+    narrow.bad(1, "budget of 9 bytes is too small", "bench", net, "--activation-storage", "coded", "--arena-budget", "9")
 
 
 def inspect(narrow):

@@ -514,8 +514,67 @@ static void run_node(const nw_naive *naive, const nw_node *node, const nw_input 
     }
 }
 
+static size_t bytes_of(size_t n, int32_t bits)
+{
+    return (n * (size_t)bits + 7) / 8;
+}
+
+/** How many channels have something below bit `m`. */
+static int32_t fine_channels(const nw_tensor *t, int32_t m)
+{
+    int32_t n = 0;
+    for (int32_t c = 0; c < t->dims[1]; c++)
+        n += t->quant.shift[c] < m;
+    return n;
+}
+
+/** The m that makes a pixel shortest: bits - m bits of every code, m bits more of the fine ones. */
+static int32_t split_of(const nw_tensor *t)
+{
+    int32_t best = 0;
+    int32_t least = t->dims[1] * t->quant.bits;
+    for (int32_t m = 1; m < t->quant.bits; m++) {
+        const int32_t size = t->dims[1] * (t->quant.bits - m) + fine_channels(t, m) * m;
+        if (size >= least)
+            continue;
+        best = m;
+        least = size;
+    }
+    return best;
+}
+
+/** Arena budget (docs/numerics.md): a row that fits its slot in no form loses the bits below 1 << m. */
+static void drop_row(uint8_t *codes, const nw_tensor *t, int32_t y, size_t slot)
+{
+    const int32_t m = split_of(t);
+    const int32_t bits = t->quant.bits - m;
+    const size_t plane = (size_t)t->dims[2] * (size_t)t->dims[3];
+    const size_t width = (size_t)t->dims[3];
+    const size_t n = width * (size_t)t->dims[1];
+    size_t n_codes = 0;
+    size_t n_low = 0;
+    for (int32_t c = 0; c < t->dims[1]; c++)
+        for (size_t x = 0; x < width; x++) {
+            const bool zero = codes[(size_t)c * plane + (size_t)y * width + x] == t->quant.zero_point;
+            n_codes += !zero;
+            n_low += !zero && t->quant.shift[c] < m;
+        }
+    const size_t plain = bytes_of(n, bits) + bytes_of(width * (size_t)fine_channels(t, m), m);
+    if (plain <= slot || bytes_of(n, 1) + bytes_of(n_codes, bits) + bytes_of(n_low, m) <= slot)
+        return;
+    for (int32_t c = 0; c < t->dims[1]; c++)
+        for (size_t x = 0; x < width; x++) {
+            uint8_t *code = &codes[(size_t)c * plane + (size_t)y * width + x];
+            *code = (uint8_t)(t->quant.zero_point + (*code - t->quant.zero_point) / (1 << m) * (1 << m));
+        }
+}
+
 void nw_naive_run(nw_naive *naive, const nw_input *inputs)
 {
-    for (int32_t n = 0; n < naive->model->n_nodes; n++)
+    for (int32_t n = 0; n < naive->model->n_nodes; n++) {
+        const int32_t t = naive->model->nodes[n].output;
         run_node(naive, &naive->model->nodes[n], inputs);
+        for (int32_t y = 0; naive->slots && naive->slots[t] && y < naive->model->tensors[t].dims[2]; y++)
+            drop_row(naive->tensors[t].codes, &naive->model->tensors[t], y, naive->slots[t]);
+    }
 }

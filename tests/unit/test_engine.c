@@ -19,6 +19,7 @@
 #include "runtime/engine.h"
 #include "runtime/fpenv.h"
 #include "runtime/hash.h"
+#include "runtime/layout.h"
 
 #define N_THREADS 3
 
@@ -176,11 +177,12 @@ static nw_engine *engine_of(const nw_model *model, const char *isa)
     return engine;
 }
 
-static nw_engine *packed_engine_of(const nw_model *model, const char *isa, size_t threads)
+static nw_engine *stored_engine_of(const nw_model *model, const char *isa, nw_storage storage, size_t threads,
+                                   size_t budget)
 {
     nw_error error = {""};
     nw_engine *engine = NULL;
-    const nw_engine_options options = {.isa = isa, .storage = NW_STORAGE_PACKED, .threads = threads};
+    const nw_engine_options options = {.isa = isa, .storage = storage, .threads = threads, .arena_budget = budget};
     if (nw_engine_create_with(&engine, model, &options, &error))
         fail_msg("%s", error.message);
     return engine;
@@ -189,7 +191,7 @@ static nw_engine *packed_engine_of(const nw_model *model, const char *isa, size_
 /**
  * Every available family; two samples on one thread, the second one in pixels where that is possible. Every third
  * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting. Packed
- * storage in the same way, laid out for 1 to 3 threads whatever the number that runs.
+ * or coded storage in the same way, laid out for 1 to 3 threads whatever the number that runs.
  */
 static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
 {
@@ -198,7 +200,8 @@ static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
     for (int isa = 0; isa < NW_ISA_COUNT; isa++)
         if (nw_isa_available((nw_isa)isa)) {
             engines[0][isa] = engine_of(n->model, nw_isa_name((nw_isa)isa));
-            engines[1][isa] = packed_engine_of(n->model, nw_isa_name((nw_isa)isa), 1 + seed / 3 % 3);
+            engines[1][isa] = stored_engine_of(n->model, nw_isa_name((nw_isa)isa),
+                                               seed % 2 ? NW_STORAGE_PACKED : NW_STORAGE_CODED, 1 + seed / 3 % 3, 0);
         }
     for (int sample = 0; sample < 2; sample++) {
         nw_random_inputs(&rng, n->model, sample == 1, n->inputs, n->input_memory);
@@ -209,7 +212,7 @@ static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
                     continue;
                 char what[80];
                 snprintf(what, sizeof(what), "seed %llu, %s%s, %d threads, sample %d", (unsigned long long)seed,
-                         nw_isa_name((nw_isa)(isa / 2)), isa % 2 ? " packed" : "", t + 1, sample);
+                         nw_isa_name((nw_isa)(isa / 2)), isa % 2 ? " stored" : "", t + 1, sample);
                 run_and_compare(n, engines[isa % 2][isa / 2], threads[t], what);
                 nw_threads_rest(threads[t]);
             }
@@ -350,6 +353,61 @@ static void test_engine_size(void **state)
             free(block);
             net_free(&n);
         }
+}
+
+/** The smallest of some budgets that the network's stored tensors fit into, and the slots of its rows; 0: none. */
+static size_t tightest_budget(const nw_model *model, size_t *slots)
+{
+    size_t found = 0;
+    nw_layout_options options = {.packed = true, .coded = true, .lanes = 1};
+    nw_layout layout;
+    assert_int_equal(nw_layout_make(&layout, model, &options, NULL), NW_OK);
+    options.budget = layout.size;
+    nw_layout_free(&layout);
+    for (; options.budget > 0 && !nw_layout_make(&layout, model, &options, NULL); options.budget -= options.budget / 16 + 1) {
+        for (int32_t t = 0; t < model->n_tensors; t++)
+            slots[t] = layout.places[t].slot_size;
+        nw_layout_free(&layout);
+        found = options.budget;
+    }
+    return options.budget > 0 ? found : 0; /* nothing stored fits into nothing */
+}
+
+/** Under an arena budget rows lose their low bits: the same ones with every family, storage of lanes and thread count. */
+static void test_budget(void **state)
+{
+    nw_threads **threads = *state;
+    uint64_t n_dropped = 0;
+    int32_t n_tight = 0;
+    for (uint64_t seed = 1; seed <= 80; seed++) {
+        net n = random_net(seed, &mixed);
+        size_t *slots = calloc((size_t)n.model->n_tensors, sizeof(*slots));
+        const size_t budget = tightest_budget(n.model, slots);
+        nw_rng rng = {seed};
+        nw_random_inputs(&rng, n.model, false, n.inputs, n.input_memory);
+        n.naive->slots = slots;
+        nw_naive_run(n.naive, n.inputs);
+        for (int isa = 0; budget && isa < NW_ISA_COUNT; isa++) {
+            if (!nw_isa_available((nw_isa)isa))
+                continue;
+            nw_engine *engine =
+                stored_engine_of(n.model, nw_isa_name((nw_isa)isa), NW_STORAGE_CODED, 1 + (seed + (uint64_t)isa) % 3, budget);
+            run_and_compare(&n, engine, threads[seed % N_THREADS], "arena budget");
+            n_dropped += nw_engine_traffic(engine).rows_dropped;
+            nw_engine_free(engine);
+        }
+        n_tight += budget > 0;
+        nw_error error = {""};
+        nw_engine *engine = NULL;
+        const nw_engine_options small = {.storage = NW_STORAGE_CODED, .arena_budget = 1};
+        const nw_status status = nw_engine_create_with(&engine, n.model, &small, &error);
+        assert_int_equal(status, budget ? NW_GOAL_MISSED : NW_OK);
+        nw_engine_free(engine);
+        free(slots);
+        net_free(&n);
+    }
+    assert_true(n_tight >= 40 && n_dropped >= 100);
+    print_message("%d networks under a budget, %d rows dropped\n", (int)n_tight, (int)n_dropped);
 }
 
 /** The model may go once the engine stands, and engines of one model do not know of each other. */
@@ -533,7 +591,7 @@ int main(int argc, char **argv)
             print_message("SKIP: this machine cannot run %s\n", nw_isa_name((nw_isa)isa));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_special_inputs), cmocka_unit_test(test_wrong_inputs),  cmocka_unit_test(test_engine_size),
-        cmocka_unit_test(test_no_allocation),  cmocka_unit_test(test_two_engines),   cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_no_allocation),  cmocka_unit_test(test_budget),  cmocka_unit_test(test_two_engines),   cmocka_unit_test(test_environment),
         cmocka_unit_test(test_chains),         cmocka_unit_test(test_branches),      cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_many_channels),
     };
