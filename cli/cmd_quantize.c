@@ -22,7 +22,8 @@ typedef struct quantize {
     int64_t samples, threads;
     bool json;
     nw_quantize_choices choices;
-    nw_planner planner; /* used when there is a goal */
+    nw_planner planner; /* used when there is a goal ... */
+    nw_quantize_options free_of_rows; /* ... with what it follows */
     nw_data_options preprocess;
     nw_plan *plan;
     nw_model *model, *integer;
@@ -64,12 +65,12 @@ static nw_status follow_options(quantize *q, const nw_quantize_options *options,
 /** The network of the plan that meets the goals best; its calibration and itself move over from the planner. */
 static nw_status meet_goals(quantize *q, const nw_quantize_options *options, const char *path, nw_error *error)
 {
-    nw_quantize_options free_of_rows = *options;
-    free_of_rows.plan = NULL;
+    q->free_of_rows = *options; /* the planner's report looks at them after this */
+    q->free_of_rows.plan = NULL;
     if (options->plan->n_layers || options->plan->n_tensors)
         return nw_fail(error, NW_ERROR_USAGE, "a goal decides the plan: it goes neither with --plan nor with "
                                               "--layer-bits or --tensor-bits");
-    NW_TRY(nw_planner_open(&q->planner, q->model, q->data, q->samples, &free_of_rows, path, q->threads, error));
+    NW_TRY(nw_planner_open(&q->planner, q->model, q->data, q->samples, &q->free_of_rows, path, q->threads, error));
     NW_TRY(nw_planner_measure(&q->planner, error));
     NW_TRY(nw_planner_search(&q->planner, false, error));
     q->integer = q->planner.found.model;

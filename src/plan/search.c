@@ -164,7 +164,7 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
         NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
         if ((double)found->bytes <= bytes || !fits)
             break;
-        others += (double)found->bytes - bytes;
+        others += ((double)found->bytes - bytes) * (double)(1 << step); /* the text of the plan changes too */
     }
     found->damage = nw_items_damage(s->items, s->n, found->bits);
     found->arena = s->costs->arena;
