@@ -63,14 +63,14 @@ static nw_status follow_options(quantize *q, const nw_quantize_options *options,
 }
 
 /** The network of the plan that meets the goals best; its calibration and itself move over from the planner. */
-static nw_status meet_goals(quantize *q, const nw_quantize_options *options, const char *path, nw_error *error)
+static nw_status meet_goals(quantize *q, const nw_quantize_options *options, nw_error *error)
 {
     q->free_of_rows = *options; /* the planner's report looks at them after this */
     q->free_of_rows.plan = NULL;
     if (options->plan->n_layers || options->plan->n_tensors)
         return nw_fail(error, NW_ERROR_USAGE, "a goal decides the plan: it goes neither with --plan nor with "
                                               "--layer-bits or --tensor-bits");
-    NW_TRY(nw_planner_open(&q->planner, q->model, q->data, q->samples, &q->free_of_rows, path, q->threads, error));
+    NW_TRY(nw_planner_open(&q->planner, q->model, q->data, q->samples, &q->free_of_rows, q->threads, error));
     NW_TRY(nw_planner_measure(&q->planner, error));
     NW_TRY(nw_planner_search(&q->planner, false, error));
     q->integer = q->planner.found.model;
@@ -98,7 +98,7 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     NW_TRY(nw_sample_check(q->model, q->data, paths[0], q->calib, error));
     nw_float_set_threads((int32_t)nw_thread_count(q->threads));
     const double start = nw_seconds();
-    NW_TRY(nw_planner_has_goal(&q->planner) ? meet_goals(q, &options, paths[0], error)
+    NW_TRY(nw_planner_has_goal(&q->planner) ? meet_goals(q, &options, error)
                                             : follow_options(q, &options, error));
     q->seconds = nw_seconds() - start;
     return nw_model_write(q->integer, paths[1], error);

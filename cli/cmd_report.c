@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "cli/args.h"
@@ -125,12 +124,11 @@ static nw_status evaluate(report *r, nw_error *error)
 static nw_status describe(report *r, nw_error *error)
 {
     nw_facts *f = &r->facts;
-    struct stat info;
     NW_TRY(nw_facts_create(f, &r->network, r->path, error));
     r->described = true;
     f->against = r->against;
     f->data = r->data;
-    f->against_bytes = r->against && stat(r->against, &info) == 0 ? (uint64_t)info.st_size : 0;
+    f->against_bytes = r->against ? r->floats.model->source_size : 0;
     if (r->plan)
         NW_TRY(nw_facts_add_plan(f, r->plan, error));
     if (r->bench) {

@@ -25,16 +25,15 @@ bool nw_planner_has_goal(const nw_planner *planner)
 
 /* options */
 
-static nw_status settle_size(nw_planner *planner, const char *path, nw_error *error)
+static nw_status settle_size(nw_planner *planner, nw_error *error)
 {
     if (!planner->target_size)
         return NW_OK;
     char *end;
-    struct stat file;
     double size = strtod(planner->target_size, &end);
     const bool percent = *end == '%' && !end[1];
-    if (percent && stat(path, &file) == 0)
-        size *= 0.01 * (double)file.st_size;
+    if (percent)
+        size *= 0.01 * (double)planner->model->source_size;
     if (end == planner->target_size || (*end && !percent) || !(size >= 1.0 && size < 1e15))
         return nw_fail(error, NW_ERROR_USAGE, "--target-size %s: bytes, or percent of the ONNX file (\"20%%\")",
                        planner->target_size);
@@ -55,7 +54,7 @@ static nw_status settle_shard(nw_planner *planner, nw_error *error)
     return NW_OK;
 }
 
-static nw_status settle(nw_planner *planner, const char *path, nw_error *error)
+static nw_status settle(nw_planner *planner, nw_error *error)
 {
     int how = NW_ALLOCATE_EXACT;
     int kind = -1;
@@ -71,7 +70,7 @@ static nw_status settle(nw_planner *planner, const char *path, nw_error *error)
     planner->goals.drop = planner->max_drop >= 0.0 ? 0.01 * planner->max_drop : -1.0;
     planner->goals.arena = planner->arena;
     planner->goals.seconds = 1e-3 * planner->latency;
-    NW_TRY(settle_size(planner, path, error));
+    NW_TRY(settle_size(planner, error));
     return settle_shard(planner, error);
 }
 
@@ -85,12 +84,12 @@ static size_t set_aside(size_t n)
 }
 
 nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_dataset *data, int64_t samples,
-                          const nw_quantize_options *options, const char *path, int64_t threads, nw_error *error)
+                          const nw_quantize_options *options, int64_t threads, nw_error *error)
 {
     planner->model = model;
     planner->options = options;
     planner->threads = threads;
-    NW_TRY(settle(planner, path, error));
+    NW_TRY(settle(planner, error));
     if (planner->state && !planner->shard)
         NW_TRY(nw_file_check_writable(planner->state, error));
     planner->choice = nw_sample_choice_make(data, samples);

@@ -166,6 +166,7 @@ struct nw_model {
     nw_preprocess preprocess; /* valid if has_preprocess */
     bool has_preprocess;
     char *plan; /* owned JSON text for people and tools, or NULL */
+    size_t source_size; /* bytes of the ONNX file and the files its weights lie in; 0 if it comes from elsewhere */
 };
 
 /** An empty model, or NULL without memory. */

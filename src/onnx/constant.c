@@ -202,14 +202,18 @@ static bool take_raw(nw_constant **out, nw_importer *im, Onnx__TensorProto *prot
     return true;
 }
 
+static bool is_external(const Onnx__TensorProto *proto)
+{
+    return proto->has_data_location && proto->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
+}
+
 /** Checks dimensions and type before anything is read; *unsupported is set after recording a problem. */
 static nw_status check_proto(nw_shape *shape, int64_t *n, nw_importer *im, const Onnx__TensorProto *proto,
                              const char *what, bool *unsupported)
 {
     *unsupported = true;
-    if (proto->n_external_data ||
-        (proto->has_data_location && proto->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT))
-        return nw_refuse_graph(im, "tensor \"%.200s\": its data lie in another file; save the model in one file", what);
+    if (is_external(proto) && !im->has_folder)
+        return nw_refuse_graph(im, "tensor \"%.200s\": its data lie in another file", what);
     if (element_size(proto->data_type) == 0)
         return nw_refuse_graph(im, "tensor \"%.200s\": data type %d is not supported", what, (int)proto->data_type);
     if (proto->segment)
@@ -234,6 +238,8 @@ nw_status nw_constant_decode(nw_constant **out, nw_importer *im, Onnx__TensorPro
     NW_TRY(check_proto(&shape, &n, im, proto, what, unsupported));
     if (*unsupported)
         return NW_OK;
+    if (is_external(proto))
+        NW_TRY(nw_external_read(im, proto, (size_t)n * element_size(proto->data_type), what));
     const bool raw = proto->has_raw_data && (proto->raw_data.len || typed_count(proto) == 0);
     const size_t wanted = raw ? (size_t)n * element_size(proto->data_type) : (size_t)n;
     const size_t given = raw ? proto->raw_data.len : typed_count(proto);

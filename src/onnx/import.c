@@ -354,9 +354,10 @@ static nw_status fail_unsupported(const nw_importer *im)
  * Imports the message unpacked from `size` bytes. With `listing` problems are its result, otherwise they are a failure.
  */
 static nw_status import_proto(nw_model **out, char **listing, const Onnx__ModelProto *proto, size_t size,
-                              const char *name, nw_error *error)
+                              const char *name, bool has_folder, nw_error *error)
 {
-    nw_importer im = {.file = name, .error = error, .graph = proto->graph, .model = nw_model_create()};
+    nw_importer im = {.file = name, .has_folder = has_folder, .error = error, .graph = proto->graph,
+                      .model = nw_model_create()};
     im.emit_limit = NW_FOLD_LIMIT + (int64_t)size; /* four times the weights that fit the file */
     nw_status status = NW_OK;
     if (!im.model) {
@@ -377,6 +378,7 @@ static nw_status import_proto(nw_model **out, char **listing, const Onnx__ModelP
         status = fail_unsupported(&im);
         goto cleanup;
     }
+    im.model->source_size = size + im.external;
     *out = im.model;
     im.model = NULL;
 
@@ -408,7 +410,7 @@ static nw_status parse(nw_model **out, char **listing, const uint8_t *data, size
 {
     Onnx__ModelProto *proto = NULL;
     NW_TRY(unpack(&proto, data, size, name, error));
-    const nw_status status = import_proto(out, listing, proto, size, name, error);
+    const nw_status status = import_proto(out, listing, proto, size, name, false, error);
     onnx__model_proto__free_unpacked(proto, NULL);
     return status;
 }
@@ -423,7 +425,7 @@ static nw_status import_file(nw_model **out, char **listing, const char *path, n
     nw_bytes_free(&file); /* before the import, which needs the memory for the weights */
     if (status)
         return status;
-    status = import_proto(out, listing, proto, size, path, error);
+    status = import_proto(out, listing, proto, size, path, true, error);
     onnx__model_proto__free_unpacked(proto, NULL);
     return status;
 }

@@ -78,7 +78,9 @@ typedef struct nw_entry {
 } nw_entry;
 
 typedef struct nw_importer {
-    const char *file; /* for messages */
+    const char *file; /* for messages; with has_folder the path, beside which external data lie */
+    bool has_folder;
+    size_t external; /* bytes read from other files so far */
     nw_error *error;
     nw_model *model;
     const Onnx__GraphProto *graph;
@@ -160,6 +162,11 @@ nw_status nw_constant_create(nw_constant **out, nw_importer *im, nw_element elem
 /** Decodes a TensorProto; float data may be taken out of the message. `what` names it in messages. */
 nw_status nw_constant_decode(nw_constant **out, nw_importer *im, Onnx__TensorProto *proto, const char *what,
                              bool *unsupported);
+/**
+ * Fills raw_data of a tensor whose data_location is EXTERNAL from the file it names, in the model's folder or below
+ * it (external.c). `size` is what dimensions and type ask for.
+ */
+nw_status nw_external_read(nw_importer *im, Onnx__TensorProto *proto, size_t size, const char *what);
 /** The model tensor that carries a float constant; made on first use. */
 nw_status nw_constant_tensor(int32_t *out, nw_call *call, nw_constant *constant, const char *name);
 bool nw_all_finite(const float *values, int64_t n);

@@ -56,15 +56,25 @@ def tensor(name, dims, values):
             field(9, struct.pack("<%df" % len(values), *values)))
 
 
+def tensor_beside(name, dims, entries):
+    """A TensorProto whose values lie in another file; entries: location, offset, length as texts."""
+    return (b"".join(field(1, d) for d in dims) + field(2, 1) + field(8, name) +
+            b"".join(field(13, field(1, k) + field(2, v)) for k, v in entries.items()) + field(14, 1))
+
+
 def onnx(nodes, inputs, outputs, initializers=None, opset=13, domain=""):
-    """A ModelProto of nodes (op, inputs, outputs, attributes), named op_0, op_1, ..."""
+    """A ModelProto of nodes (op, inputs, outputs, attributes), named op_0, op_1, ...
+
+    initializers: name to (dims, values), or (dims, entries) for values in another file.
+    """
     graph = b""
     for i, (op, reads, writes, attributes) in enumerate(nodes):
         graph += field(1, b"".join(field(1, name) for name in reads) + b"".join(field(2, name) for name in writes) +
                        field(3, "%s_%d" % (op.lower(), i)) + field(4, op) +
                        b"".join(field(5, attribute(k, v)) for k, v in attributes.items()))
     graph += field(2, "made")
-    graph += b"".join(field(5, tensor(k, *v)) for k, v in (initializers or {}).items())
+    graph += b"".join(field(5, (tensor_beside if isinstance(v[1], dict) else tensor)(k, *v))
+                      for k, v in (initializers or {}).items())
     graph += b"".join(field(11, value_info(k, v)) for k, v in inputs.items())
     graph += b"".join(field(12, value_info(k, v)) for k, v in outputs.items())
     return field(1, 7) + field(7, graph) + field(8, (field(1, domain) if domain else b"") + field(2, opset))
@@ -99,11 +109,14 @@ def npz(arrays, compressed=True):
     return out.getvalue()
 
 
-def segmenter():
-    """A 1 x 1 convolution from 3 channels to 3 classes, the strongest colour wins: 1x3x8x8 -> 1x3x8x8."""
-    weights = [1.0 if o == c else -0.5 for o in range(3) for c in range(3)]
+SEGMENTER_WEIGHTS = [1.0 if o == c else -0.5 for o in range(3) for c in range(3)]
+
+
+def segmenter(beside=None):
+    """A 1 x 1 convolution from 3 channels to 3 classes, the strongest colour wins: 1x3x8x8 -> 1x3x8x8. `beside`: the
+    entries of another file that holds its weights."""
     return onnx([("Conv", ["x", "w"], ["y"], {"kernel_shape": [1, 1]})], {"x": ["N", 3, 8, 8]}, {"y": ["N", 3, 8, 8]},
-                {"w": ([3, 3, 1, 1], weights)})
+                {"w": ([3, 3, 1, 1], beside or SEGMENTER_WEIGHTS)})
 
 
 def deep(n, name):
