@@ -12,15 +12,16 @@ void nw_linear_input_range(const nw_linear_params *params, int32_t c, uint8_t *l
     *highest = (uint8_t)(codes->zero_point + (int32_t)codes->hi[c] * step);
 }
 
-/** Whether |v| < 2^31 whatever the sums: a wide margin covers the roundings. */
+/** Whether |v| < 2^31 whatever the codes, with |acc + offset| <= k * 127 * 255: a wide margin covers the roundings. */
 static bool is_bounded(const nw_linear_params *params)
 {
-    const double largest_sum = 2147483648.0;
+    const double largest_sum = 127.0 * 255.0 * (double)params->k;
+    const double limit = 1073741824.0;
     for (int32_t c = 0; c < params->n_channels; c++) {
         double v = fabs((double)params->bias[c]) + largest_sum * fabs((double)params->multiplier[c]);
         if (params->has_residual)
             v += 255.0 * fabs((double)params->residual_multiplier[c]);
-        if (!(v < 0.5 * largest_sum))
+        if (!(v < limit))
             return false;
     }
     return true;

@@ -47,7 +47,7 @@ static NW_INLINE nw_block block_of(const nw_depthwise_call *call, int32_t channe
     b.call = call;
     b.channel = channel;
     b.width = nw_min32(n_channels - channel, 16 * q);
-    b.bounded = !requant->residual_multiplier && nw_requant_bounded_avx512(requant, channel, b.width);
+    b.bounded = !requant->residual_multiplier && requant->lo_code;
 #pragma GCC unroll 4
     for (int32_t j = 0; j < 4; j++) {
         b.init[j] = b.bounded ? interleaved(requant->offset + channel, q, j) : _mm512_setzero_si512();
@@ -56,8 +56,8 @@ static NW_INLINE nw_block block_of(const nw_depthwise_call *call, int32_t channe
     }
     if (!b.bounded)
         return b;
-    b.epilogue.lo = repeated_codes(requant->lo + channel, requant->zero_point, q);
-    b.epilogue.hi = repeated_codes(requant->hi + channel, requant->zero_point, q);
+    b.epilogue.lo = repeated_codes(requant->lo_code + channel, q);
+    b.epilogue.hi = repeated_codes(requant->hi_code + channel, q);
     b.epilogue.zero16 = _mm512_set1_epi16((int16_t)requant->zero_point);
     return b;
 }

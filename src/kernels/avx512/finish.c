@@ -91,15 +91,15 @@ void nw_finish_init_avx512(nw_finish *finish, const nw_gemm_call *call, int32_t 
     finish->o = o;
     finish->width = width;
     finish->q = (width + 15) / 16;
-    finish->bounded = nw_requant_bounded_avx512(requant, o, width);
+    finish->bounded = requant->lo_code != NULL;
     if (!finish->bounded) {
         finish->start = nw_finish_zeros_avx512;
         nw_extra_list_make(&finish->extra, requant, o, width);
         return;
     }
     finish->start = requant->offset + o;
-    finish->lo = repeated_codes(requant->lo + o, requant->zero_point, finish->q);
-    finish->hi = repeated_codes(requant->hi + o, requant->zero_point, finish->q);
+    finish->lo = repeated_codes(requant->lo_code + o, finish->q);
+    finish->hi = repeated_codes(requant->hi_code + o, finish->q);
     finish->zero16 = _mm512_set1_epi16((int16_t)requant->zero_point);
 }
 

@@ -4,31 +4,6 @@
 
 #include "base/arith.h"
 
-/* The largest |x| of n <= 64 elements, in one of the result's. */
-static __m512 largest(const float *x, int32_t n)
-{
-    const __m512i no_sign = _mm512_set1_epi32(INT32_MAX);
-    __m512 most = _mm512_setzero_ps();
-    for (int32_t j = 0; j < n; j += 16) {
-        const __m512 v = _mm512_maskz_loadu_ps((__mmask16)low_bits(nw_min32(n - j, 16)), x + j);
-        most = _mm512_max_ps(most, _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), no_sign)));
-    }
-    return most;
-}
-
-static bool within(const float *x, float limit, int32_t n)
-{
-    return _mm512_cmp_ps_mask(largest(x, n), _mm512_set1_ps(limit), _CMP_NLE_UQ) == 0;
-}
-
-bool nw_requant_bounded_avx512(const nw_requant *requant, int32_t o, int32_t width)
-{
-    if (requant->wrap16 || requant->float_output || requant->n_extra || requant->shift)
-        return false;
-    return within(requant->multiplier + o, 0.5f, width) && within(requant->bias + o, 0x1p29f, width) &&
-           (!requant->residual_multiplier || within(requant->residual_multiplier + o, 0x1p20f, width));
-}
-
 static __m512 first_term(const nw_requant *requant, int32_t o, const int32_t *sums)
 {
     __m512i sum = _mm512_loadu_si512(sums);

@@ -3,8 +3,8 @@
  * From sums to outputs, the parts that the AVX-512 kernels share. nw_requant in kernels.h gives the formula; every
  * float operation here is one of its operations, in its order.
  *
- * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31, clamps late and in
- * bytes:
+ * Two ways lead to the codes. The bounded way, for layers whose |v| provably stays below 2^31 (nw_requant.lo_code),
+ * clamps late and in bytes:
  *
  *     y = min_u8(max_u8(saturate_u8(saturate_s16(saturate_s16(rint(v)) + z)), z + lo), z + hi)
  *
@@ -42,17 +42,6 @@ static NW_INLINE __m512i natural_order(void)
     return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 }
 
-/** z + limit[0..63] as bytes in natural order; limit is lo or hi. */
-static NW_INLINE __m512i limit_codes(const float *limit, int32_t zero_point)
-{
-    const __m512i zero16 = _mm512_set1_epi16((int16_t)zero_point);
-    const __m512i r0 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit));
-    const __m512i r1 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit + 16));
-    const __m512i r2 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit + 32));
-    const __m512i r3 = _mm512_cvtps_epi32(_mm512_loadu_ps(limit + 48));
-    return _mm512_permutexvar_epi32(natural_order(), narrow(r0, r1, r2, r3, zero16));
-}
-
 /** min(max(v, lo), hi), rounded, shifted, plus z: 16 codes as the formula says, in the low bytes of each element. */
 static NW_INLINE __m512i clamp_round(__m512 v, __m512 lo, __m512 hi, __m512i shift, __m512i zero_point)
 {
@@ -66,10 +55,10 @@ static NW_INLINE __m512i load_shift(const nw_requant *requant, int32_t o)
     return requant->shift ? _mm512_loadu_si512(requant->shift + o) : _mm512_setzero_si512();
 }
 
-/** z + limit of 16 q channels as bytes, repeated 4 / q times. */
-static NW_INLINE __m512i repeated_codes(const float *limit, int32_t zero_point, int q)
+/** The codes of 16 q channels, repeated 4 / q times. */
+static NW_INLINE __m512i repeated_codes(const uint8_t *limits, int q)
 {
-    const __m512i codes = limit_codes(limit, zero_point);
+    const __m512i codes = _mm512_loadu_si512(limits);
     return q >= 3   ? codes
            : q == 2 ? _mm512_shuffle_i32x4(codes, codes, 0x44)
                     : _mm512_shuffle_i32x4(codes, codes, 0);
@@ -106,13 +95,6 @@ static NW_INLINE void store_pixels(uint8_t *const c[4], __m512i y, int q, int32_
             _mm_storeu_si128((__m128i *)(void *)c[3], _mm512_extracti32x4_epi32(y, 3));
     }
 }
-
-/**
- * True if the channels [o, o + width), width <= 64, may take the bounded way: one point, bytes out, no shift, no
- * wrap16, and |v| < 2^31 because m <= 1/2 (|acc + offset| < 2^31 by contract), |b| <= 2^29 and the residual's m <=
- * 2^20.
- */
-bool nw_requant_bounded_avx512(const nw_requant *requant, int32_t o, int32_t width);
 
 /** The general way, for a tile of raw sums (neither wrapped nor offset). */
 typedef struct nw_requant_rows {
