@@ -220,6 +220,16 @@ typedef struct nw_resize_call {
     const int32_t *shift;        /* [channels], NULL when all are 0; codes */
 } nw_resize_call;
 
+/** y = tables[c][x] for channel c of every pixel of a picture. y may be x, pixel on pixel. */
+typedef struct nw_tables_call {
+    const uint8_t *x;
+    uint8_t *y;
+    ptrdiff_t x_step, y_step; /* bytes from pixel to pixel */
+    ptrdiff_t x_row, y_row;   /* bytes from row to row */
+    int32_t width, height, channels;
+    const uint8_t *tables;    /* [channels, 256] */
+} nw_tables_call;
+
 /** From n pixels of planar reals to codes: y as in nw_requant with v = x * multiplier[c]; reals need not be finite. */
 typedef struct nw_quantize_call {
     const float *x;    /* channel 0 of the first pixel; pixels lie together */
@@ -264,6 +274,7 @@ typedef struct nw_kernels {
     void (*resize_reals)(const nw_resize_call *call);
     /** y[i] = table[x[i]] over n bytes. */
     void (*table)(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+    void (*tables)(const nw_tables_call *call);
     /**
      * A row of n codes of `bits` (1 to 7) bits, in the order of base/bits.h, to bytes: to[i] = code i << shift, where
      * bits + shift <= 8. Reads ceil(n * bits / 8) bytes.

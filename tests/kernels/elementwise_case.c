@@ -123,3 +123,51 @@ void check_table(check *c, const nw_kernels *ref, const nw_kernels *opt)
         one_table(c, ref, opt, n);
     one_table(c, ref, opt, 5000);
 }
+
+static void one_picture(check *c, const nw_kernels *ref, const nw_kernels *opt, int32_t width, int32_t channels)
+{
+    check_case(c);
+    nw_tables_call call = {.width = width, .height = check_range(c, 1, 4), .channels = channels};
+    call.x_step = channels + check_range(c, 0, 3);
+    call.y_step = check_one_in(c, 3) ? call.x_step : channels + check_range(c, 0, 9);
+    call.x_row = call.x_step * width + check_range(c, 0, 40);
+    call.y_row = call.y_step * width + check_range(c, 0, 40);
+    call.tables = check_alloc(c, 2, (size_t)channels * 256, 1);
+    const size_t x_size = (size_t)call.x_row * (size_t)call.height;
+    const size_t size = (size_t)call.y_row * (size_t)call.height + 32;
+    uint8_t *x = check_alloc(c, 0, x_size + NW_OVERREAD, 1);
+    uint8_t *out_ref = check_alloc(c, 6, size, 1);
+    uint8_t *out_opt = check_alloc(c, 7, size, 1);
+    memcpy(out_opt, out_ref, size);
+    check_describe(c, "width=%d height=%d channels=%d steps=%d,%d", width, call.height, channels, (int)call.x_step,
+                   (int)call.y_step);
+    call.x = x;
+    call.y = out_ref + 16;
+    ref->tables(&call);
+    call.y = out_opt + 16;
+    opt->tables(&call);
+    check_equal(c, "output", out_ref, out_opt, size);
+    if (call.x_step != call.y_step)
+        return;
+    call.x_row = call.y_row;
+    x = check_alloc(c, 0, (size_t)call.y_row * (size_t)call.height + NW_OVERREAD, 1);
+    call.x = x;
+    call.y = out_ref + 16;
+    ref->tables(&call);
+    call.y = x; /* in place */
+    opt->tables(&call);
+    for (int32_t row = 0; row < call.height; row++)
+        for (int32_t i = 0; i < width; i++)
+            check_equal(c, "output in place", out_ref + 16 + row * call.y_row + i * call.y_step,
+                        x + row * call.y_row + i * call.y_step, (size_t)channels);
+}
+
+void check_tables(check *c, const nw_kernels *ref, const nw_kernels *opt)
+{
+    if (!check_entry(c, "tables"))
+        return;
+    static const int32_t channels[] = {1, 3, 8, 15, 16, 17, 32, 33, 64, 100};
+    for (size_t i = 0; i < NW_COUNT(channels); i++)
+        for (int32_t width = 1; width <= 70; width += width < 20 ? 1 : 7)
+            one_picture(c, ref, opt, width, channels[i]);
+}

@@ -78,6 +78,12 @@ static void table_behind(uint8_t *y, const uint8_t *x, size_t n, const uint8_t t
     y[n] ^= 1u;
 }
 
+static void tables_last(const nw_tables_call *call)
+{
+    real.tables(call);
+    call->y[(call->height - 1) * call->y_row + (call->width - 1) * call->y_step + call->channels - 1] ^= 1u;
+}
+
 static void unpack_last(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift)
 {
     real.unpack(to, from, n, bits, shift);
@@ -124,6 +130,7 @@ static const char *const names[PLANT_COUNT] = {
     "quantize: last pixel", "dequantize: last real", "multiply: first output",
     "float_line: last real",
     "squeeze: first code", "expand: last code",
+    "tables: last channel of the last pixel",
 };
 
 const char *plant_name(int32_t i)
@@ -186,6 +193,9 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 17:
         planted.expand = expand_last;
+        break;
+    case 18:
+        planted.tables = tables_last;
         break;
     default:
         planted.table = table_behind;

@@ -19,5 +19,6 @@ void nw_add_avx512(const nw_add_call *call);
 void nw_max_pool_avx512(const nw_pool_call *call);
 void nw_average_pool_avx512(const nw_pool_call *call);
 void nw_table_avx512(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+void nw_tables_avx512(const nw_tables_call *call);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementwise kernels: the sum of two pictures and functions of one code through a table. */
+/* Elementwise kernels: the sum of two pictures. */
 #include "kernels/avx512/requant.h"
 
 #include "base/arith.h"
@@ -41,35 +41,4 @@ void nw_add_avx512(const nw_add_call *call)
 {
     for (int32_t c = 0; c < call->channels; c += 16)
         add_channels(call, c, nw_min32(16, call->channels - c));
-}
-
-/* table[x] for 32 codes in words: the upper seven bits pick one of the table's 128 words, the lowest bit a byte. */
-static NW_INLINE __m512i look_up(__m512i x, const __m512i t[4])
-{
-    const __m512i word = _mm512_srli_epi16(x, 1);
-    const __m512i low = _mm512_permutex2var_epi16(t[0], word, t[1]);
-    const __m512i high = _mm512_permutex2var_epi16(t[2], word, t[3]);
-    const __m512i pair = _mm512_mask_blend_epi16(_mm512_test_epi16_mask(x, _mm512_set1_epi16(0x80)), low, high);
-    const __m512i bits = _mm512_slli_epi16(_mm512_and_si512(x, _mm512_set1_epi16(1)), 3);
-    return _mm512_and_si512(_mm512_srlv_epi16(pair, bits), _mm512_set1_epi16(0xff));
-}
-
-static NW_INLINE __m512i look_up_bytes(__m512i x, const __m512i t[4])
-{
-    const __m512i even = look_up(_mm512_and_si512(x, _mm512_set1_epi16(0xff)), t);
-    const __m512i odd = look_up(_mm512_srli_epi16(x, 8), t);
-    return _mm512_or_si512(even, _mm512_slli_epi16(odd, 8));
-}
-
-void nw_table_avx512(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256])
-{
-    const __m512i t[4] = {_mm512_loadu_si512(table), _mm512_loadu_si512(table + 64), _mm512_loadu_si512(table + 128),
-                          _mm512_loadu_si512(table + 192)};
-    size_t i = 0;
-    for (; i + 64 <= n; i += 64)
-        _mm512_storeu_si512(y + i, look_up_bytes(_mm512_loadu_si512(x + i), t));
-    if (i < n) {
-        const __mmask64 mask = low_bits((int32_t)(n - i));
-        _mm512_mask_storeu_epi8(y + i, mask, look_up_bytes(_mm512_maskz_loadu_epi8(mask, x + i), t));
-    }
 }

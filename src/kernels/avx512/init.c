@@ -22,4 +22,5 @@ void nw_kernels_init_avx512(nw_kernels *kernels)
     kernels->max_pool = nw_max_pool_avx512;
     kernels->average_pool = nw_average_pool_avx512;
     kernels->table = nw_table_avx512;
+    kernels->tables = nw_tables_avx512;
 }

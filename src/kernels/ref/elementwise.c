@@ -39,3 +39,25 @@ void nw_table_ref(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[25
     for (size_t i = 0; i < n; i++)
         y[i] = table[x[i]];
 }
+
+/* One pixel. What is written is not read here, which the compiler has to be told. */
+static void look_up(uint8_t *restrict y, const uint8_t *restrict x, const uint8_t *restrict tables, int32_t channels)
+{
+    int32_t c = 0;
+    for (; c + 4 <= channels; c += 4, tables += 4 * 256) {
+        y[c] = tables[x[c]];
+        y[c + 1] = tables[256 + x[c + 1]];
+        y[c + 2] = tables[512 + x[c + 2]];
+        y[c + 3] = tables[768 + x[c + 3]];
+    }
+    for (; c < channels; c++, tables += 256)
+        y[c] = tables[x[c]];
+}
+
+void nw_tables_ref(const nw_tables_call *call)
+{
+    for (int32_t row = 0; row < call->height; row++)
+        for (int32_t i = 0; i < call->width; i++)
+            look_up(call->y + row * call->y_row + i * call->y_step, call->x + row * call->x_row + i * call->x_step,
+                    call->tables, call->channels);
+}
