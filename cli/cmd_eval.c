@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/data_options.h"
 #include "cli/network.h"
+#include "cli/overflows.h"
 #include "cli/report.h"
 #include "cli/score.h"
 #include "cli/shares.h"
@@ -17,7 +18,8 @@ typedef struct eval {
     const char *data, *labels, *against;
     nw_storage_options storage;
     int64_t limit, threads;
-    bool json;
+    bool json, count_overflows;
+    nw_overflow *overflow; /* counted on `network`, or NULL */
     nw_data_options preprocess;
     nw_network network, rival;
     nw_dataset *dataset;
@@ -65,7 +67,7 @@ static nw_status check_labels(const eval *e, const nw_tensor *output, nw_error *
 {
     const int64_t classes = (int64_t)nw_dataset_n_classes(e->dataset);
     const int64_t needed = classes + e->network.model->preprocess.class_offset;
-    if (!e->against && !nw_dataset_has_labels(e->dataset) && !nw_dataset_has_maps(e->dataset))
+    if (!e->against && !e->overflow && !nw_dataset_has_labels(e->dataset) && !nw_dataset_has_maps(e->dataset))
         return nw_fail(error, NW_ERROR_USAGE, "%s: has no labels; give --labels PATH, or --against MODEL", e->data);
     if (nw_dataset_has_labels(e->dataset) && needed > nw_tensor_channels(output))
         return nw_fail(error, NW_ERROR_DATA, "%s: has %lld classes, which need %lld outputs, but the network has %d",
@@ -73,10 +75,24 @@ static nw_status check_labels(const eval *e, const nw_tensor *output, nw_error *
     return NW_OK;
 }
 
+/** Lets an observer count what leaves 16 bits, if that was asked for. */
+static nw_status count_overflows(eval *e, const char *path, nw_error *error)
+{
+    if (!e->count_overflows)
+        return NW_OK;
+    if (!e->network.integer)
+        return nw_fail(error, NW_ERROR_USAGE, "%s: has no integer sums; --count-overflows needs a .nw file", path);
+    NW_TRY(nw_overflow_create(&e->overflow, e->network.model, error));
+    e->network.observer = nw_overflow_observe;
+    e->network.context = e->overflow;
+    return NW_OK;
+}
+
 static nw_status open_all(eval *e, const char *path, nw_error *error)
 {
     NW_TRY(nw_network_open_stored(&e->network, path, e->threads, BATCH, &e->storage, error));
     nw_model *model = e->network.model;
+    NW_TRY(count_overflows(e, path, error));
     bool given;
     NW_TRY(nw_data_options_settle(&model->preprocess, &given, &e->preprocess, model, error));
     NW_TRY(nw_data_open(&e->dataset, e->data, e->labels, &model->preprocess, given, error));
@@ -125,6 +141,8 @@ static nw_status print_json(const eval *e, const char *path, nw_error *error)
         cJSON_AddNumberToObject(report, "sqnr_db", nw_score_sqnr(&e->score));
     }
     nw_shares_report(report, e->network.model, e->network.engine);
+    if (e->overflow)
+        nw_overflows_report(report, e->overflow, e->network.model);
     return nw_report_print(report, error);
 }
 
@@ -172,6 +190,8 @@ static void print_text(const eval *e, const char *path)
         printf("%-24s  %.1f %% of the multiply-accumulates, kernels %s\n", "integer",
                100.0 * nw_shares_integer(&shares), nw_isa_name(nw_engine_isa(e->network.engine)));
     print_classes(e);
+    if (e->overflow)
+        nw_overflows_print(e->overflow, e->network.model);
 }
 
 nw_status nw_command_eval(int argc, char **argv, nw_error *error)
@@ -183,6 +203,8 @@ nw_status nw_command_eval(int argc, char **argv, nw_error *error)
         {"data", "PATH", NW_OPTION_TEXT, &e.data, "folder of class folders, .csv list, .npy or .npz"},
         {"labels", "PATH", NW_OPTION_TEXT, &e.labels, "folder of label maps, .csv or .npy"},
         {"against", "MODEL", NW_OPTION_TEXT, &e.against, "a second network (.onnx or .nw) for agreement and drop"},
+        {"count-overflows", NULL, NW_OPTION_FLAG, &e.count_overflows,
+         "how many sums of each layer leave 16 bits (slow)"},
         {"limit", "N", NW_OPTION_NUMBER, &e.limit, "only the first N samples"},
         {"threads", "N", NW_OPTION_NUMBER, &e.threads, "default: OMP_NUM_THREADS, or all processors"},
         NW_STORAGE_OPTIONS(&e.storage),
@@ -204,6 +226,7 @@ nw_status nw_command_eval(int argc, char **argv, nw_error *error)
         status = print_json(&e, path, error);
     else if (!status)
         print_text(&e, path);
+    nw_overflow_free(e.overflow);
     nw_score_free(&e.score);
     nw_score_free(&e.rival_score);
     nw_dataset_free(e.dataset);

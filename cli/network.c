@@ -201,7 +201,11 @@ static nw_status run_integer(nw_network *network, const nw_dataset *data, size_t
         NW_TRY(nw_dataset_tensor(data, index, network->input, error));
         input.values = network->input;
     }
-    const nw_status status = nw_engine_run(network->engine, &input, outputs, network->threads);
+    const nw_run_options options = {.threads = network->threads, .observer = network->observer,
+                                    .context = network->context};
+    const nw_status status = nw_engine_run_with(network->engine, &input, outputs, &options);
+    if (status == NW_ERROR_MEMORY)
+        return nw_fail_memory(error, "looking at the network's tensors");
     return status ? nw_fail(error, status, "the network does not accept this input") : NW_OK;
 }
 

@@ -14,6 +14,7 @@
 #include "float/engine.h"
 #include "model/model.h"
 #include "narrow/narrow.h"
+#include "runtime/engine.h"
 
 typedef struct nw_network {
     nw_model *model;
@@ -22,6 +23,8 @@ typedef struct nw_network {
     nw_float_engine *floats; /* float networks */
     nw_engine *engine;       /* integer networks */
     nw_threads *threads;
+    nw_engine_observer *observer; /* integer networks: NULL, or what looks at every tensor of every run ... */
+    void *context;           /* ... with this */
     float *input;            /* [batch, sample] scratch */
     uint8_t *pixels;         /* [sample] scratch */
 } nw_network;

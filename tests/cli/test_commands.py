@@ -314,6 +314,29 @@ def evaluate(narrow):
     assert same["agreement"] == 1 and same["sqnr_db"] is None
 
 
+def overflows(narrow):
+    """--count-overflows: counts that add up, on data without labels too, the same with every form of the same sums."""
+    wide = quantized(narrow, "wide.nw", "--acc", "32")
+    report = narrow.report("eval", wide, "--data", TEST, "--limit", "20", "--count-overflows")
+    check_keys("eval", report, "classes", ".nw", "--count-overflows")
+    found = report["overflows"]
+    for key in ("sums", "sums_outside", "centred_outside", "partial_sums", "partial_sums_outside", "runs"):
+        assert found[key] == sum(layer[key] for layer in found["layers"]), key
+    assert found["partial_sums"] == 20 * report["macs"] and found["sums"] > 0 and found["runs"] == 0
+    assert 0 < found["sums_outside"] < found["sums"] and found["highest"] > 32767, found
+    for layer in found["layers"]:
+        assert layer["accumulator"] == "32" and layer["partial_sums"] == layer["k"] * layer["sums"]
+        assert (layer["sums_outside"] > 0) == (layer["highest"] > 32767 or layer["lowest"] < -32768), layer
+    text = narrow.good("eval", wide, "--data", TEST, "--limit", "20", "--count-overflows").out
+    assert all(layer["node"] in text for layer in found["layers"]) and "proven runs" in text, text
+    exact = narrow.report("eval", quantized(narrow, "exact.nw"), "--data", os.path.join(TEST, "ring"), "--limit", "3",
+                          "--count-overflows")["overflows"]
+    assert exact["runs"] > 0 and exact["runs_outside"] == 0
+    small = quantized(narrow, "small.nw", "--weights", "2", "--acts", "4", "--first-last", "0", "--input-bits", "0")
+    few = narrow.report("eval", small, "--data", TEST, "--limit", "20", "--count-overflows")["overflows"]
+    assert few["sums"] == found["sums"] and few["sums_outside"] == few["partial_sums_outside"] == 0, few
+
+
 def batches(narrow):
     """Samples that fill no batch, one batch and a bit, and one at a time give the same answers."""
     net = quantized(narrow)
@@ -527,5 +550,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
-        planning, missed_goals, latency, shards, every_width, evaluate, batches, data_formats, segmentation, run, families, threads,
+        planning, missed_goals, latency, shards, every_width, evaluate, overflows, batches, data_formats, segmentation, run, families, threads,
         bench, storage, inspect, report, verify])

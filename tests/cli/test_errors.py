@@ -45,6 +45,8 @@ def usage(narrow):
         (["quantize", ONNX, "o.nw", "--calib", CALIB], "holds pictures, and nothing says how they are normalised"),
         (["eval", net], "needs --data"),
         (["eval"], "needs MODEL"),
+        (["eval", ONNX, "--data", TEST, "--count-overflows", "--preprocess", PREPROCESS],
+         "--count-overflows needs a .nw file"),
         (["eval", net, "--data", TEST, "--limit", "3x"], "--limit 3x: not a whole number"),
         (["eval", net, "--data", TEST, "--limit", "99999999999999999999"], "not a whole number"),
         (["eval", net, "--data", TEST, "--json=yes"], "--json takes no value"),
