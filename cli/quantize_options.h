@@ -48,7 +48,7 @@ typedef struct nw_quantize_choices {
      "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; " \
      "to compare: multipoint-random, piecewise, ocs"},                                                               \
     {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                       \
-     "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits)"},              \
+     "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one step a layer, for coded storage)"}, \
     {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                  \
      "extra multiply-accumulates that further points may cost (default 5)"},                                         \
     {"first-last", "BITS", NW_OPTION_NUMBER, &(o)->border,                                                           \

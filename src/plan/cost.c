@@ -113,7 +113,7 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
         nw_plan_layer_of(&said, plan, row->key.name);
         row->bits = said.bits;
         row->method = said.bits < 8 ? said.method : NW_PLAN_UNSAID;
-        row->book = nw_code_book_make(costs->book, said.bits).levels ? (int32_t)costs->book : NW_PLAN_UNSAID;
+        row->book = nw_code_book_make(costs->book, said.bits).kind != NW_BOOK_UNIFORM ? (int32_t)costs->book : NW_PLAN_UNSAID;
         row->why = said.why ? nw_plan_brief(said.why) : NULL;
         if (said.why && !row->why)
             return NW_ERROR_MEMORY;

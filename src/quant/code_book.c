@@ -21,13 +21,18 @@ static const uint8_t *levels_of(nw_book_kind kind, int32_t bits)
 
 bool nw_code_book_exists(nw_book_kind kind, int32_t bits)
 {
-    return kind == NW_BOOK_UNIFORM || levels_of(kind, bits) != NULL;
+    return kind == NW_BOOK_UNIFORM || (kind == NW_BOOK_SHARED && bits >= 2) || levels_of(kind, bits) != NULL;
 }
 
 nw_code_book nw_code_book_make(nw_book_kind kind, int32_t bits)
 {
     assert(bits >= 1 && bits <= 8);
     nw_code_book book = {.kind = kind, .bits = bits, .n_levels = 1 << (bits - 1), .levels = levels_of(kind, bits)};
+    if (kind == NW_BOOK_SHARED && bits >= 2 && bits <= 7) {
+        book.n_levels = 128;
+        book.limit = 127;
+        return book;
+    }
     if (!book.levels)
         book.kind = NW_BOOK_UNIFORM;
     book.limit = book.levels ? book.levels[book.n_levels - 1] : bits == 1 ? 1 : book.n_levels - 1;

@@ -18,7 +18,9 @@
 typedef enum nw_book_kind {
     NW_BOOK_UNIFORM,      /* 1 to 8 bits: every integer up to 2^(bits-1) - 1; one bit: -1 and 1 */
     NW_BOOK_POWER_OF_TWO, /* 3 and 4 bits */
-    NW_BOOK_FLINT         /* 4 and 5 bits */
+    NW_BOOK_FLINT,        /* 4 and 5 bits */
+    NW_BOOK_SHARED        /* 2 to 7 bits: every integer up to 127, one step for all rows of a layer (shared_step.h), so
+                             coarse that there is as much noise as with uniform books of `bits` bits */
 } nw_book_kind;
 
 typedef struct nw_code_book {
@@ -26,10 +28,11 @@ typedef struct nw_code_book {
     int32_t bits;
     int32_t limit;         /* largest magnitude */
     int32_t n_levels;      /* magnitudes, 0 among them; 1 << (bits - 1), for one bit 1 */
-    const uint8_t *levels; /* [n_levels] ascending from 0; NULL: uniform */
+    const uint8_t *levels; /* [n_levels] ascending from 0; NULL: every integer */
+    double step;           /* what a row is given; 0: its step is searched for */
 } nw_code_book;
 
-/** Whether there is such a book. */
+/** Whether there is such a book; shared ones of 8 bits are uniform. */
 bool nw_code_book_exists(nw_book_kind kind, int32_t bits);
 
 /** The book; where none of that kind exists the uniform one of as many bits. */

@@ -214,7 +214,9 @@ static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_s
 
 static nw_status fill_linear(const emitter *e, const nw_node *node, const nw_node_scheme *from, nw_linear *to)
 {
-    to->weight_bits = (uint8_t)from->weight_bits;
+    const size_t n_weights = (size_t)to->n_rows * (size_t)to->k;
+    const bool shared = from->book.kind == NW_BOOK_SHARED; /* its bits say how fine the step is */
+    to->weight_bits = (uint8_t)(shared ? nw_weights_least_bits(from->weights, n_weights) : from->weight_bits);
     to->accumulator = (uint8_t)from->accumulator;
     if (from->book.levels) {
         const size_t n = (size_t)from->book.n_levels;
@@ -223,7 +225,7 @@ static nw_status fill_linear(const emitter *e, const nw_node *node, const nw_nod
             return nw_fail_memory(e->error, "building the integer network");
         memcpy(to->levels, from->book.levels, n);
     }
-    memcpy(to->weights, from->weights, (size_t)to->n_rows * (size_t)to->k);
+    memcpy(to->weights, from->weights, n_weights);
     for (int32_t row = 0; row < to->n_rows; row++)
         NW_TRY(fill_row(e, node, from, to, row));
     return NW_OK;

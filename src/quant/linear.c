@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "quant/scheme.h"
+#include "quant/shared_step.h"
 
 static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
 {
@@ -24,8 +25,7 @@ static nw_status alloc_linear(nw_node_scheme *linear, const nw_tensor *weights)
     return linear->weights && linear->step && linear->row_channel && linear->bias ? NW_OK : NW_ERROR_MEMORY;
 }
 
-double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t index, int32_t o, const nw_code_book *book,
-                           double *row, double *importance)
+void nw_scheme_row(double *row, double *importance, const nw_scheme *scheme, int32_t index, int32_t o)
 {
     const nw_node *node = &scheme->model->nodes[index];
     const nw_tensor *weights = &scheme->model->tensors[node->inputs[1]];
@@ -38,6 +38,14 @@ double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t index, in
         row[j] /= x->factor[c];
         importance[j] = nw_channel_variance(stats, c) * x->factor[c] * x->factor[c];
     }
+}
+
+double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t index, int32_t o, const nw_code_book *book,
+                           double *row, double *importance)
+{
+    const nw_node *node = &scheme->model->nodes[index];
+    const nw_linear_shape shape = nw_linear_shape_of(node, &scheme->model->tensors[node->inputs[1]]);
+    nw_scheme_row(row, importance, scheme, index, o);
     return nw_weights_quantize_row(q, row, shape.k, book, scheme->options->weight_range, importance);
 }
 
@@ -74,8 +82,12 @@ static nw_status quantize_node(nw_scheme *scheme, int32_t index)
     double *row = malloc((k + 1) * sizeof(*row));
     double *importance = malloc((k + 1) * sizeof(*importance));
     nw_status status = row && importance ? alloc_linear(linear, weights) : NW_ERROR_MEMORY;
+    if (!status && linear->book.kind == NW_BOOK_SHARED)
+        status = nw_shared_steps(linear->step, scheme, index, &linear->book);
     for (int32_t o = 0; !status && o < linear->shape.n_channels; o++) {
-        linear->step[o] = nw_scheme_round_row(linear->weights + (size_t)o * k, scheme, index, o, &linear->book, row,
+        nw_code_book book = linear->book;
+        book.step = linear->step[o];
+        linear->step[o] = nw_scheme_round_row(linear->weights + (size_t)o * k, scheme, index, o, &book, row,
                                               importance);
         linear->bias[o] = bias == NW_NONE ? 0.0 : (double)model->tensors[bias].data[o];
     }

@@ -96,16 +96,19 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
 {
     const nw_node_scheme *linear = linear_of(r, l);
     const nw_quantize_options *options = r->scheme->options;
+    const bool shared_step = linear->book.kind == NW_BOOK_SHARED;
+    const bool several = r->quantized && linear->weight_bits < 7 && !shared_step;
     nw_status status = NW_OK;
     for (int32_t group = 0; !status && group < moments->n_groups; group++) {
         const int32_t first = group * moments->group_outputs;
         const nw_row_target shared = nw_moments_row(moments, first);
         nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, &linear->book, linear->rounding,
-                                                     options->weight_range, 
-                                                     r->quantized && linear->weight_bits < 7 ? NW_MAX_STARTS : 1);
+                                                     options->weight_range, several ? NW_MAX_STARTS : 1);
         status = solver ? NW_OK : NW_ERROR_MEMORY;
         for (int32_t o = first; !status && o < first + moments->group_outputs; o++) {
             const nw_row_target target = nw_moments_row(moments, o);
+            if (shared_step)
+                solver->book.step = linear->step[o];
             status = r->quantized ? settle_row(l, solver, o, &target) : rate_row(r, l, solver, o, &target);
         }
         nw_row_solver_free(solver);

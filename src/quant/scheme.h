@@ -142,7 +142,15 @@ nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error);
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
 
 /**
- * Nearest codes of one row of a linear node, on the step that options.weight_range chooses; returns the step.
+ * One row of a linear node.
+ *
+ * @param row         [k] out: real weights with the input's factors divided out
+ * @param importance  [k] out: variance of the input that meets them, in units of its codes' reals
+ */
+void nw_scheme_row(double *row, double *importance, const nw_scheme *scheme, int32_t node, int32_t o);
+
+/**
+ * Nearest codes of one row of a linear node, on the book's step or the one that options.weight_range chooses; returns it.
  *
  * @param row, importance  [k] scratch; row is left holding the real weights with the input's factors divided out
  */

@@ -171,11 +171,9 @@ static double mean_alpha(const layer *l)
 static void set_width(nw_node_scheme *linear)
 {
     const size_t n = (size_t)linear->n_rows * (size_t)linear->shape.k;
-    int32_t largest = 1;
-    for (size_t i = 0; i < n; i++)
-        largest = abs(linear->weights[i]) > largest ? abs(linear->weights[i]) : largest;
-    while (linear->narrowed && linear->weight_bits > 2 && largest <= (1 << (linear->weight_bits - 2)) - 1)
-        linear->weight_bits--;
+    const int32_t least = nw_weights_least_bits(linear->weights, n);
+    if (linear->narrowed && least < linear->weight_bits)
+        linear->weight_bits = least;
 }
 
 /** Narrows the node's weights, or gives it up: then *dropped. */

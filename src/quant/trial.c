@@ -8,6 +8,7 @@
 #include "quant/narrow.h"
 #include "quant/patches.h"
 #include "quant/scheme.h"
+#include "quant/shared_step.h"
 #include "quant/simulate.h"
 
 #define STARTS 2 /* of NW_MAX_STARTS: for comparing widths two are enough */
@@ -200,7 +201,8 @@ static void store_row(const nw_trials *trials, float *weights, float *bias, int3
     bias[o] = (float)(given + (corrects(trials) ? shift : 0.0));
 }
 
-static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, float *weights, float *bias)
+static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, const double *steps, float *weights,
+                               float *bias)
 {
     const size_t k = (size_t)trials->shape.k;
     int8_t *q = malloc(k + 1);
@@ -208,7 +210,9 @@ static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, floa
     double *importance = malloc((k + 1) * sizeof(*importance));
     const bool done = q && row && importance;
     for (int32_t o = 0; done && o < trials->shape.n_channels; o++) {
-        const double step = nw_scheme_round_row(q, trials->schemes[8], trials->node, o, book, row, importance);
+        nw_code_book given = *book;
+        given.step = steps ? steps[o] : 0.0;
+        const double step = nw_scheme_round_row(q, trials->schemes[8], trials->node, o, &given, row, importance);
         store_row(trials, weights, bias, o, q, step);
     }
     free(q);
@@ -217,16 +221,19 @@ static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, floa
     return done ? NW_OK : NW_ERROR_MEMORY;
 }
 
-static nw_status round_group(nw_trials *trials, int32_t group, const nw_code_book *book, float *weights, float *bias, int8_t *q)
+/** @param steps  [n_channels] given ones, or NULL */
+static nw_status round_group(nw_trials *trials, int32_t group, const nw_code_book *book, const double *steps,
+                             float *weights, float *bias, int8_t *q)
 {
     const int32_t first = group * trials->shape.group_outputs;
     const nw_row_target shared = nw_moments_row(trials->moments, first);
     nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, book, trials->options[8].rounding,
-                                                 trials->options[8].weight_range, STARTS);
+                                                 trials->options[8].weight_range, steps ? 1 : STARTS);
     nw_status status = solver ? NW_OK : NW_ERROR_MEMORY;
     for (int32_t o = first; !status && o < first + trials->shape.group_outputs; o++) {
         const nw_row_target target = nw_moments_row(trials->moments, o);
         double step;
+        solver->book.step = steps ? steps[o] : 0.0;
         status = nw_row_solve(solver, q, &step, NULL, 1, trials->w + (size_t)o * (size_t)trials->shape.k, &target);
         if (!status)
             store_row(trials, weights, bias, o, q, step);
@@ -235,12 +242,13 @@ static nw_status round_group(nw_trials *trials, int32_t group, const nw_code_boo
     return status;
 }
 
-static nw_status round_by_outputs(nw_trials *trials, const nw_code_book *book, float *weights, float *bias)
+static nw_status round_by_outputs(nw_trials *trials, const nw_code_book *book, const double *steps, float *weights,
+                                  float *bias)
 {
     int8_t *q = malloc((size_t)trials->shape.k * NW_MAX_POINTS + 1);
     nw_status status = q ? NW_OK : NW_ERROR_MEMORY;
     for (int32_t group = 0; !status && group < trials->moments->n_groups; group++)
-        status = round_group(trials, group, book, weights, bias, q);
+        status = round_group(trials, group, book, steps, weights, bias, q);
     free(q);
     return status;
 }
@@ -254,8 +262,16 @@ nw_status nw_trials_round(nw_trials *trials, int32_t bits, float *weights, float
     }
     const nw_code_book book = nw_code_book_make(trials->options[8].book, bits);
     const bool nearest = bits == 8 || trials->options[8].rounding == NW_ROUND_PLAIN || !trials->moments;
-    const nw_status status = nearest ? round_nearest(trials, &book, weights, bias)
-                                     : round_by_outputs(trials, &book, weights, bias);
+    double *steps = NULL;
+    nw_status status = NW_OK;
+    if (book.kind == NW_BOOK_SHARED) {
+        steps = calloc((size_t)trials->shape.n_channels, sizeof(*steps));
+        status = steps ? nw_shared_steps(steps, trials->schemes[8], trials->node, &book) : NW_ERROR_MEMORY;
+    }
+    if (!status)
+        status = nearest ? round_nearest(trials, &book, steps, weights, bias)
+                         : round_by_outputs(trials, &book, steps, weights, bias);
+    free(steps);
     return status == NW_ERROR_MEMORY ? nw_fail_memory(error, "trying widths") : status;
 }
 

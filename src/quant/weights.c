@@ -76,12 +76,25 @@ double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, const nw_c
             q[j] = book->bits == 1 ? 1 : 0;
         return 0.0;
     }
-    if (book->bits == 1)
+    if (book->step > 0.0)
+        step = fmax(step, book->step);
+    else if (book->bits == 1)
         step = nw_code_book_step(w, k, book, importance);
     else if (method != NW_WEIGHTS_MIN_MAX)
         step = search_step(w, k, book, step, importance);
     nw_code_book_round(q, w, k, book, step);
     return step;
+}
+
+int32_t nw_weights_least_bits(const int8_t *q, size_t n)
+{
+    int32_t largest = 1;
+    int32_t bits = 2;
+    for (size_t i = 0; i < n; i++)
+        largest = abs(q[i]) > largest ? abs(q[i]) : largest;
+    while (largest > (1 << (bits - 1)) - 1)
+        bits++;
+    return bits;
 }
 
 nw_linear_shape nw_linear_shape_of(const nw_node *node, const nw_tensor *weights)

@@ -27,10 +27,13 @@ typedef enum nw_weight_method {
  * @param q           [k] out
  * @param w           [k] finite
  * @param importance  [k] >= 0, NW_WEIGHTS_OUTPUT only: variance of the input that meets the weight; NULL: all alike
- * @return the step, >= 0
+ * @return the step, >= 0: of the book if that gives one and it is large enough for every code to fit
  */
 double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, const nw_code_book *book, nw_weight_method method,
                                const double *importance);
+
+/** The least width, 2 to 8, that holds all of n codes. */
+int32_t nw_weights_least_bits(const int8_t *q, size_t n);
 
 /**
  * Row of output channel o of a linear node (CONV, CONV_TRANSPOSE, GEMM) in the order kh, kw, c (c: within the group).

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One step for all rows of a layer: as much noise as codes of a width with steps of their own, in fewer coded bytes. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/weight_code.h"
+#include "quant/quantize.h"
+#include "quant/weights.h"
+#include "quant_graphs.h"
+
+/** Three convolutions; the rows of the middle one differ in size by up to 16. 32 groups: it is depthwise. */
+static nw_model *make_network(int32_t groups)
+{
+    nw_model *model = graph_create(3, 12);
+    graph_random random = {7};
+    const graph_layer first = {.outputs = 32, .kernel = 3, .stride = 1, .pad = 1, .groups = 1, .hi = INFINITY,
+                               .residual = NW_NONE};
+    const graph_layer middle = {.outputs = 32, .kernel = 3, .stride = 1, .pad = 1, .groups = groups, .lo = -INFINITY,
+                                .hi = INFINITY, .residual = NW_NONE};
+    const graph_layer last = {.outputs = 10, .kernel = 1, .stride = 1, .groups = 1, .lo = -INFINITY, .hi = INFINITY,
+                              .residual = NW_NONE};
+    int32_t x = graph_linear(model, &random, 0, "first", first);
+    x = graph_linear(model, &random, x, "middle", middle);
+    nw_tensor *weights = &model->tensors[model->nodes[model->n_nodes - 1].inputs[1]];
+    const size_t k = nw_tensor_elements(weights) / 32;
+    for (size_t i = 0; i < 32 * k; i++)
+        weights->data[i] *= (float)(1 << (i / k % 5)) * 0.25f;
+    graph_finish(model, graph_linear(model, &random, x, "last", last));
+    return model;
+}
+
+typedef struct result {
+    double sqnr;
+    size_t coded;
+    const nw_linear *middle;
+    nw_model *integer;
+} result;
+
+static result quantized(const nw_model *model, const nw_calibration *calibration, nw_book_kind book, int32_t bits,
+                        nw_rounding rounding)
+{
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    options.weight_bits = bits;
+    options.book = book;
+    options.rounding = rounding;
+    options.equalize = false;
+    result found = {0};
+    nw_error error = {""};
+    if (nw_quantize(&found.integer, model, calibration, &options, &error))
+        fail_msg("%s", error.message);
+    for (int32_t i = 0; i < found.integer->n_nodes; i++)
+        if (found.integer->nodes[i].linear && !strcmp(found.integer->nodes[i].name, "middle"))
+            found.middle = found.integer->nodes[i].linear;
+    assert_non_null(found.middle);
+    const nw_linear *l = found.middle;
+    found.coded = nw_weight_code_encode(NULL, l->weights, (size_t)l->n_rows, (size_t)l->k, (size_t)l->k / 9);
+    found.sqnr = graph_sqnr(found.integer, model, 20);
+    return found;
+}
+
+static void test_noise_and_bytes(void **state)
+{
+    (void)state;
+    nw_model *model = make_network(1);
+    nw_calibration *calibration = graph_calibrate(model, 48, 8);
+    for (int32_t bits = 2; bits <= 5; bits++)
+        for (int how = 0; how < 2; how++) {
+            const nw_rounding rounding = how ? NW_ROUND_REFINE : NW_ROUND_PLAIN;
+            const result own = quantized(model, calibration, NW_BOOK_UNIFORM, bits, rounding);
+            const result shared = quantized(model, calibration, NW_BOOK_SHARED, bits, rounding);
+            printf("%d bits, %s: own steps %.1f dB, %zu bytes coded; shared %.1f dB, %zu\n", (int)bits,
+                   how ? "refined" : "nearest", own.sqnr, own.coded, shared.sqnr, shared.coded);
+            assert_true(shared.sqnr > own.sqnr - 0.5);
+            /* 6.02 dB are worth a bit a weight */
+            const double worth = (shared.sqnr - own.sqnr) / 6.02 * 32 * own.middle->k / 8.0;
+            assert_true((double)shared.coded - worth < 0.85 * (double)own.coded);
+            assert_int_equal(own.middle->weight_bits, bits);
+            assert_true(shared.middle->weight_bits > bits);
+            for (int32_t r = 1; how == 0 && r < 32; r++) /* one step, so one factor: nearest codes, no step fitted */
+                assert_true(fabs(shared.middle->multiplier[r] / shared.middle->multiplier[0] - 1.0f) < 1e-5f);
+            nw_model_free(own.integer);
+            nw_model_free(shared.integer);
+        }
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+/** Rows of a depthwise layer meet inputs of their own: steps differ so that each row makes the same noise. */
+static void test_depthwise(void **state)
+{
+    (void)state;
+    nw_model *model = make_network(32);
+    nw_calibration *calibration = graph_calibrate(model, 48, 8);
+    const result own = quantized(model, calibration, NW_BOOK_UNIFORM, 3, NW_ROUND_PLAIN);
+    const result shared = quantized(model, calibration, NW_BOOK_SHARED, 3, NW_ROUND_PLAIN);
+    float least = INFINITY;
+    float most = 0.0f;
+    for (int32_t r = 0; r < 32; r++) {
+        least = fminf(least, shared.middle->multiplier[r]);
+        most = fmaxf(most, shared.middle->multiplier[r]);
+    }
+    assert_true(shared.sqnr > own.sqnr - 0.5);
+    assert_true(most > 1.05f * least);
+    nw_model_free(own.integer);
+    nw_model_free(shared.integer);
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+static void test_eight_bits_are_uniform(void **state)
+{
+    (void)state;
+    const nw_code_book book = nw_code_book_make(NW_BOOK_SHARED, 8);
+    assert_int_equal(book.kind, NW_BOOK_UNIFORM);
+    assert_true(nw_code_book_exists(NW_BOOK_SHARED, 8) && nw_code_book_exists(NW_BOOK_SHARED, 2));
+    assert_false(nw_code_book_exists(NW_BOOK_SHARED, 1));
+    assert_int_equal(nw_weights_least_bits((const int8_t[]){0, 1, -1}, 3), 2);
+    assert_int_equal(nw_weights_least_bits((const int8_t[]){0, 2, -1}, 3), 3);
+    assert_int_equal(nw_weights_least_bits((const int8_t[]){0, -127}, 2), 8);
+}
+
+/** A given step is kept; one too small for the largest weight is not. */
+static void test_given_step(void **state)
+{
+    (void)state;
+    const double w[4] = {1.0, -0.26, 0.0, 0.1};
+    int8_t q[4];
+    nw_code_book book = nw_code_book_make(NW_BOOK_SHARED, 3);
+    book.step = 0.25;
+    assert_true(nw_weights_quantize_row(q, w, 4, &book, NW_WEIGHTS_MSE, NULL) == 0.25);
+    assert_memory_equal(q, ((const int8_t[]){4, -1, 0, 0}), 4);
+    book.step = 1e-4;
+    assert_true(fabs(nw_weights_quantize_row(q, w, 4, &book, NW_WEIGHTS_MSE, NULL) - 1.0 / 127.0) < 1e-12);
+    assert_int_equal(q[0], 127);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_noise_and_bytes),
+        cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_eight_bits_are_uniform),
+        cmocka_unit_test(test_given_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
