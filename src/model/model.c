@@ -277,6 +277,7 @@ nw_model *nw_model_copy(const nw_model *model)
     copy->preprocess = model->preprocess;
     copy->has_preprocess = model->has_preprocess;
     copy->source_size = model->source_size;
+    copy->weight_storage = model->weight_storage;
     return copy;
 }
 

@@ -156,6 +156,12 @@ typedef struct nw_node {
     float *multipliers[2];    /* owned [C]; ADD: of a and b; MUL: [0]; AVERAGE_POOL: [0] for a window of one element */
 } nw_node;
 
+/** How a file holds the weights of linear nodes. Nothing but its size depends on it. */
+typedef enum nw_weight_storage {
+    NW_STORED_PACKED, /* every value takes weight_bits */
+    NW_STORED_CODED   /* entropy-coded (weight_code.h) where that is shorter */
+} nw_weight_storage;
+
 struct nw_model {
     nw_tensor *tensors; /* owned */
     int32_t n_tensors, tensor_capacity;
@@ -166,6 +172,7 @@ struct nw_model {
     nw_preprocess preprocess; /* valid if has_preprocess */
     bool has_preprocess;
     char *plan; /* owned JSON text for people and tools, or NULL */
+    nw_weight_storage weight_storage;
     size_t source_size; /* bytes of the ONNX file and the files its weights lie in; 0 if it comes from elsewhere */
 };
 

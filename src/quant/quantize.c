@@ -93,8 +93,10 @@ nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibratio
         return nw_fail_memory(error, "quantizing");
     nw_model *integer = NULL;
     nw_status status = take_steps(&integer, scheme, error);
-    if (!status)
+    if (!status) {
+        integer->weight_storage = options->weight_storage;
         status = store_plan(integer, scheme, error);
+    }
     nw_scheme_free(scheme);
     if (status)
         nw_model_free(integer);

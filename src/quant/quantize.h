@@ -57,6 +57,7 @@ typedef struct nw_quantize_options {
     bool sums_first;         /* 16 and 16-wrap: the first layer too */
     nw_rounding rounding;    /* of weights below 8 bits */
     nw_book_kind book;       /* of weights below 8 bits; widths that have no such book are uniform */
+    nw_weight_storage weight_storage; /* of the network that comes out */
     nw_point_method points;  /* how channels come to further points, if there is a budget */
     double point_budget;     /* extra multiply-accumulates for further points (multipoint.h), as a share of all;
                                 NW_POINTS_SPLIT: share of the input channels that come twice */
