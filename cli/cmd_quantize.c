@@ -104,6 +104,28 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     return nw_model_write(q->integer, paths[1], error);
 }
 
+/** Adds "sums": what every layer planned for sums in 16 bits was narrowed by, as its plan says. Nothing if there is none. */
+static nw_status report_sums(cJSON *document, const nw_model *integer, nw_error *error)
+{
+    nw_plan *plan;
+    NW_TRY(nw_plan_parse(&plan, integer->plan, strlen(integer->plan), "the plan", error));
+    cJSON *sums = NULL;
+    for (int32_t i = 0; i < plan->n_layers; i++) {
+        const nw_plan_layer *layer = &plan->layers[i];
+        cJSON *row = layer->why ? cJSON_Parse(layer->why) : NULL;
+        if (!cJSON_HasObjectItem(row, "weight_alpha")) {
+            cJSON_Delete(row);
+            continue;
+        }
+        sums = sums ? sums : cJSON_AddArrayToObject(document, "sums");
+        cJSON_AddStringToObject(row, "node", layer->key.name);
+        cJSON_AddStringToObject(row, "accumulator", nw_plan_accumulators[layer->accumulator]);
+        cJSON_AddItemToArray(sums, row);
+    }
+    nw_plan_free(plan);
+    return NW_OK;
+}
+
 static nw_status report(const quantize *q, const char *const *paths, nw_error *error)
 {
     nw_shares floats;
@@ -128,7 +150,11 @@ static nw_status report(const quantize *q, const char *const *paths, nw_error *e
     nw_shares_report(document, q->integer, NULL);
     if (q->planner.search)
         nw_planner_report(document, &q->planner);
-    return nw_report_print(document, error);
+    const nw_status status = report_sums(document, q->integer, error);
+    if (!status)
+        return nw_report_print(document, error);
+    cJSON_Delete(document);
+    return status;
 }
 
 nw_status nw_command_quantize(int argc, char **argv, nw_error *error)

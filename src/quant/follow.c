@@ -3,6 +3,7 @@
  * The plan beside the network: what it and the options say of every layer and tensor (between groups.c and equalize.c),
  * and what was done in the end (behind emit.c).
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,14 +64,19 @@ static void find_borders(const nw_scheme *scheme, int32_t index, bool *first, bo
     free(reached);
 }
 
+/** Whether ranges are narrowed for the accumulator. */
+static bool is_narrow(nw_accumulator accumulator)
+{
+    return accumulator == NW_ACCUMULATOR_16 || accumulator == NW_ACCUMULATOR_16_WRAP;
+}
+
 /** Accumulator of a node: 16-bit sums leave out the first layer and depthwise ones, which have few products to sum. */
 static nw_accumulator accumulator_of(const nw_scheme *scheme, int32_t index, bool first)
 {
     const nw_quantize_options *options = scheme->options;
     const nw_node *node = &scheme->model->nodes[index];
-    const bool is16 = options->accumulator == NW_ACCUMULATOR_16 || options->accumulator == NW_ACCUMULATOR_16_WRAP;
     const bool depthwise = node->groups > 1 && node->groups == scheme->tensors[node->inputs[0]].n_channels;
-    return is16 && (depthwise || (first && !options->sums_first)) ? NW_ACCUMULATOR_AUTO : options->accumulator;
+    return is_narrow(options->accumulator) && (depthwise || (first && !options->sums_first)) ? NW_ACCUMULATOR_AUTO : options->accumulator;
 }
 
 /** Width, method and accumulator of a node: what the options say for all, and the plan for this one. */
@@ -89,6 +95,7 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     linear->accumulator_said = row.accumulator != NW_PLAN_UNSAID;
     linear->accumulator =
         linear->accumulator_said ? (nw_accumulator)row.accumulator : accumulator_of(scheme, index, first);
+    linear->sum_bits = NW_SUMS_BITS;
     linear->weight_bits = row.bits;
     linear->book = nw_code_book_make((nw_book_kind)row.book, row.bits);
     linear->rounding = (nw_rounding)row.method;
@@ -99,12 +106,16 @@ static void mark_sums(nw_scheme *scheme)
 {
     const nw_model *model = scheme->model;
     for (int32_t t = 0; t < model->n_tensors; t++)
-        scheme->tensors[t].sums16 = false;
-    for (int32_t i = 0; i < model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR && scheme->nodes[i].accumulator == NW_ACCUMULATOR_16)
-            scheme->tensors[scheme->tensors[model->nodes[i].inputs[0]].group].sums16 = true;
+        scheme->tensors[t].sum_bits = 0;
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        const nw_node_scheme *linear = &scheme->nodes[i];
+        if (linear->mode != NW_MODE_LINEAR || !is_narrow(linear->accumulator))
+            continue;
+        int32_t *bits = &scheme->tensors[scheme->tensors[model->nodes[i].inputs[0]].group].sum_bits;
+        *bits = *bits && *bits < linear->sum_bits ? *bits : linear->sum_bits;
+    }
     for (int32_t t = 0; t < model->n_tensors; t++)
-        scheme->tensors[t].sums16 = scheme->tensors[scheme->tensors[t].group].sums16;
+        scheme->tensors[t].sum_bits = scheme->tensors[scheme->tensors[t].group].sum_bits;
 }
 
 /** What the options say of the group: narrow where they want narrow tensors, else 8 bits. */
@@ -141,8 +152,8 @@ static nw_status group_row(const nw_scheme *scheme, int32_t group, nw_plan_tenso
     const char *said_by = NULL;
     nw_plan_tensor said = NW_PLAN_TENSOR_UNSAID;
     *out = options_of(scheme, group);
-    if (scheme->tensors[group].sums16 && out->bits > NW_SUMS_BITS)
-        out->bits = NW_SUMS_BITS;
+    if (scheme->tensors[group].sum_bits && out->bits > scheme->tensors[group].sum_bits)
+        out->bits = scheme->tensors[group].sum_bits;
     for (int32_t t = group; t < scheme->model->n_tensors; t++) {
         if (scheme->tensors[t].group != group || !scheme->tensors[t].code)
             continue;
@@ -207,11 +218,21 @@ static char *reason(const char *why)
     return why ? nw_plan_brief(why) : NULL;
 }
 
-/** What 16-bit sums were planned with (sums.c). */
+/** What 16-bit sums were planned with (sums.c, wraps.c). Bits: effective ones, 8 less the logarithm of what was narrowed. */
 static char *sums_reason(const nw_node_scheme *linear)
 {
-    char text[128];
-    snprintf(text, sizeof(text), "{\"alpha\":%.2f,\"run\":%.1f,\"gain\":%.2f}", linear->alpha, linear->run, linear->gain);
+    char text[320];
+    const nw_sum_reasons *s = &linear->sums;
+    const int n = snprintf(text, sizeof(text),
+                           "{\"alpha\":%.2f,\"weight_alpha\":%.2f,\"activation_alpha\":%.2f,\"effective_weight_bits\":%.2f,"
+                           "\"effective_activation_bits\":%.2f",
+                           s->weight_alpha * s->code_alpha, s->weight_alpha, s->code_alpha, 8.0 - log2(s->weight_alpha),
+                           s->code_bits);
+    if (linear->accumulator == NW_ACCUMULATOR_16)
+        snprintf(text + n, sizeof(text) - (size_t)n, ",\"run\":%.1f,\"longest_run\":%.0f,\"gain\":%.2f}", s->run, s->longest,
+                 s->gain);
+    else
+        snprintf(text + n, sizeof(text) - (size_t)n, ",\"wraps_expected\":%.1e}", s->outside);
     return nw_plan_brief(text);
 }
 
@@ -230,7 +251,7 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     row->method = linear->book.bits < 8 ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
     row->book = linear->book.kind != NW_BOOK_UNIFORM ? (int32_t)linear->book.kind : NW_PLAN_UNSAID;
     row->accumulator = (int32_t)linear->accumulator;
-    const bool sums = !said.why && linear->accumulator == NW_ACCUMULATOR_16;
+    const bool sums = !said.why && is_narrow(linear->accumulator);
     row->why = sums ? sums_reason(linear) : reason(said.why);
     return (!said.why && !sums) || row->why ? NW_OK : NW_ERROR_MEMORY;
 }

@@ -259,6 +259,7 @@ static nw_status set_curves(nw_scheme *scheme, int32_t t)
 {
     nw_tensor_scheme *tensor = &scheme->tensors[t];
     const nw_tensor_stats *stats = &scheme->calibration->tensors[t];
+    free(tensor->curves); /* of an earlier round, with other widths */
     tensor->curves = malloc((size_t)tensor->n_channels * sizeof(*tensor->curves));
     if (!tensor->curves)
         return NW_ERROR_MEMORY;

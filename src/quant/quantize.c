@@ -51,11 +51,14 @@ static nw_status choose_numbers(nw_scheme *scheme, nw_error *error)
         for (int32_t t = 0; t < scheme->model->n_tensors; t++)
             for (int32_t c = 0; scheme->tensors[t].factor && c < scheme->tensors[t].n_channels; c++)
                 scheme->tensors[t].factor[c] = 1.0;
+        NW_TRY(nw_scheme_narrow(scheme, error));
         NW_TRY(nw_scheme_equalize(scheme, error));
         NW_TRY(nw_scheme_grids(scheme, error));
         nw_narrow_offsets(scheme);
         NW_TRY(nw_scheme_linear(scheme, error));
         NW_TRY(nw_scheme_sums(scheme, &again, error));
+        if (!again)
+            NW_TRY(nw_scheme_wraps(scheme, &again, error));
     }
     return NW_OK;
 }
@@ -66,7 +69,6 @@ static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
     nw_scheme_groups(scheme);
     nw_scheme_saturation(scheme);
     NW_TRY(nw_scheme_settle(scheme, error));
-    NW_TRY(nw_scheme_narrow(scheme, error));
     NW_TRY(choose_numbers(scheme, error));
     NW_TRY(nw_scheme_reconstruct(scheme, error));
     NW_TRY(nw_scheme_correct(scheme, error));

@@ -56,14 +56,19 @@ void nw_runs_forecast(nw_run_forecast *forecast, const nw_run_rows *rows, double
         const int32_t n = rows->n_rows - row < ROWS ? rows->n_rows - row : ROWS;
         lanes total = {0};
         bool open = false;
+        double length = 0.0;
         for (int32_t at = 0; at < rows->k; at += 4) {
             lanes step;
             bound_step(&step, rows, row, n, at, scale);
             forecast->steps += 1.0;
-            if (open && joins(&total, &step))
+            if (open && joins(&total, &step)) {
+                forecast->longest = fmax(forecast->longest, ++length);
                 continue;
+            }
             total = (lanes){0};
             open = joins(&total, &step);
+            length = open ? 1.0 : 0.0;
+            forecast->longest = fmax(forecast->longest, length);
             forecast->runs += open;
             forecast->wide += !open;
         }

@@ -24,6 +24,7 @@ typedef struct nw_run_forecast {
     double steps;      /* of 4 columns by 16 rows, all of the layer */
     double wide;       /* of them: two products leave 16 bits, so they are formed in 32 */
     double runs;       /* that the others fall into */
+    double longest;    /* steps of the longest */
 } nw_run_forecast;
 
 /**

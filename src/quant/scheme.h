@@ -14,7 +14,7 @@
  *     noise.c      what a choice of factors costs
  *     grids.c       scale and zero point per group, limits per channel
  *     linear.c      integer weights, steps, biases
- *     sums.c        which nodes sum in 16 bits, and how far their weights are narrowed for it
+ *     sums.c        which nodes sum in 16 bits, and how far their weights are narrowed for it; wraps.c: modulo 2^16
  *     reconstruct.c codes by the outputs they give, further points (trial.c: of single layers, for the planner)
  *     bias_correction.c   what rounding moved on average, taken out of the biases
  *     emit.c        the integer nw_model
@@ -34,6 +34,7 @@
 #include "quant/weights.h"
 
 #define NW_SUMS_BITS 7 /* most bits of codes that 16-bit sums are planned with, unless the plan says more */
+#define NW_WRAPS_BITS 6 /* and where sums modulo 2^16 need it */
 
 typedef enum nw_mode {
     NW_MODE_DEAD,    /* nothing reads the result */
@@ -51,7 +52,7 @@ typedef struct nw_tensor_scheme {
     bool only_tables; /* a code that nothing but TABLE nodes read */
     double useful_lo, useful_hi; /* range that they tell apart, <= 0 and >= 0; infinite if others read it too */
     nw_grid grid;
-    bool sums16;        /* a node planned for 16-bit sums reads codes of this grid; the same for the whole group */
+    int32_t sum_bits;   /* most bits that nodes planned for 16-bit sums want to read, the same for the whole group; 0: none */
     nw_activation_kind kind;
     int32_t extra_bits; /* of important channels, within grid.bits; 0 unless DQA */
     double share;       /* of the channels that are important */
@@ -64,6 +65,15 @@ typedef struct nw_tensor_scheme {
     float *lo, *hi;   /* [n_channels] owned; limits as in nw_quant */
 } nw_tensor_scheme;
 
+/** What sums in 16 bits were planned with. */
+typedef struct nw_sum_reasons {
+    double weight_alpha, code_alpha; /* steps of weights (mean over rows) and codes over those of 8 bits */
+    double code_bits;                /* log2 of the codes that the mean channel's limits leave */
+    double run, longest, gain;       /* 16: predicted length of runs in steps, mean and longest; time of the exact 8-bit form
+                                        over this one */
+    double outside;                  /* 16-wrap: probability with which a sum is expected to wrap */
+} nw_sum_reasons;
+
 typedef struct nw_node_scheme {
     nw_mode mode;
     /* LINEAR only */
@@ -73,9 +83,9 @@ typedef struct nw_node_scheme {
     nw_rounding rounding; /* of weights below 8 bits */
     nw_accumulator accumulator;
     bool accumulator_said; /* by the plan: stays even where it does not pay */
+    int32_t sum_bits;      /* 16, 16-wrap: most bits of the codes it reads */
     bool narrowed;        /* steps of some rows are larger than the width asks for, so that sums fit 16 bits for longer */
-    double alpha;         /* 16: mean share by which the product of a row's codes was narrowed, 8 x 8 bits: 1 (sums.c) */
-    double run, gain;     /* 16: predicted length of a run in steps, and time of the exact 8-bit form over this one */
+    nw_sum_reasons sums;  /* 16, 16-wrap: what they were planned with (sums.c, wraps.c) */
     bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
     int32_t n_rows;       /* n_channels, and more with further points (order of rows: nw_linear) */
     int32_t *row_channel; /* [n_rows] owned */
@@ -167,7 +177,22 @@ double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel);
  */
 nw_status nw_scheme_sums(nw_scheme *scheme, bool *dropped, nw_error *error);
 
-/** Makes the steps of rows alpha[o] >= 1 times larger and rounds them again. NW_ERROR_MEMORY. */
+/**
+ * The same for 16-wrap: weights narrowed row by row until sums fit 16 bits on the kept samples.
+ * NW_ERROR_USAGE without these; NW_ERROR_MEMORY; what the float engine returned.
+ */
+nw_status nw_scheme_wraps(nw_scheme *scheme, bool *dropped, nw_error *error);
+
+/** Reasons for both: what rows narrowed by alpha [n_channels], and the codes they meet, leave of 8 x 8 bits. */
+nw_sum_reasons nw_scheme_sum_reasons(const nw_scheme *scheme, int32_t index, const double *alpha);
+
+/** Most that rows may be narrowed, 6 bits being left; 1: not at all. */
+double nw_scheme_most_alpha(const nw_node_scheme *linear);
+
+/**
+ * Makes the steps of rows alpha[o] >= 1 times larger and rounds them again; the width becomes the least that holds them.
+ * NW_ERROR_MEMORY.
+ */
 nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *alpha);
 
 /** Sets the widths of all codes: what options and plan say, and 16-bit sums ask for. NW_ERROR_USAGE as above. */

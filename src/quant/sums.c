@@ -82,6 +82,25 @@ void nw_scheme_tighten(const nw_scheme *scheme, int32_t tensor, int32_t c, doubl
 
 /* rows */
 
+double nw_scheme_most_alpha(const nw_node_scheme *linear)
+{
+    return linear->book.levels ? 1.0 : fmax(1.0, linear->book.limit / LEAST_LIMIT);
+}
+
+nw_sum_reasons nw_scheme_sum_reasons(const nw_scheme *scheme, int32_t index, const double *alpha)
+{
+    const nw_node_scheme *linear = &scheme->nodes[index];
+    const nw_tensor_scheme *x = &scheme->tensors[scheme->model->nodes[index].inputs[0]];
+    const double n = linear->shape.n_channels;
+    double weights = 0.0;
+    double codes = 0.0;
+    for (int32_t o = 0; o < linear->shape.n_channels; o++)
+        weights += alpha[o] / n * 127.0 / linear->book.limit;
+    for (int32_t c = 0; c < x->n_channels; c++)
+        codes += ((double)x->hi[c] - (double)x->lo[c] + 1.0) / x->n_channels;
+    return (nw_sum_reasons){.weight_alpha = weights, .code_alpha = 255.0 / ((1 << x->grid.bits) - 1), .code_bits = log2(codes)};
+}
+
 typedef struct layer {
     nw_node_scheme *linear;
     int32_t *lo, *hi;  /* [k] owned: codes that meet column k of the first group; refilled for each group */
@@ -133,7 +152,7 @@ static nw_run_forecast forecast_layer(layer *l, const double *alpha, double scal
 
 static void set_alphas(layer *l, double run)
 {
-    const double most = l->linear->book.levels ? 1.0 : fmax(1.0, l->linear->book.limit / LEAST_LIMIT);
+    const double most = nw_scheme_most_alpha(l->linear);
     for (int32_t o = 0; o < l->linear->shape.n_channels; o++)
         l->alpha[o] = fmin(most, fmax(1.0, SPREAD * run * l->demand[o] / 32768.0));
 }
@@ -156,26 +175,6 @@ static nw_run_forecast choose_alphas(layer *l)
     return forecasts[chosen];
 }
 
-/** How much narrower than 8 x 8 bits the products of the layer became. */
-static double mean_alpha(const layer *l)
-{
-    const nw_linear_shape *shape = &l->linear->shape;
-    double sum = 0.0;
-    for (int32_t o = 0; o < shape->n_channels; o++)
-        sum += l->alpha[o];
-    return sum / shape->n_channels * 127.0 / l->linear->book.limit * 255.0 /
-           ((1 << l->x->grid.bits) - 1);
-}
-
-/** The least width that holds narrowed weights. */
-static void set_width(nw_node_scheme *linear)
-{
-    const size_t n = (size_t)linear->n_rows * (size_t)linear->shape.k;
-    const int32_t least = nw_weights_least_bits(linear->weights, n);
-    if (linear->narrowed && least < linear->weight_bits)
-        linear->weight_bits = least;
-}
-
 /** Narrows the node's weights, or gives it up: then *dropped. */
 static nw_status plan_node(nw_scheme *scheme, int32_t index, layer *l, bool *dropped)
 {
@@ -188,14 +187,13 @@ static nw_status plan_node(nw_scheme *scheme, int32_t index, layer *l, bool *dro
     const double wider = 255.0 / ((1 << l->x->grid.bits) - 1);
     const nw_run_forecast exact = forecast_layer(l, NULL, wider);
     const nw_run_forecast narrow = choose_alphas(l);
-    l->linear->run = nw_runs_length(&narrow);
-    l->linear->gain = nw_runs_cost(&exact) / nw_runs_cost(&narrow);
-    l->linear->alpha = mean_alpha(l);
-    if (l->linear->gain >= MIN_GAIN || l->linear->accumulator_said) {
-        NW_TRY(nw_scheme_narrow_node(scheme, index, l->alpha));
-        set_width(l->linear);
-        return NW_OK;
-    }
+    nw_sum_reasons *reasons = &l->linear->sums;
+    *reasons = nw_scheme_sum_reasons(scheme, index, l->alpha);
+    reasons->run = nw_runs_length(&narrow);
+    reasons->longest = narrow.longest;
+    reasons->gain = nw_runs_cost(&exact) / nw_runs_cost(&narrow);
+    if (reasons->gain >= MIN_GAIN || l->linear->accumulator_said)
+        return nw_scheme_narrow_node(scheme, index, l->alpha);
     *dropped = true;
     l->linear->accumulator = NW_ACCUMULATOR_AUTO;
     return NW_OK;

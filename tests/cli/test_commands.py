@@ -337,6 +337,32 @@ def overflows(narrow):
     assert few["sums"] == found["sums"] and few["sums_outside"] == few["partial_sums_outside"] == 0, few
 
 
+def sums(narrow):
+    """What --acc 16 and 16-wrap narrowed: the same in the report, in the plan and in the weights."""
+    for accumulator, condition in (("16", "16"), ("16-wrap", "16-wrap")):
+        net = os.path.join(narrow.folder, "net.nw")
+        report = narrow.report("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--acc",
+                               accumulator)
+        check_keys("quantize", report, "--acc", condition)
+        plan = json.loads(narrow.good("inspect", net, "--plan").out)
+        widths = {tensor["tensor"]: tensor["bits"] for tensor in plan["tensors"]}
+        layers = {row["node"]: row for row in plan["layers"] if row["accumulator"] == accumulator}
+        assert len(report["sums"]) == len(layers) > 3 and min(widths.values()) < 8
+        for row in report["sums"]:
+            why = layers[row["node"]]["why"]
+            assert row == dict(why, node=row["node"], accumulator=accumulator)
+            near(why["alpha"], why["weight_alpha"] * why["activation_alpha"], "alpha", 0.01)
+            near(2.0 ** (8 - why["effective_weight_bits"]), why["weight_alpha"], "bits", 0.01)
+            assert 1 <= why["weight_alpha"] <= 4.2 and 1 < why["activation_alpha"] <= 4.1
+            assert 0 < why["effective_activation_bits"] <= 8
+            if accumulator == "16":
+                assert 1 <= why["run"] and 1 <= why["longest_run"] and why["gain"] > 1
+            else:
+                assert 0 < why["wraps_expected"] < 1e-3
+    narrow.bad(1, "--allow-wrap accepts that", "verify", net)
+    narrow.good("verify", net, "--allow-wrap")
+
+
 def batches(narrow):
     """Samples that fill no batch, one batch and a bit, and one at a time give the same answers."""
     net = quantized(narrow)
@@ -550,5 +576,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
-        planning, missed_goals, latency, shards, every_width, evaluate, overflows, batches, data_formats, segmentation, run, families, threads,
+        planning, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
         bench, storage, inspect, report, verify])

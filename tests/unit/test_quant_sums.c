@@ -11,6 +11,7 @@
 #include "quant/quantize.h"
 #include "quant/runs.h"
 #include "quant_graphs.h"
+#include "runtime/overflow.h"
 
 #define K 1024
 
@@ -35,7 +36,7 @@ static void test_forecast(void **state)
     int8_t weights[20 * K];
     memset(weights, 1, sizeof(weights));
     nw_run_forecast f = forecast(weights, 16, 255, 1.0); /* 510 per step and lane: 64 steps */
-    assert_true(f.steps == K / 4 && f.wide == 0.0 && f.runs == 4.0);
+    assert_true(f.steps == K / 4 && f.wide == 0.0 && f.runs == 4.0 && f.longest == 64.0);
     f = forecast(weights, 20, 255, 1.0); /* a second panel of four rows */
     assert_true(f.steps == 2 * K / 4 && f.runs == 8.0);
     f = forecast(weights, 16, 255, 2.0); /* 32 steps */
@@ -141,14 +142,70 @@ static void test_network(void **state)
     nw_model_free(model);
 }
 
-/* The plan that is stored makes the same network again. */
-static void test_plan_again(void **state)
+/** Sums of a node outside of 16 bits on samples that calibration did not see. */
+static uint64_t count_outside(const nw_model *integer, const nw_model *model, const char *name)
+{
+    static float in[3 * 144];
+    static float out[32 * 144];
+    float *inputs[] = {in};
+    float *outputs[] = {out};
+    nw_engine *engine;
+    nw_overflow *overflow;
+    assert_int_equal(nw_engine_create(&engine, integer, NULL, NULL), NW_OK);
+    assert_int_equal(nw_overflow_create(&overflow, integer, NULL), NW_OK);
+    for (int64_t i = 1000; i < 1020; i++) {
+        nw_model *borrowed = (nw_model *)(uintptr_t)model; /* a context, which graph_read only reads */
+        assert_int_equal(graph_read(borrowed, i, inputs, NULL), NW_OK);
+        const nw_run_options options = {.observer = nw_overflow_observe, .context = overflow};
+        assert_int_equal(nw_engine_run_with(engine, &(nw_input){.values = in}, outputs, &options), NW_OK);
+    }
+    const nw_overflow_count count = *nw_overflow_counts(overflow, (int32_t)(node_of(integer, name) - integer->nodes));
+    assert_int_equal(count.runs_outside, 0);
+    nw_overflow_free(overflow);
+    nw_engine_free(engine);
+    return count.sums_outside;
+}
+
+/* 92160 sums a layer, of which 1e-7 may wrap; at 8 bits a good part of them would. */
+static void test_wraps(void **state)
 {
     (void)state;
     nw_model *model = network();
     nw_calibration *calibration = graph_calibrate(model, 32, 8);
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
-    options.accumulator = NW_ACCUMULATOR_16;
+    nw_model *plain = quantize(model, calibration, &options);
+    options.accumulator = NW_ACCUMULATOR_16_WRAP;
+    nw_model *narrow = quantize(model, calibration, &options);
+    static const char *const names[] = {"second", "last"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(node_of(narrow, names[i])->linear->accumulator, NW_ACCUMULATOR_16_WRAP);
+        assert_true(narrow->tensors[node_of(narrow, names[i])->inputs[0]].quant.bits <= 7);
+        assert_true(count_outside(plain, model, names[i]) > 100);
+        assert_int_equal(count_outside(narrow, model, names[i]), 0);
+    }
+    assert_int_equal(node_of(narrow, "first")->linear->accumulator, NW_ACCUMULATOR_AUTO);
+    assert_int_equal(node_of(narrow, "depthwise")->linear->accumulator, NW_ACCUMULATOR_AUTO);
+    assert_true(sqnr(narrow, model) > 20.0);
+    calibration->n_kept = 0;
+    nw_model *none = NULL;
+    nw_error error = {0};
+    options.bias_correction = NW_BIAS_CORRECTION_NONE;
+    options.rounding = NW_ROUND_PLAIN;
+    assert_int_equal(nw_quantize(&none, model, calibration, &options, &error), NW_ERROR_USAGE);
+    assert_non_null(strstr(error.message, "calibration that kept samples"));
+    nw_model_free(narrow);
+    nw_model_free(plain);
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+/* The plan that is stored makes the same network again. */
+static void check_plan_again(nw_accumulator accumulator)
+{
+    nw_model *model = network();
+    nw_calibration *calibration = graph_calibrate(model, 32, 8);
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    options.accumulator = accumulator;
     nw_model *narrow = quantize(model, calibration, &options);
     nw_plan *plan = NULL;
     assert_int_equal(nw_plan_parse(&plan, narrow->plan, strlen(narrow->plan), "plan", NULL), NW_OK);
@@ -168,11 +225,19 @@ static void test_plan_again(void **state)
     nw_model_free(model);
 }
 
+static void test_plan_again(void **state)
+{
+    (void)state;
+    check_plan_again(NW_ACCUMULATOR_16);
+    check_plan_again(NW_ACCUMULATOR_16_WRAP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forecast),
         cmocka_unit_test(test_network),
+        cmocka_unit_test(test_wraps),
         cmocka_unit_test(test_plan_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
