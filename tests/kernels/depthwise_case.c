@@ -11,6 +11,7 @@
 
 typedef struct depthwise_case {
     int32_t n, channels, n_taps, kernel_w, stride, pixel_stride, row_stride, weight_max;
+    bool common;
     bool extreme; /* codes and weights */
     bool sums32;
     int8_t *weights;
@@ -24,7 +25,7 @@ static void draw_shape(check *c, depthwise_case *t)
 {
     static const int32_t kernels[][2] = {{3, 3}, {5, 5}, {1, 1}, {1, 3}, {2, 2}, {7, 7}, {3, 1}, {9, 1}};
     static const int32_t weight_max[] = {127, 127, 63, 31, 7, 1};
-    const int32_t last = check_one_in(c, 2) ? 1 : (int32_t)NW_COUNT(kernels) - 1;
+    const int32_t last = t->common ? check_one_in(c, 4) : check_one_in(c, 2) ? 1 : (int32_t)NW_COUNT(kernels) - 1;
     const int32_t *kernel = kernels[check_range(c, 0, last)];
     const int32_t dilation = check_one_in(c, 4) ? 2 : 1;
     t->kernel_w = kernel[1];
@@ -33,7 +34,7 @@ static void draw_shape(check *c, depthwise_case *t)
     t->weight_max = weight_max[check_range(c, 0, NW_COUNT(weight_max) - 1)];
     t->extreme = check_one_in(c, 3);
     t->sums32 = check_one_in(c, 5);
-    t->pixel_stride = t->channels + (check_one_in(c, 3) ? check_range(c, 1, 9) : 0);
+    t->pixel_stride = t->channels + (!t->common && check_one_in(c, 3) ? check_range(c, 1, 9) : 0);
     const int32_t width = (t->n - 1) * t->stride + (t->kernel_w - 1) * dilation + 1;
     t->row_stride = width * t->pixel_stride + (check_one_in(c, 2) ? 7 : 0);
     t->taps = check_alloc(c, 8, (size_t)t->n_taps * 4, 4);
@@ -94,18 +95,19 @@ static void *pack(check *c, const depthwise_case *t, const nw_depthwise *depthwi
     return packed;
 }
 
-static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt, int32_t n, int32_t channels)
+/* common: 3x3 or 5x5 over codes that lie together, to codes that do, none of the rarer options. */
+static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt, int32_t n, int32_t channels, bool common)
 {
-    depthwise_case t = {.n = n, .channels = channels};
+    depthwise_case t = {.n = n, .channels = channels, .common = common};
     check_case(c);
     draw_shape(c, &t);
     draw_values(c, &t);
     if (check_one_in(c, 2))
         attack(c, &t);
-    t.kind = (check_requant_kind){.shift = check_one_in(c, 3),
-                                  .residual = check_one_in(c, 3),
-                                  .wrap16 = check_one_in(c, 6),
-                                  .float_output = check_one_in(c, 5),
+    t.kind = (check_requant_kind){.shift = !common && check_one_in(c, 3),
+                                  .residual = !common && check_one_in(c, 3),
+                                  .wrap16 = !common && check_one_in(c, 6),
+                                  .float_output = !common && check_one_in(c, 5),
                                   .magnitude = 3000.0f * (float)t.n_taps};
     check_requant(c, &t.requant, 12, channels, &t.kind);
     check_describe(c,
@@ -122,7 +124,8 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
             n_steps += length * counts.runs[length];
         check_true(c, "count_runs: a place for every tap", n_steps > 0 && counts.places >= (int64_t)t.channels * t.n_taps);
     }
-    const int32_t c_step = (channels * (t.kind.float_output ? 4 : 1) + (check_one_in(c, 2) ? 19 : 0) + 3) / 4 * 4;
+    const int32_t spare = check_one_in(c, 2) ? 22 : 3;
+    const int32_t c_step = common ? channels : (channels * (t.kind.float_output ? 4 : 1) + spare) / 4 * 4;
     const size_t out_size = (size_t)c_step * (size_t)n + 32;
     uint8_t *out_ref = check_alloc(c, 6, out_size, 4);
     uint8_t *out_opt = check_alloc(c, 7, out_size, 4);
@@ -150,9 +153,12 @@ void check_depthwise(check *c, const nw_kernels *ref, const nw_kernels *opt)
     if (!check_entry(c, "depthwise"))
         return;
     static const int32_t channels[] = {1, 3, 7, 8, 15, 16, 17, 31, 32, 33, 47, 48, 64, 65, 96, 130};
-    static const int32_t n[] = {1, 2, 3, 4, 5, 7, 16, 33};
+    static const int32_t n[] = {1, 2, 3, 4, 5, 7, 8, 16, 33, 50};
     for (size_t i = 0; i < NW_COUNT(channels); i++)
         for (size_t j = 0; j < NW_COUNT(n); j++)
             for (int32_t repeat = 0; repeat < 6; repeat++)
-                one_case(c, &ref->depthwise, &opt->depthwise, n[j], channels[i]);
+                one_case(c, &ref->depthwise, &opt->depthwise, n[j], channels[i], false);
+    for (size_t i = 0; i < NW_COUNT(channels); i++)
+        for (int32_t width = 4; width < 40; width++)
+            one_case(c, &ref->depthwise, &opt->depthwise, width, channels[i], true);
 }

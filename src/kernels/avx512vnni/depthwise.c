@@ -14,6 +14,7 @@
 #include "base/arith.h"
 #include "kernels/avx512/depthwise_block.h"
 #include "kernels/avx512vnni/avx512vnni.h"
+#include "kernels/avx512vnni/depthwise_3x3.h"
 #include "kernels/depthwise_quads.h"
 
 #define LANES 4
@@ -124,31 +125,63 @@ static NW_NOINLINE void run_16(const block *b, bool together)
         run_block(b, 1, false);
 }
 
+/* Packed weights open with this, then what depthwise_quads.h draws, then the columns of 3x3. */
+typedef struct packed_weights {
+    int64_t quads, columns; /* bytes from the start */
+    nw_avx2_3x3 shape;      /* column 0: no columns */
+} packed_weights;
+
 size_t nw_depthwise_pack_avx512vnni(void *packed, const nw_depthwise_source *source)
 {
-    return nw_depthwise_quads_pack(packed, source, LANES, 1);
+    packed_weights whole = {.quads = NW_ALIGNMENT, .shape = nw_avx2_3x3_shape(source)};
+    uint8_t *base = packed;
+    size_t size = NW_ALIGNMENT + nw_depthwise_quads_pack(base ? base + whole.quads : NULL, source, LANES, 1);
+    size = nw_align(size, NW_ALIGNMENT);
+    whole.columns = (int64_t)size;
+    if (whole.shape.column)
+        size += nw_avx512vnni_3x3_pack(base ? base + whole.columns : NULL, source);
+    if (packed)
+        memcpy(packed, &whole, sizeof(whole));
+    return size;
+}
+
+/* A block by groups of rows or of any taps. */
+static void run_quads(const block *b, int32_t q)
+{
+    const int32_t a_step = b->base.call->a_step;
+    if (q == 4 && b->column && b->column == a_step)
+        run_pairs(b);
+    else if (q == 4)
+        run_64(b);
+    else if (q == 2)
+        run_32(b, a_step == 32);
+    else
+        run_16(b, a_step == 16);
 }
 
 void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
 {
-    const nw_depthwise_quads *header = call->packed;
-    const int8_t *weights = (const int8_t *)call->packed + header->blocks;
+    const packed_weights *whole = call->packed;
+    const uint8_t *quads = (const uint8_t *)call->packed + whole->quads;
+    const nw_depthwise_quads *header = (const nw_depthwise_quads *)(const void *)quads;
+    const int8_t *weights = (const int8_t *)quads + header->blocks;
+    const int8_t *columns = (const int8_t *)call->packed + whole->columns;
     assert(call->n >= 1 && call->requant->n_extra == 0);
-    block b = {.taps = (const int32_t *)(const void *)((const uint8_t *)call->packed + header->taps),
+    if (nw_avx512vnni_3x3_can_pair(&whole->shape, call) && nw_avx512vnni_3x3_run_paired(call, &whole->shape, columns))
+        return;
+    block b = {.taps = (const int32_t *)(const void *)(quads + header->taps),
                .n_groups = header->n_groups,
                .column = header->column,
                .shifted = (size_t)header->shifted};
-    for (int32_t c = 0, q; c < header->n_channels; c += 16 * q, weights += header->block_size) {
+    for (int32_t c = 0, q; c < header->n_channels; c += 16 * q) {
         q = nw_depthwise_groups(header->n_channels - c, LANES, 1);
         b.base = block_of(call, c, header->n_channels, q);
         b.weights = weights;
-        if (q == 4 && b.column && b.column == call->a_step)
-            run_pairs(&b);
-        else if (q == 4)
-            run_64(&b);
-        else if (q == 2)
-            run_32(&b, call->a_step == 32);
+        if (b.base.bounded && nw_avx512vnni_3x3_serves(&whole->shape, call, q))
+            nw_avx512vnni_3x3_run(&b.base, &whole->shape, columns);
         else
-            run_16(&b, call->a_step == 16);
+            run_quads(&b, q);
+        weights += header->block_size;
+        columns += NW_AVX512VNNI_3X3_BLOCK;
     }
 }
