@@ -28,6 +28,7 @@ typedef struct nw_measured {
     int32_t node;  /* cut: the first node that it touches */
     bool done;     /* `at` is measured */
     nw_damage at[NW_MOST_BITS + 1]; /* by bits */
+    double coded[NW_MOST_BITS + 1]; /* by bits: bytes of a layer's weights in a file that holds them coded */
     double drop_noise; /* noise on Z at which `drop` of the answers change, injected here alone: t_i times the margin;
                           0: not measured */
 } nw_measured;

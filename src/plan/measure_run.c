@@ -208,6 +208,7 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     nw_status status = weights && bias ? show_inputs(run, row, error) : nw_fail_memory(error, "measuring");
     for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--) {
         status = nw_trials_round(run->trials, bits, weights, bias, error);
+        row->coded[bits] = status ? 0.0 : (double)nw_trials_coded_bytes(run->trials);
         if (!status)
             status = nw_float_set_weights(nw_prefix_engine(run->prefix), row->index, weights, bias, error);
         if (!status)

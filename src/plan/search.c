@@ -11,6 +11,7 @@
 #include "plan/reasons.h"
 
 #define CLOSE_BYTES 1.02 /* two networks this near in size: no need to try what lies between */
+#define CODED_TRIES 3   /* networks made for one budget */
 #define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
 
 const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
@@ -48,6 +49,11 @@ static double rate_of(const nw_measurement *m, const nw_measured *row)
     return row->drop_noise > 0.0 && m->margin > 0.0 ? p / (row->drop_noise / m->margin) : p;
 }
 
+static bool is_coded(const nw_search *s)
+{
+    return s->task.options->weight_storage == NW_STORED_CODED;
+}
+
 static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
 {
     const nw_search_task *task = &s->task;
@@ -62,7 +68,8 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
     item->size = (double)nw_tensor_elements(&task->model->tensors[node->inputs[1]]);
     item->rate = rate_of(task->measurement, row);
     for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
-        item->cost[b] = nw_costs_layer_bytes(s->costs, row->index, b);
+        item->cost[b] = is_coded(s) ? fmax(row->coded[b], item->cost[b - 1])
+                                    : nw_costs_layer_bytes(s->costs, row->index, b);
 }
 
 void nw_search_free(nw_search *search)
@@ -148,6 +155,20 @@ static nw_status allocate(int32_t *bits, bool *fits, nw_search *s, double budget
 
 /* one budget */
 
+/** Bytes of the file: to the byte where weights are packed; else with coded weights as long as they were when measured. */
+static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
+{
+    NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
+    double more = 0.0;
+    for (int32_t i = 0; is_coded(s) && i < s->n; i++) {
+        const nw_measured *row = &s->task.measurement->rows[i];
+        if (!row->tensor)
+            more += s->items[i].cost[found->bits[i]] - nw_costs_layer_bytes(s->costs, row->index, found->bits[i]);
+    }
+    found->bytes = (size_t)fmax((double)found->bytes + more, 0.0);
+    return NW_OK;
+}
+
 /** Widths for a file of at most `bytes`, and their plan. The file is the smallest there is if that is not possible. */
 static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *error)
 {
@@ -161,7 +182,7 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
         found->plan = NULL;
         NW_TRY(allocate(found->bits, &fits, s, bytes - others, error));
         NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->bits, error));
-        NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
+        NW_TRY(count_bytes(found, s, error));
         if ((double)found->bytes <= bytes || !fits)
             break;
         others += ((double)found->bytes - bytes) * (double)(1 << step); /* the text of the plan changes too */
@@ -194,12 +215,21 @@ static bool meets(const nw_found *found, const nw_goals *goals)
            (goals->drop < 0.0 || found->drop <= goals->drop);
 }
 
+/** Coded weights may come out a little longer than they were when measured: then again with a smaller budget. */
 static nw_status try_budget(nw_found *found, nw_search *s, double bytes, bool dry, nw_error *error)
 {
     nw_found one = {0};
-    nw_status status = decide(&one, s, bytes, error);
-    if (!status && !dry)
-        status = make(&one, s, error);
+    nw_status status = NW_OK;
+    double budget = bytes;
+    for (int32_t step = 0; !status && step < CODED_TRIES; step++) {
+        nw_found_clear(&one);
+        status = decide(&one, s, budget, error);
+        if (!status && !dry)
+            status = make(&one, s, error);
+        if (!is_coded(s) || (double)one.bytes <= bytes)
+            break;
+        budget -= 1.2 * ((double)one.bytes - bytes);
+    }
     if (status)
         nw_found_clear(&one);
     else

@@ -15,7 +15,7 @@
 #define MAX_ROWS 100000
 #define DEPTH 8
 #define START 0xcbf29ce484222325u /* of FNV-1a */
-#define MEASURES 3 /* goes up when the same words mean other figures */
+#define MEASURES 4 /* goes up when the same words mean other figures */
 
 /* writing */
 
@@ -28,7 +28,8 @@ static bool add_widths(cJSON *item, const nw_measured *row)
         if (!one || !cJSON_AddItemToArray(list, one) || !cJSON_AddNumberToObject(one, "bits", bits) ||
             !cJSON_AddNumberToObject(one, "noise", at->noise) ||
             !cJSON_AddNumberToObject(one, "divergence", at->divergence) ||
-            !cJSON_AddNumberToObject(one, "changed", at->changed))
+            !cJSON_AddNumberToObject(one, "changed", at->changed) ||
+            (!row->tensor && !cJSON_AddNumberToObject(one, "coded_bytes", row->coded[bits])))
             return false;
     }
     return list != NULL;
@@ -90,13 +91,14 @@ static bool number(double *out, const cJSON *item)
 
 static nw_status read_width(nw_measured *row, const cJSON *item, const char *what, nw_error *error)
 {
-    static const char *const keys[] = {"bits", "noise", "divergence", "changed"};
-    const cJSON *items[4];
+    static const char *const keys[] = {"bits", "noise", "divergence", "changed", "coded_bytes"};
+    const cJSON *items[5];
     int32_t bits;
-    NW_TRY(nw_json_match(items, item, keys, 4, what, error));
+    NW_TRY(nw_json_match(items, item, keys, 5, what, error));
     if (!nw_json_int(&bits, items[0], NW_LEAST_BITS, NW_MOST_BITS) || row->at[bits].n ||
         !number(&row->at[bits].noise, items[1]) || !number(&row->at[bits].divergence, items[2]) ||
-        !number(&row->at[bits].changed, items[3]))
+        !number(&row->at[bits].changed, items[3]) || (items[4] == NULL) != row->tensor ||
+        (items[4] && !number(&row->coded[bits], items[4])))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": a width's figures are wrong", what, row->name);
     row->at[bits].n = 1;
     return NW_OK;
@@ -208,6 +210,7 @@ nw_status nw_state_absorb(nw_measurement *to, const nw_measurement *from, const 
             continue;
         if (other->done && !row->done) {
             memcpy(row->at, other->at, sizeof(row->at));
+            memcpy(row->coded, other->coded, sizeof(row->coded));
             row->done = true;
         }
         if (other->drop_noise > 0.0 && from->drop == to->drop)

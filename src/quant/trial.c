@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "model/weight_code.h"
 #include "quant/narrow.h"
 #include "quant/patches.h"
 #include "quant/scheme.h"
@@ -22,6 +24,7 @@ struct nw_trials {
     int32_t node;
     nw_linear_shape shape;
     double *w;           /* [O, k] */
+    int8_t *codes;       /* [O, k] rounded last */
     nw_moments *moments; /* NULL if they would not fit */
     float *y;
     size_t n_y;
@@ -81,9 +84,11 @@ nw_status nw_trials_create(nw_trials **out, const nw_model *model, const nw_cali
 static void close_layer(nw_trials *trials)
 {
     free(trials->w);
+    free(trials->codes);
     free(trials->y);
     nw_moments_free(trials->moments);
     trials->w = NULL;
+    trials->codes = NULL;
     trials->y = NULL;
     trials->n_y = 0;
     trials->moments = NULL;
@@ -131,9 +136,10 @@ nw_status nw_trials_open(nw_trials *trials, int32_t node, int64_t n_samples, nw_
     close_layer(trials);
     trials->shape = nw_linear_shape_of(from, weights);
     trials->w = malloc((nw_tensor_elements(weights) + 1) * sizeof(*trials->w));
+    trials->codes = malloc(nw_tensor_elements(weights) + 1);
     if (trials->w && nw_patches_fit(&trials->shape))
         trials->moments = nw_moments_create(&trials->shape);
-    if (!trials->w || (nw_patches_fit(&trials->shape) && !trials->moments)) {
+    if (!trials->w || !trials->codes || (nw_patches_fit(&trials->shape) && !trials->moments)) {
         close_layer(trials);
         return nw_fail_memory(error, "trying widths");
     }
@@ -178,8 +184,8 @@ static bool corrects(const nw_trials *trials)
     return trials->options[8].bias_correction == NW_BIAS_CORRECTION_EMPIRICAL;
 }
 
-/** Writes one row's reals, and takes the mean of the error into the bias. */
-static void store_row(const nw_trials *trials, float *weights, float *bias, int32_t o, const int8_t *q, double step)
+/** Writes one row's codes and reals, and takes the mean of the error into the bias. */
+static void store_row(nw_trials *trials, float *weights, float *bias, int32_t o, const int8_t *q, double step)
 {
     const nw_node *node = &trials->model->nodes[trials->node];
     const nw_linear_shape *shape = &trials->shape;
@@ -190,6 +196,7 @@ static void store_row(const nw_trials *trials, float *weights, float *bias, int3
     if (trials->moments)
         means = trials->moments->input + (size_t)(o / shape->group_outputs) * (size_t)shape->k;
     double shift = 0.0;
+    memcpy(trials->codes + (size_t)o * (size_t)shape->k, q, (size_t)shape->k);
     for (int32_t j = 0; j < shape->k; j++) {
         const int32_t c = nw_linear_input_channel(shape, o, j);
         const double mean = means ? means[j] : nw_channel_mean(stats, c) * factor[c];
@@ -273,6 +280,16 @@ nw_status nw_trials_round(nw_trials *trials, int32_t bits, float *weights, float
                          : round_by_outputs(trials, &book, steps, weights, bias);
     free(steps);
     return status == NW_ERROR_MEMORY ? nw_fail_memory(error, "trying widths") : status;
+}
+
+size_t nw_trials_coded_bytes(const nw_trials *trials)
+{
+    const size_t n = (size_t)trials->shape.n_channels;
+    const size_t k = (size_t)trials->shape.k;
+    const size_t period = (size_t)trials->shape.group_inputs;
+    const size_t packed = n * nw_bits_row_size(k, nw_weights_least_bits(trials->codes, n * k));
+    const size_t coded = nw_weight_code_encode(NULL, trials->codes, n, k, period);
+    return coded < packed ? coded : packed;
 }
 
 /* tensors */
