@@ -73,27 +73,33 @@ static NW_INLINE void store_codes(uint8_t *c, __m512i y, int32_t width)
         _mm512_mask_storeu_epi8(c, low_bits(width), y);
 }
 
+/** Lane l of y, and lane l + 1 if there is one, as the lowest ones. l is a constant. */
+static NW_INLINE __m512i from_lane(__m512i y, int l)
+{
+    return l == 0   ? y
+           : l == 1 ? _mm512_castsi128_si512(_mm512_extracti32x4_epi32(y, 1))
+           : l == 2 ? _mm512_castsi256_si512(_mm512_extracti64x4_epi64(y, 1))
+                    : _mm512_castsi128_si512(_mm512_extracti32x4_epi32(y, 3));
+}
+
+/** Writes the lowest `width` <= 16 q bytes of y. */
+static NW_INLINE void store_pixel(uint8_t *c, __m512i y, int q, int32_t width)
+{
+    if (q > 2 || width < 16 * q)
+        store_codes(c, y, width);
+    else if (q == 2)
+        _mm256_storeu_si256((__m256i *)(void *)c, _mm512_castsi512_si256(y));
+    else
+        _mm_storeu_si128((__m128i *)(void *)c, _mm512_castsi512_si128(y));
+}
+
 /** Writes 16 q codes each of n <= 4 / q pixels, of which the lowest `width` count; q is 1 or 2. */
 static NW_INLINE void store_pixels(uint8_t *const c[4], __m512i y, int q, int32_t n, int32_t width)
 {
-    if (width < 16 * q) {
-        uint8_t codes[128];
-        _mm512_storeu_si512(codes, y);
-        for (int32_t p = 0; p < n; p++)
-            store_codes(c[p], _mm512_loadu_si512(codes + 16 * q * p), width);
-    } else if (q == 2) {
-        _mm256_storeu_si256((__m256i *)(void *)c[0], _mm512_castsi512_si256(y));
-        if (n > 1)
-            _mm256_storeu_si256((__m256i *)(void *)c[1], _mm512_extracti64x4_epi64(y, 1));
-    } else {
-        _mm_storeu_si128((__m128i *)(void *)c[0], _mm512_castsi512_si128(y));
-        if (n > 1)
-            _mm_storeu_si128((__m128i *)(void *)c[1], _mm512_extracti32x4_epi32(y, 1));
-        if (n > 2)
-            _mm_storeu_si128((__m128i *)(void *)c[2], _mm512_extracti32x4_epi32(y, 2));
-        if (n > 3)
-            _mm_storeu_si128((__m128i *)(void *)c[3], _mm512_extracti32x4_epi32(y, 3));
-    }
+#pragma GCC unroll 4
+    for (int p = 0; p < 4 / q; p++)
+        if (p < n)
+            store_pixel(c[p], from_lane(y, q * p), q, width);
 }
 
 /** The general way, for a tile of raw sums (neither wrapped nor offset). */
