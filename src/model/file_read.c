@@ -1,230 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See file.h: bytes become a model. Three readers in a row check them: safetensors_read.c the container, this file that
- * graph and tensors belong together, validate*.c that the network makes sense. Memory is taken only after the file has
- * shown that it holds the bytes to fill it with.
+ * See file.h: bytes become a model. Three readers in a row check them: safetensors_read.c the container, this file and
+ * file_read_arrays.c that graph and tensors belong together, validate*.c that the network makes sense. One model has one
+ * sequence of bytes, so a key that says what holds without it is refused.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bits.h"
 #include "model/file.h"
 #include "model/file_graph.h"
+#include "model/file_reader.h"
 #include "model/json.h"
-#include "model/levels.h"
-#include "model/safetensors.h"
 #include "model/validate.h"
 
 #define GRAPH_DEPTH 4 /* graph { tensors [ { dims [ */
 #define PLAN_DEPTH 32
 
-typedef struct reader {
-    nw_safetensors file;
-    size_t n_taken; /* arrays that the graph has asked for; each is asked for once */
-    nw_model *model;
-    const char *name;
-    nw_error *error;
-} reader;
+typedef nw_file_reader reader;
 
-static nw_status out_of_memory(reader *r)
+/** An integer from lo to hi, or the usual one where the key is absent; false for anything else, the usual one included. */
+static bool read_unless_usual(int32_t *out, const cJSON *item, int32_t lo, int32_t hi, int32_t usual)
 {
-    return nw_fail_memory(r->error, "reading a model");
-}
-
-/** An array that must be there with this type and these dims. */
-static nw_status take(const uint8_t **data, reader *r, const char *name, nw_array_type type, int32_t rank,
-                      const size_t *dims)
-{
-    const nw_array *array = nw_safetensors_find(&r->file, name);
-    if (!array)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" is missing", r->name, name);
-    bool same = array->type == type && array->rank == rank;
-    for (int32_t i = 0; same && i < rank; i++)
-        same = array->dims[i] == dims[i];
-    if (!same)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" has another type or shape than the graph says",
-                       r->name, name);
-    r->n_taken++;
-    *data = array->data;
-    return NW_OK;
-}
-
-static nw_status take_part(const uint8_t **data, reader *r, char kind, int32_t index, const char *part,
-                           nw_array_type type, size_t n)
-{
-    nw_file_name name;
-    nw_file_name_format(name, kind, index, part);
-    return take(data, r, name, type, 1, &n);
-}
-
-static bool has_part(const reader *r, char kind, int32_t index, const char *part)
-{
-    nw_file_name name;
-    nw_file_name_format(name, kind, index, part);
-    return nw_safetensors_find(&r->file, name) != NULL;
-}
-
-static void load_f32(float *to, const uint8_t *from, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t word = nw_load_le32(from + 4 * i);
-        memcpy(&to[i], &word, 4);
-    }
-}
-
-static void load_i32(int32_t *to, const uint8_t *from, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = (int32_t)nw_load_le32(from + 4 * i);
-}
-
-static void load_limits(float *to, const uint8_t *from, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = (float)(int16_t)nw_load_le16(from + 2 * i);
-}
-
-/** A heap copy of `n` floats of the file. */
-static nw_status read_f32(float **out, reader *r, char kind, int32_t index, const char *part, size_t n)
-{
-    const uint8_t *data = NULL;
-    NW_TRY(take_part(&data, r, kind, index, part, NW_ARRAY_F32, n));
-    float *values = malloc(n * sizeof(*values));
-    if (!values)
-        return out_of_memory(r);
-    load_f32(values, data, n);
-    *out = values;
-    return NW_OK;
-}
-
-static nw_status read_quant(reader *r, int32_t index, const cJSON *bits, const cJSON *zero_point)
-{
-    nw_tensor *tensor = &r->model->tensors[index];
-    const size_t channels = (size_t)nw_tensor_channels(tensor);
-    const uint8_t *lo = NULL, *hi = NULL, *shift = NULL;
-    int32_t n_bits, zero;
-    if (!nw_json_int(&n_bits, bits, 1, 8) || !nw_json_int(&zero, zero_point, 0, 255))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: bits must be 1 to 8, zero_point 0 to 255",
-                       r->name, (int)index);
-    NW_TRY(take_part(&lo, r, 't', index, "lo", NW_ARRAY_I16, channels));
-    NW_TRY(take_part(&hi, r, 't', index, "hi", NW_ARRAY_I16, channels));
-    if (has_part(r, 't', index, "shift"))
-        NW_TRY(take_part(&shift, r, 't', index, "shift", NW_ARRAY_U8, channels));
-    if (nw_tensor_alloc_quant(tensor))
-        return out_of_memory(r);
-    tensor->quant.bits = (uint8_t)n_bits;
-    tensor->quant.zero_point = (uint8_t)zero;
-    load_limits(tensor->quant.lo, lo, channels);
-    load_limits(tensor->quant.hi, hi, channels);
-    if (shift)
-        memcpy(tensor->quant.shift, shift, channels);
-    return NW_OK;
-}
-
-static nw_status read_constant(reader *r, int32_t index)
-{
-    nw_tensor *tensor = &r->model->tensors[index];
-    size_t dims[NW_MAX_RANK], n = 1;
-    for (int32_t i = 0; i < tensor->rank; i++) {
-        dims[i] = (size_t)tensor->dims[i];
-        if (!nw_size_mul(&n, n, dims[i]))
-            return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: dims are too large", r->name, (int)index);
-    }
-    nw_file_name name;
-    const uint8_t *data = NULL;
-    nw_file_name_format(name, 't', index, "data");
-    NW_TRY(take(&data, r, name, NW_ARRAY_F32, tensor->rank, dims));
-    tensor->data = malloc(n * sizeof(float));
-    if (!tensor->data)
-        return out_of_memory(r);
-    load_f32(tensor->data, data, n);
-    return NW_OK;
+    *out = usual;
+    return !item || (nw_json_int(out, item, lo, hi) && *out != usual);
 }
 
 static nw_status read_tensor(reader *r, const cJSON *object)
 {
     static const char *const keys[] = {"name", "type", "dims", "constant", "bits", "zero_point"};
     const cJSON *items[NW_COUNT(keys)];
-    int32_t dims[NW_MAX_RANK];
+    int32_t dims[NW_MAX_RANK], bits, zero_point;
     NW_TRY(nw_json_match(items, object, keys, NW_COUNT(keys), "graph: tensor", r->error));
     const int32_t rank = nw_json_length(items[2], NW_MAX_RANK);
-    const bool quantized = cJSON_IsString(items[1]) && strcmp(items[1]->valuestring, "u8") == 0;
     const bool real = cJSON_IsString(items[1]) && strcmp(items[1]->valuestring, "f32") == 0;
-    if (!cJSON_IsString(items[0]) || (!quantized && !real) || (items[3] && !(real && cJSON_IsTrue(items[3]))) ||
+    if (!cJSON_IsString(items[0]) || (items[1] && !real) || (items[3] && !(real && cJSON_IsTrue(items[3]))) ||
         (real && (items[4] || items[5])))
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: name, type or constant is missing or wrong",
                        r->name, (int)r->model->n_tensors);
     if (rank < 0 || !nw_json_ints(dims, items[2], rank, 1, INT32_MAX))
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: dims must be at most %d integers above 0",
                        r->name, (int)r->model->n_tensors, NW_MAX_RANK);
+    if (!read_unless_usual(&bits, items[4], 1, 8, 8) || !read_unless_usual(&zero_point, items[5], 0, 255, 0))
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: tensor %d: bits must be 1 to 7 or absent, zero_point 1 to 255 or absent", r->name,
+                       (int)r->model->n_tensors);
     const int32_t index =
-        nw_model_add_tensor(r->model, items[0]->valuestring, quantized ? NW_TYPE_U8 : NW_TYPE_F32, rank, dims);
+        nw_model_add_tensor(r->model, items[0]->valuestring, real ? NW_TYPE_F32 : NW_TYPE_U8, rank, dims);
     if (index == NW_NONE)
-        return out_of_memory(r);
-    if (quantized)
-        return read_quant(r, index, items[4], items[5]);
-    return items[3] ? read_constant(r, index) : NW_OK;
-}
-
-static nw_status read_scales(reader *r)
-{
-    const size_t n = (size_t)r->model->n_tensors;
-    const uint8_t *data = NULL;
-    NW_TRY(take(&data, r, "scale", NW_ARRAY_F32, 1, &n));
-    for (size_t i = 0; i < n; i++) {
-        float scale;
-        load_f32(&scale, data + 4 * i, 1);
-        if (r->model->tensors[i].type == NW_TYPE_U8)
-            r->model->tensors[i].quant.scale = scale;
-        else if (nw_load_le32(data + 4 * i))
-            return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"scale\": entry %zu must be 0, its tensor is f32",
-                           r->name, i);
-    }
-    return NW_OK;
-}
-
-/** Weights and what belongs to their rows. */
-/** Weights of a code book: what was unpacked are codes. */
-static nw_status decode_rows(reader *r, nw_linear *linear, int32_t index)
-{
-    const uint8_t *levels = NULL;
-    const size_t n = nw_levels_count(linear->weight_bits);
-    NW_TRY(take_part(&levels, r, 'n', index, "levels", NW_ARRAY_U8, n));
-    if (!nw_levels_valid(levels, linear->weight_bits))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"n%d.levels\": must ascend from 0 to at most 127, for 2 bits or more",
-                       r->name, (int)index);
-    linear->levels = malloc(n);
-    if (!linear->levels)
-        return out_of_memory(r);
-    memcpy(linear->levels, levels, n);
-    nw_levels_decode(linear->weights, (size_t)linear->n_rows * (size_t)linear->k, levels);
-    return NW_OK;
-}
-
-static nw_status fill_linear(reader *r, nw_linear *linear, int32_t index, const uint8_t *weights, size_t row_size)
-{
-    const size_t rows = (size_t)linear->n_rows, channels = (size_t)linear->n_channels, k = (size_t)linear->k;
-    const uint8_t *multiplier = NULL, *offset = NULL, *bias = NULL, *extra = NULL, *residual = NULL;
-    NW_TRY(take_part(&multiplier, r, 'n', index, "multiplier", NW_ARRAY_F32, rows));
-    NW_TRY(take_part(&offset, r, 'n', index, "offset", NW_ARRAY_I32, rows));
-    NW_TRY(take_part(&bias, r, 'n', index, "bias", NW_ARRAY_F32, channels));
-    load_f32(linear->multiplier, multiplier, rows);
-    load_i32(linear->offset, offset, rows);
-    load_f32(linear->bias, bias, channels);
-    if (rows > channels) {
-        NW_TRY(take_part(&extra, r, 'n', index, "row_channel", NW_ARRAY_I32, rows - channels));
-        load_i32(linear->row_channel + channels, extra, rows - channels);
-    }
-    if (linear->residual_multiplier) {
-        NW_TRY(take_part(&residual, r, 'n', index, "residual_multiplier", NW_ARRAY_F32, channels));
-        load_f32(linear->residual_multiplier, residual, channels);
-    }
-    for (size_t row = 0; row < rows; row++)
-        if (!nw_bits_unpack(linear->weights + row * k, weights + row * row_size, k, linear->weight_bits))
-            return nw_fail(r->error, NW_ERROR_DATA,
-                           "%s: tensor \"n%d.weights\": row %zu holds the value -2^(bits-1), or bits behind its end",
-                           r->name, (int)index, row);
-    return has_part(r, 'n', index, "levels") ? decode_rows(r, linear, index) : NW_OK;
+        return nw_file_out_of_memory(r);
+    if (!real)
+        return nw_file_read_quant(r, index, bits, zero_point);
+    return items[3] ? nw_file_read_constant(r, index) : NW_OK;
 }
 
 /** Index of the text among `n` words; n if the item is none of them. */
@@ -236,80 +62,9 @@ static int word_of(const cJSON *item, const char *const *words, int n)
     return i;
 }
 
-static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const cJSON *k_item, const cJSON *accumulator)
+static bool is_linear(nw_op op)
 {
-    nw_node *node = &r->model->nodes[index];
-    int32_t weight_bits, k;
-    const int wanted = word_of(accumulator, nw_file_accumulators, NW_ACCUMULATOR_COUNT);
-    if (!nw_json_int(&weight_bits, bits, 1, 8) || !nw_json_int(&k, k_item, 1, INT32_MAX) || wanted == NW_ACCUMULATOR_COUNT)
-        return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: graph: node %d: weight_bits must be 1 to 8, k above 0, accumulator auto, 32, 16 or "
-                       "16-wrap",
-                       r->name, (int)index);
-    const int32_t channels = nw_tensor_channels(&r->model->tensors[node->output]);
-    const size_t row_size = nw_bits_row_size((size_t)k, weight_bits);
-    nw_file_name name;
-    nw_file_name_format(name, 'n', index, "weights");
-    const nw_array *weights = nw_safetensors_find(&r->file, name);
-    if (!weights || weights->type != NW_ARRAY_U8 || weights->rank != 2 || weights->dims[1] != row_size ||
-        weights->dims[0] < (size_t)channels || weights->dims[0] > NW_MAX_POINTS * (size_t)channels ||
-        weights->dims[0] > INT32_MAX)
-        return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: tensor \"%s\" is missing, or is not U8 [rows, %zu] with 1 to %d "
-                       "rows per output channel",
-                       r->name, name, row_size, NW_MAX_POINTS);
-    r->n_taken++;
-    const bool residual = has_part(r, 'n', index, "residual_multiplier");
-    node->linear = nw_linear_create(channels, (int32_t)weights->dims[0], k, residual);
-    if (!node->linear)
-        return out_of_memory(r);
-    node->linear->weight_bits = (uint8_t)weight_bits;
-    node->linear->accumulator = (uint8_t)wanted;
-    return fill_linear(r, node->linear, index, weights->data, row_size);
-}
-
-static nw_status read_table(reader *r, int32_t index)
-{
-    nw_node *node = &r->model->nodes[index];
-    const size_t channels = (size_t)nw_tensor_channels(&r->model->tensors[node->output]);
-    nw_file_name name;
-    const uint8_t *data = NULL;
-    nw_file_name_format(name, 'n', index, "table");
-    const nw_array *table = nw_safetensors_find(&r->file, name);
-    const size_t n = table && table->rank == 2 && table->dims[0] == 1 ? 1 : channels;
-    NW_TRY(take(&data, r, name, NW_ARRAY_U8, 2, (size_t[]){n, 256}));
-    node->table = malloc(n * 256);
-    if (!node->table)
-        return out_of_memory(r);
-    memcpy(node->table, data, n * 256);
-    node->n_tables = (int32_t)n;
-    return NW_OK;
-}
-
-static nw_status read_node_arrays(reader *r, int32_t index)
-{
-    nw_node *node = &r->model->nodes[index];
-    const nw_tensor *y = &r->model->tensors[node->output];
-    const size_t channels = (size_t)nw_tensor_channels(y);
-    switch (node->op) {
-    case NW_OP_QUANTIZE:
-        return has_part(r, 'n', index, "table") ? read_table(r, index) : NW_OK;
-    case NW_OP_TABLE:
-        return read_table(r, index);
-    case NW_OP_MUL:
-        if (y->type != NW_TYPE_U8)
-            return NW_OK;
-        return read_f32(&node->multipliers[0], r, 'n', index, "multiplier", channels);
-    case NW_OP_AVERAGE_POOL:
-        return read_f32(&node->multipliers[0], r, 'n', index, "multiplier", channels);
-    case NW_OP_ADD:
-        if (y->type != NW_TYPE_U8)
-            return NW_OK;
-        NW_TRY(read_f32(&node->multipliers[0], r, 'n', index, "multiplier_a", channels));
-        return read_f32(&node->multipliers[1], r, 'n', index, "multiplier_b", channels);
-    default:
-        return NW_OK;
-    }
+    return op == NW_OP_CONV || op == NW_OP_CONV_TRANSPOSE;
 }
 
 enum {
@@ -319,7 +74,6 @@ enum {
     KEY_OUTPUT,
     KEY_COUNT_PAD,
     KEY_WEIGHT_BITS,
-    KEY_K,
     KEY_ACCUMULATOR,
     KEY_MODE,
     KEY_COORDINATES,
@@ -333,14 +87,18 @@ static nw_status read_attributes(reader *r, int32_t index, const cJSON *const *i
     for (int a = 0; a < NW_N_ATTRIBUTES; a++) {
         const nw_attribute *attribute = &nw_file_attributes[a];
         int32_t *values = (int32_t *)(void *)((char *)node + attribute->offset);
-        const bool wanted = nw_attribute_applies(attribute, node->op);
-        const bool good = !wanted             ? !items[a]
-                          : attribute->length ? nw_json_ints(values, items[a], nw_attribute_count(attribute, rank),
-                                                             attribute->lo, attribute->hi)
-                                              : nw_json_int(values, items[a], attribute->lo, attribute->hi);
+        const int32_t n = nw_attribute_count(attribute, rank);
+        bool good = nw_attribute_applies(attribute, node->op) ? items[a] || attribute->usual >= 0 : !items[a];
+        if (good && items[a])
+            good = (attribute->length ? nw_json_ints(values, items[a], n, attribute->lo, attribute->hi)
+                                      : nw_json_int(values, items[a], attribute->lo, attribute->hi)) &&
+                   !nw_attribute_is_usual(attribute, values, n);
         if (!good)
-            return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: \"%s\" is missing, wrong or out of place",
+            return nw_fail(r->error, NW_ERROR_DATA,
+                           "%s: graph: node %d: \"%s\" is missing, wrong, out of place, or says what holds without it",
                            r->name, (int)index, attribute->key);
+        for (int32_t i = 0; !items[a] && nw_attribute_applies(attribute, node->op) && i < n; i++)
+            values[i] = attribute->usual;
     }
     return NW_OK;
 }
@@ -361,30 +119,72 @@ static nw_status read_resize(reader *r, int32_t index, const cJSON *mode, const 
     return NW_OK;
 }
 
+/** Width and accumulator of a linear node, then its arrays. */
+static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const cJSON *accumulator)
+{
+    int32_t weight_bits;
+    const int wanted = accumulator ? word_of(accumulator, nw_file_accumulators, NW_ACCUMULATOR_COUNT)
+                                   : NW_ACCUMULATOR_AUTO;
+    if (!read_unless_usual(&weight_bits, bits, 1, 8, 8) || wanted == NW_ACCUMULATOR_COUNT ||
+        (accumulator && wanted == NW_ACCUMULATOR_AUTO))
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: node %d: weight_bits must be 1 to 7 or absent, accumulator 32, 16, 16-wrap or absent",
+                       r->name, (int)index);
+    return nw_file_read_linear(r, index, weight_bits, wanted);
+}
+
 /** Keys that only some operators have, besides the attributes. */
 static nw_status read_specific(reader *r, int32_t index, const cJSON *const *items)
 {
     nw_node *node = &r->model->nodes[index];
-    const bool linear = node->op == NW_OP_CONV || node->op == NW_OP_CONV_TRANSPOSE;
-    const bool pool = node->op == NW_OP_AVERAGE_POOL;
-    if (pool ? !cJSON_IsBool(items[KEY_COUNT_PAD]) : items[KEY_COUNT_PAD] != NULL)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: \"count_include_pad\" is missing or out of place",
-                       r->name, (int)index);
-    node->count_include_pad = pool && cJSON_IsTrue(items[KEY_COUNT_PAD]);
+    const cJSON *count_pad = items[KEY_COUNT_PAD];
+    if (count_pad && (node->op != NW_OP_AVERAGE_POOL || !cJSON_IsTrue(count_pad)))
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: node %d: \"count_include_pad\" must be true or absent, or is out of place", r->name,
+                       (int)index);
+    node->count_include_pad = count_pad != NULL;
     NW_TRY(read_resize(r, index, items[KEY_MODE], items[KEY_COORDINATES]));
-    if (linear)
-        return read_linear(r, index, items[KEY_WEIGHT_BITS], items[KEY_K], items[KEY_ACCUMULATOR]);
-    if (items[KEY_WEIGHT_BITS] || items[KEY_K] || items[KEY_ACCUMULATOR])
+    if (is_linear(node->op))
+        return read_linear(r, index, items[KEY_WEIGHT_BITS], items[KEY_ACCUMULATOR]);
+    if (items[KEY_WEIGHT_BITS] || items[KEY_ACCUMULATOR])
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: has weights that its operator does not use",
                        r->name, (int)index);
-    return read_node_arrays(r, index);
+    return nw_file_read_node_arrays(r, index);
+}
+
+/** Inputs and output. Without "inputs" a node reads `before`, without "output" it writes the tensor behind that. */
+static nw_status add_node(reader *r, nw_op op, const cJSON *const *items, int32_t before)
+{
+    const int32_t index = r->model->n_nodes, last = r->model->n_tensors - 1;
+    const cJSON *inputs = items[KEY_INPUTS];
+    const int32_t n = inputs ? nw_json_length(inputs, is_linear(op) ? 2 : NW_MAX_ITEMS) : 1;
+    int32_t output;
+    if (!cJSON_IsString(items[KEY_NAME]) || n < 1 ||
+        !read_unless_usual(&output, items[KEY_OUTPUT], 0, last, before + 1) || output > last)
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: node %d: name, inputs or output is missing, wrong, or says what holds without it",
+                       r->name, (int)index);
+    nw_node *node = nw_model_add_node(r->model, op, items[KEY_NAME]->valuestring, is_linear(op) && n == 2 ? 4 : n);
+    if (!node)
+        return nw_file_out_of_memory(r);
+    node->output = output;
+    node->inputs[0] = before;
+    if (inputs && (!nw_json_ints(node->inputs, inputs, n, 0, last) || (n == 1 && node->inputs[0] == before)))
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: node %d: an input is no tensor of the graph, or says what holds without it", r->name,
+                       (int)index);
+    if (node->n_inputs == 4 && is_linear(op)) { /* x, residual */
+        node->inputs[3] = node->inputs[1];
+        node->inputs[1] = NW_NONE;
+    }
+    return NW_OK;
 }
 
 static nw_status read_node(reader *r, const cJSON *object)
 {
     const int32_t index = r->model->n_nodes;
-    const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {"op",          "name", "inputs",      "output", "count_include_pad",
-                                                  "weight_bits", "k",    "accumulator", "mode",   "coordinates"};
+    const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {"op",          "name",        "inputs", "output", "count_include_pad",
+                                                  "weight_bits", "accumulator", "mode",   "coordinates"};
     const cJSON *items[N_KEYS + NW_N_ATTRIBUTES];
     for (int a = 0; a < NW_N_ATTRIBUTES; a++)
         keys[N_KEYS + a] = nw_file_attributes[a].key;
@@ -394,19 +194,7 @@ static nw_status read_node(reader *r, const cJSON *object)
     if (op == NW_OP_COUNT)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: unknown operator \"%.40s\"", r->name, (int)index,
                        cJSON_IsString(op_name) ? op_name->valuestring : "");
-    const int32_t n_inputs = nw_json_length(items[KEY_INPUTS], NW_MAX_ITEMS);
-    int32_t output;
-    if (!cJSON_IsString(items[KEY_NAME]) || n_inputs < 1 ||
-        !nw_json_int(&output, items[KEY_OUTPUT], 0, r->model->n_tensors - 1))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: name, inputs or output is missing or wrong",
-                       r->name, (int)index);
-    nw_node *node = nw_model_add_node(r->model, op, items[KEY_NAME]->valuestring, n_inputs);
-    if (!node)
-        return out_of_memory(r);
-    node->output = output;
-    if (!nw_json_ints(node->inputs, items[KEY_INPUTS], n_inputs, NW_NONE, r->model->n_tensors - 1))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: an input is no tensor of the graph", r->name,
-                       (int)index);
+    NW_TRY(add_node(r, op, items, index ? r->model->nodes[index - 1].output : 0));
     NW_TRY(read_attributes(r, index, items + N_KEYS));
     return read_specific(r, index, items);
 }
@@ -418,7 +206,7 @@ static nw_status read_indices(reader *r, int32_t **out, int32_t *n_out, const cJ
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: \"%s\" must be a list of tensors", r->name, key);
     int32_t *indices = malloc((size_t)n * sizeof(*indices));
     if (!indices)
-        return out_of_memory(r);
+        return nw_file_out_of_memory(r);
     if (!nw_json_ints(indices, item, n, 0, r->model->n_tensors - 1)) {
         free(indices);
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: \"%s\" names a tensor that is not there", r->name, key);
@@ -438,7 +226,6 @@ static nw_status read_graph_tree(reader *r, const cJSON *graph)
                        NW_MAX_ITEMS);
     for (const cJSON *item = items[2]->child; item; item = item->next)
         NW_TRY(read_tensor(r, item));
-    NW_TRY(read_scales(r));
     for (const cJSON *item = items[3]->child; item; item = item->next)
         NW_TRY(read_node(r, item));
     NW_TRY(read_indices(r, &r->model->inputs, &r->model->n_inputs, items[0], "inputs"));
@@ -469,7 +256,7 @@ static nw_status read_plan(reader *r)
     if (!object)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: plan: must be a JSON object", r->name);
     r->model->plan = nw_text_copy(text);
-    return r->model->plan ? NW_OK : out_of_memory(r);
+    return r->model->plan ? NW_OK : nw_file_out_of_memory(r);
 }
 
 /** One list of the preprocessing: the tensor counts, the JSON beside it must say the same. */
@@ -477,8 +264,8 @@ static nw_status read_list(reader *r, float *values, int32_t n, const char *name
 {
     const uint8_t *data = NULL;
     float exact[NW_PREPROCESS_MAX_CHANNELS];
-    NW_TRY(take(&data, r, name, NW_ARRAY_F32, 1, &(size_t){(size_t)n}));
-    load_f32(exact, data, (size_t)n);
+    NW_TRY(nw_file_take(&data, r, name, NW_ARRAY_F32, 1, &(size_t){(size_t)n}));
+    nw_file_load_f32(exact, data, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
         if (exact[i] != values[i])
             return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" differs from the JSON of the preprocessing",
@@ -526,12 +313,15 @@ static nw_status check_texts(reader *r)
 static nw_status read_all(reader *r)
 {
     NW_TRY(check_texts(r));
+    NW_TRY(nw_shared_open(&r->shared, &r->file, r->name, r->error));
     NW_TRY(read_graph(r));
     NW_TRY(read_plan(r));
     NW_TRY(read_preprocess(r));
-    if (r->n_taken != r->file.n_arrays)
+    NW_TRY(nw_shared_close(&r->shared));
+    const size_t n_used = r->n_taken + r->shared.n_arrays;
+    if (n_used != r->file.n_arrays)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: holds %zu tensors that its graph does not use", r->name,
-                       r->file.n_arrays - r->n_taken);
+                       r->file.n_arrays - n_used);
     return nw_model_validate(r->model, r->error);
 }
 
@@ -543,7 +333,7 @@ nw_status nw_model_parse(nw_model **out, const uint8_t *data, size_t size, const
     if (status)
         goto cleanup;
     r.model = nw_model_create();
-    status = r.model ? read_all(&r) : out_of_memory(&r);
+    status = r.model ? read_all(&r) : nw_file_out_of_memory(&r);
     if (status)
         goto cleanup;
     *out = r.model;

@@ -6,11 +6,18 @@
 #include "base/bits.h"
 #include "model/file.h"
 #include "model/file_graph.h"
+#include "model/file_shared.h"
 #include "model/json.h"
 #include "model/levels.h"
 #include "model/safetensors.h"
 
 #define PLAN_DEPTH 32
+
+/** What is built: the container, and the arrays that tensors and nodes share. */
+typedef struct writer {
+    nw_safetensors file;
+    nw_shared_writer shared;
+} writer;
 
 static void store_f32(uint8_t *to, const float *values, size_t n)
 {
@@ -21,72 +28,67 @@ static void store_f32(uint8_t *to, const float *values, size_t n)
     }
 }
 
-static void store_i32(uint8_t *to, const int32_t *values, size_t n)
+static bool share_f32(writer *w, nw_shared which, const float *values, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        nw_store_le32(to + 4 * i, (uint32_t)values[i]);
-}
-
-/** Limits are integers of at most 8 bits and sign. */
-static void store_limits(uint8_t *to, const float *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        nw_store_le16(to + 2 * i, (uint16_t)(int16_t)values[i]);
-}
-
-static uint8_t *add(nw_safetensors *file, char kind, int32_t index, const char *part, nw_array_type type, size_t n)
-{
-    nw_file_name name;
-    nw_file_name_format(name, kind, index, part);
-    return nw_safetensors_add(file, name, type, 1, &n);
-}
-
-static bool add_f32(nw_safetensors *file, char kind, int32_t index, const char *part, const float *values, size_t n)
-{
-    uint8_t *to = add(file, kind, index, part, NW_ARRAY_F32, n);
+    uint8_t *to = nw_shared_grow(&w->shared, which, n);
     if (to)
         store_f32(to, values, n);
     return to != NULL;
 }
 
-static bool add_i32(nw_safetensors *file, char kind, int32_t index, const char *part, const int32_t *values, size_t n)
+static bool share_i32(writer *w, nw_shared which, const int32_t *values, size_t n)
 {
-    uint8_t *to = add(file, kind, index, part, NW_ARRAY_I32, n);
-    if (to)
-        store_i32(to, values, n);
+    uint8_t *to = nw_shared_grow(&w->shared, which, n);
+    for (size_t i = 0; to && i < n; i++)
+        nw_store_le32(to + 4 * i, (uint32_t)values[i]);
     return to != NULL;
 }
 
-static bool add_constant(nw_safetensors *file, int32_t index, const nw_tensor *tensor)
+/** Limits are integers from -255 to 255: their magnitudes. */
+static bool share_limits(writer *w, nw_shared which, const float *values, size_t n)
+{
+    uint8_t *to = nw_shared_grow(&w->shared, which, n);
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (uint8_t)(values[i] < 0 ? -values[i] : values[i]);
+    return to != NULL;
+}
+
+static bool share_u8(writer *w, nw_shared which, const uint8_t *values, size_t n)
+{
+    uint8_t *to = nw_shared_grow(&w->shared, which, n);
+    if (to)
+        memcpy(to, values, n);
+    return to != NULL;
+}
+
+/** An array of one tensor or node. */
+static uint8_t *add(writer *w, char kind, int32_t index, const char *part, nw_array_type type, int32_t rank,
+                    const size_t *dims)
 {
     nw_file_name name;
+    nw_file_name_format(name, kind, index, part);
+    return nw_safetensors_add(&w->file, name, type, rank, dims);
+}
+
+static bool add_constant(writer *w, int32_t index, const nw_tensor *tensor)
+{
     size_t dims[NW_MAX_RANK];
     for (int32_t i = 0; i < tensor->rank; i++)
         dims[i] = (size_t)tensor->dims[i];
-    nw_file_name_format(name, 't', index, "data");
-    uint8_t *to = nw_safetensors_add(file, name, NW_ARRAY_F32, tensor->rank, dims);
+    uint8_t *to = add(w, 't', index, "data", NW_ARRAY_F32, tensor->rank, dims);
     if (to)
         store_f32(to, tensor->data, nw_tensor_elements(tensor));
     return to != NULL;
 }
 
-static bool add_quant(nw_safetensors *file, int32_t index, const nw_tensor *tensor)
+static bool add_quant(writer *w, const nw_tensor *tensor)
 {
     const nw_quant *quant = &tensor->quant;
     const size_t channels = (size_t)nw_tensor_channels(tensor);
-    bool shifted = false;
-    for (size_t c = 0; c < channels; c++)
-        shifted |= quant->shift[c] != 0;
-    uint8_t *lo = add(file, 't', index, "lo", NW_ARRAY_I16, channels);
-    uint8_t *hi = add(file, 't', index, "hi", NW_ARRAY_I16, channels);
-    uint8_t *shift = shifted ? add(file, 't', index, "shift", NW_ARRAY_U8, channels) : NULL;
-    if (!lo || !hi || (shifted && !shift))
-        return false;
-    store_limits(lo, quant->lo, channels);
-    store_limits(hi, quant->hi, channels);
-    if (shifted)
-        memcpy(shift, quant->shift, channels);
-    return true;
+    return share_f32(w, NW_SHARED_SCALE, &quant->scale, 1) &&
+           (!quant->zero_point || share_limits(w, NW_SHARED_LO, quant->lo, channels)) &&
+           share_limits(w, NW_SHARED_HI, quant->hi, channels) &&
+           share_u8(w, NW_SHARED_SHIFT, quant->shift, channels);
 }
 
 /** Packs the rows; false without memory. */
@@ -105,42 +107,43 @@ static bool pack_rows(uint8_t *to, const nw_linear *linear, size_t row_size)
     return done;
 }
 
-static bool add_levels(nw_safetensors *file, int32_t index, const nw_linear *linear)
+static bool add_weights(writer *w, int32_t index, const nw_linear *linear)
 {
-    uint8_t *to = add(file, 'n', index, "levels", NW_ARRAY_U8, nw_levels_count(linear->weight_bits));
+    const size_t row_size = nw_bits_row_size((size_t)linear->k, linear->weight_bits);
+    uint8_t *to = add(w, 'n', index, "weights", NW_ARRAY_U8, 2, (size_t[]){(size_t)linear->n_rows, row_size});
+    return to && pack_rows(to, linear, row_size);
+}
+
+static bool add_levels(writer *w, int32_t index, const nw_linear *linear)
+{
+    const size_t n = nw_levels_count(linear->weight_bits);
+    uint8_t *to = add(w, 'n', index, "levels", NW_ARRAY_U8, 1, &n);
     if (to)
-        memcpy(to, linear->levels, nw_levels_count(linear->weight_bits));
+        memcpy(to, linear->levels, n);
     return to != NULL;
 }
 
-static bool add_linear(nw_safetensors *file, int32_t index, const nw_linear *linear)
+static bool add_linear(writer *w, int32_t index, const nw_linear *linear)
 {
-    const size_t rows = (size_t)linear->n_rows, channels = (size_t)linear->n_channels, k = (size_t)linear->k;
-    const size_t row_size = nw_bits_row_size(k, linear->weight_bits);
-    nw_file_name name;
-    nw_file_name_format(name, 'n', index, "weights");
-    uint8_t *weights = nw_safetensors_add(file, name, NW_ARRAY_U8, 2, (size_t[]){rows, row_size});
-    return weights && pack_rows(weights, linear, row_size) && (!linear->levels || add_levels(file, index, linear)) &&
-           add_f32(file, 'n', index, "multiplier", linear->multiplier, rows) &&
-           add_i32(file, 'n', index, "offset", linear->offset, rows) &&
-           add_f32(file, 'n', index, "bias", linear->bias, channels) &&
-           (rows == channels ||
-            add_i32(file, 'n', index, "row_channel", linear->row_channel + channels, rows - channels)) &&
+    const size_t rows = (size_t)linear->n_rows, channels = (size_t)linear->n_channels;
+    return add_weights(w, index, linear) && (!linear->levels || add_levels(w, index, linear)) &&
+           share_f32(w, NW_SHARED_MULTIPLIER, linear->multiplier, rows) &&
            (!linear->residual_multiplier ||
-            add_f32(file, 'n', index, "residual_multiplier", linear->residual_multiplier, channels));
+            share_f32(w, NW_SHARED_MULTIPLIER, linear->residual_multiplier, channels)) &&
+           share_f32(w, NW_SHARED_BIAS, linear->bias, channels) &&
+           (rows == channels ||
+            share_i32(w, NW_SHARED_ROW_CHANNEL, linear->row_channel + channels, rows - channels));
 }
 
-static bool add_table(nw_safetensors *file, int32_t index, const nw_node *node)
+static bool add_table(writer *w, int32_t index, const nw_node *node)
 {
-    nw_file_name name;
-    nw_file_name_format(name, 'n', index, "table");
-    uint8_t *to = nw_safetensors_add(file, name, NW_ARRAY_U8, 2, (size_t[]){(size_t)node->n_tables, 256});
+    uint8_t *to = add(w, 'n', index, "table", NW_ARRAY_U8, 2, (size_t[]){(size_t)node->n_tables, 256});
     if (to)
         memcpy(to, node->table, (size_t)node->n_tables * 256);
     return to != NULL;
 }
 
-static bool add_node_arrays(nw_safetensors *file, const nw_model *model, int32_t index)
+static bool add_node_arrays(writer *w, const nw_model *model, int32_t index)
 {
     const nw_node *node = &model->nodes[index];
     const nw_tensor *y = &model->tensors[node->output];
@@ -148,41 +151,37 @@ static bool add_node_arrays(nw_safetensors *file, const nw_model *model, int32_t
     switch (node->op) {
     case NW_OP_CONV:
     case NW_OP_CONV_TRANSPOSE:
-        return add_linear(file, index, node->linear);
+        return add_linear(w, index, node->linear);
     case NW_OP_QUANTIZE:
-        return !node->table || add_table(file, index, node);
+        return !node->table || add_table(w, index, node);
     case NW_OP_TABLE:
-        return add_table(file, index, node);
+        return add_table(w, index, node);
     case NW_OP_MUL:
-        return y->type != NW_TYPE_U8 || add_f32(file, 'n', index, "multiplier", node->multipliers[0], channels);
+        return y->type != NW_TYPE_U8 || share_f32(w, NW_SHARED_MULTIPLIER, node->multipliers[0], channels);
     case NW_OP_AVERAGE_POOL:
-        return add_f32(file, 'n', index, "multiplier", node->multipliers[0], channels);
+        return share_f32(w, NW_SHARED_MULTIPLIER, node->multipliers[0], channels);
     case NW_OP_ADD:
-        return y->type != NW_TYPE_U8 || (add_f32(file, 'n', index, "multiplier_a", node->multipliers[0], channels) &&
-                                         add_f32(file, 'n', index, "multiplier_b", node->multipliers[1], channels));
+        return y->type != NW_TYPE_U8 || (share_f32(w, NW_SHARED_MULTIPLIER, node->multipliers[0], channels) &&
+                                         share_f32(w, NW_SHARED_MULTIPLIER, node->multipliers[1], channels));
     default:
         return true;
     }
 }
 
 /** All numbers of the model that are not in its JSON. */
-static bool add_arrays(nw_safetensors *file, const nw_model *model)
+static bool add_arrays(writer *w, const nw_model *model)
 {
-    const size_t n_tensors = (size_t)model->n_tensors;
-    uint8_t *scale = nw_safetensors_add(file, "scale", NW_ARRAY_F32, 1, &n_tensors);
-    bool done = scale != NULL;
+    bool done = true;
     for (int32_t i = 0; done && i < model->n_tensors; i++) {
         const nw_tensor *tensor = &model->tensors[i];
         if (tensor->data)
-            done = add_constant(file, i, tensor);
-        if (tensor->type != NW_TYPE_U8)
-            continue;
-        store_f32(scale + 4 * (size_t)i, &tensor->quant.scale, 1);
-        done = add_quant(file, i, tensor);
+            done = add_constant(w, i, tensor);
+        if (tensor->type == NW_TYPE_U8)
+            done = add_quant(w, tensor);
     }
     for (int32_t i = 0; done && i < model->n_nodes; i++)
-        done = add_node_arrays(file, model, i);
-    return done;
+        done = add_node_arrays(w, model, i);
+    return done && nw_shared_write(&w->file, &w->shared);
 }
 
 /** Adds `item` unless it could not be made; false without memory. */
@@ -194,17 +193,24 @@ static bool put(cJSON *object, const char *key, cJSON *item)
     return false;
 }
 
+/** Adds a number unless it is the usual one. */
+static bool put_unusual(cJSON *object, const char *key, int32_t value, int32_t usual)
+{
+    return value == usual || put(object, key, cJSON_CreateNumber(value));
+}
+
 static cJSON *describe_tensor(const nw_tensor *tensor)
 {
     cJSON *object = cJSON_CreateObject();
-    bool done = put(object, "name", cJSON_CreateString(tensor->name)) &&
-                put(object, "type", cJSON_CreateString(tensor->type == NW_TYPE_U8 ? "u8" : "f32")) &&
-                put(object, "dims", cJSON_CreateIntArray(tensor->dims, tensor->rank));
+    bool done = put(object, "name", cJSON_CreateString(tensor->name));
+    if (tensor->type == NW_TYPE_F32)
+        done = done && put(object, "type", cJSON_CreateString("f32"));
+    done = done && put(object, "dims", cJSON_CreateIntArray(tensor->dims, tensor->rank));
     if (tensor->data)
         done = done && put(object, "constant", cJSON_CreateTrue());
     if (tensor->type == NW_TYPE_U8)
-        done = done && put(object, "bits", cJSON_CreateNumber(tensor->quant.bits)) &&
-               put(object, "zero_point", cJSON_CreateNumber(tensor->quant.zero_point));
+        done = done && put_unusual(object, "bits", tensor->quant.bits, 8) &&
+               put_unusual(object, "zero_point", tensor->quant.zero_point, 0);
     if (done)
         return object;
     cJSON_Delete(object);
@@ -217,32 +223,47 @@ static bool put_attributes(cJSON *object, const nw_node *node, int32_t rank)
     for (int a = 0; done && a < NW_N_ATTRIBUTES; a++) {
         const nw_attribute *attribute = &nw_file_attributes[a];
         const int32_t *values = (const int32_t *)(const void *)((const char *)node + attribute->offset);
-        if (nw_attribute_applies(attribute, node->op))
+        const int32_t n = nw_attribute_count(attribute, rank);
+        if (nw_attribute_applies(attribute, node->op) && !nw_attribute_is_usual(attribute, values, n))
             done = put(object, attribute->key,
-                       attribute->length ? cJSON_CreateIntArray(values, nw_attribute_count(attribute, rank))
-                                         : cJSON_CreateNumber(*values));
+                       attribute->length ? cJSON_CreateIntArray(values, n) : cJSON_CreateNumber(*values));
     }
     return done;
 }
 
-static cJSON *describe_node(const nw_model *model, const nw_node *node)
+/** Inputs and output, unless the node reads the output of the one before and writes the tensor behind that. */
+static bool put_links(cJSON *object, const nw_node *node, int32_t before)
+{
+    const int32_t residual = node->linear ? nw_node_residual(node) : NW_NONE;
+    const int32_t linear[2] = {node->inputs[0], residual};
+    const int32_t *inputs = node->linear ? linear : node->inputs;
+    const int32_t n = node->linear ? 1 + (residual != NW_NONE) : node->n_inputs;
+    return ((n == 1 && inputs[0] == before) || put(object, "inputs", cJSON_CreateIntArray(inputs, n))) &&
+           put_unusual(object, "output", node->output, before + 1);
+}
+
+static bool put_linear(cJSON *object, const nw_linear *linear)
+{
+    return put_unusual(object, "weight_bits", linear->weight_bits, 8) &&
+           (linear->accumulator == NW_ACCUMULATOR_AUTO ||
+            put(object, "accumulator", cJSON_CreateString(nw_file_accumulators[linear->accumulator])));
+}
+
+/** @param before  the output of the node before; of the first one tensor 0 */
+static cJSON *describe_node(const nw_model *model, const nw_node *node, int32_t before)
 {
     cJSON *object = cJSON_CreateObject();
     bool done = put(object, "op", cJSON_CreateString(nw_op_name(node->op))) &&
-                put(object, "name", cJSON_CreateString(node->name)) &&
-                put(object, "inputs", cJSON_CreateIntArray(node->inputs, node->n_inputs)) &&
-                put(object, "output", cJSON_CreateNumber(node->output)) &&
+                put(object, "name", cJSON_CreateString(node->name)) && put_links(object, node, before) &&
                 put_attributes(object, node, model->tensors[node->output].rank);
-    if (node->op == NW_OP_AVERAGE_POOL)
-        done = done && put(object, "count_include_pad", cJSON_CreateBool(node->count_include_pad));
+    if (node->op == NW_OP_AVERAGE_POOL && node->count_include_pad)
+        done = done && put(object, "count_include_pad", cJSON_CreateTrue());
     if (node->op == NW_OP_RESIZE)
         done = done && put(object, "mode", cJSON_CreateString(nw_file_resize_modes[node->resize_mode]));
     if (node->op == NW_OP_RESIZE && node->resize_mode == NW_RESIZE_LINEAR)
         done = done && put(object, "coordinates", cJSON_CreateString(nw_file_coordinates[node->resize_coordinates]));
     if (node->linear)
-        done = done && put(object, "weight_bits", cJSON_CreateNumber(node->linear->weight_bits)) &&
-               put(object, "k", cJSON_CreateNumber(node->linear->k)) &&
-               put(object, "accumulator", cJSON_CreateString(nw_file_accumulators[node->linear->accumulator]));
+        done = done && put_linear(object, node->linear);
     if (done)
         return object;
     cJSON_Delete(object);
@@ -261,22 +282,22 @@ static char *format_graph(const nw_model *model)
     for (int32_t i = 0; done && i < model->n_tensors; i++)
         done = cJSON_AddItemToArray(tensors, describe_tensor(&model->tensors[i]));
     for (int32_t i = 0; done && i < model->n_nodes; i++)
-        done = cJSON_AddItemToArray(nodes, describe_node(model, &model->nodes[i]));
+        done = cJSON_AddItemToArray(nodes, describe_node(model, &model->nodes[i], i ? model->nodes[i - 1].output : 0));
     char *text = done ? cJSON_PrintUnformatted(graph) : NULL;
     cJSON_Delete(graph);
     return text;
 }
 
-static bool add_preprocess(nw_safetensors *file, nw_preprocess preprocess)
+static bool add_preprocess(writer *w, nw_preprocess preprocess)
 {
     if (nw_preprocess_validate(&preprocess, NULL)) /* also spreads the means, so that reading and writing agree */
         return false;
     char *text = nw_preprocess_format(&preprocess);
-    const bool done = text && nw_safetensors_add_text(file, NW_FILE_KEY_PREPROCESS, text);
+    const bool done = text && nw_safetensors_add_text(&w->file, NW_FILE_KEY_PREPROCESS, text);
     free(text);
     const size_t n_mean = (size_t)preprocess.n_mean, n_std = (size_t)preprocess.n_std;
-    uint8_t *mean = done ? nw_safetensors_add(file, "preprocess.mean", NW_ARRAY_F32, 1, &n_mean) : NULL;
-    uint8_t *std = done ? nw_safetensors_add(file, "preprocess.std", NW_ARRAY_F32, 1, &n_std) : NULL;
+    uint8_t *mean = done ? nw_safetensors_add(&w->file, "preprocess.mean", NW_ARRAY_F32, 1, &n_mean) : NULL;
+    uint8_t *std = done ? nw_safetensors_add(&w->file, "preprocess.std", NW_ARRAY_F32, 1, &n_std) : NULL;
     if (!mean || !std)
         return false;
     store_f32(mean, preprocess.mean, n_mean);
@@ -295,7 +316,7 @@ static nw_status check_plan(const char *plan, nw_error *error)
 
 nw_status nw_model_serialize(nw_bytes *out, const nw_model *model, nw_error *error)
 {
-    nw_safetensors file = {0};
+    writer w = {0};
     char *graph = NULL;
     nw_status status = nw_model_validate(model, error);
     if (status)
@@ -306,18 +327,19 @@ nw_status nw_model_serialize(nw_bytes *out, const nw_model *model, nw_error *err
             return status;
     }
     graph = format_graph(model);
-    if (!graph || !nw_safetensors_add_text(&file, NW_FILE_KEY_VERSION, "1") ||
-        !nw_safetensors_add_text(&file, NW_FILE_KEY_GRAPH, graph) ||
-        (model->plan && !nw_safetensors_add_text(&file, NW_FILE_KEY_PLAN, model->plan)) ||
-        (model->has_preprocess && !add_preprocess(&file, model->preprocess)) || !add_arrays(&file, model)) {
+    if (!graph || !nw_safetensors_add_text(&w.file, NW_FILE_KEY_VERSION, "1") ||
+        !nw_safetensors_add_text(&w.file, NW_FILE_KEY_GRAPH, graph) ||
+        (model->plan && !nw_safetensors_add_text(&w.file, NW_FILE_KEY_PLAN, model->plan)) ||
+        (model->has_preprocess && !add_preprocess(&w, model->preprocess)) || !add_arrays(&w, model)) {
         status = nw_fail_memory(error, "writing a model");
         goto cleanup;
     }
-    status = nw_safetensors_serialize(out, &file, error);
+    status = nw_safetensors_serialize(out, &w.file, error);
 
 cleanup:
     cJSON_free(graph);
-    nw_safetensors_free(&file);
+    nw_shared_free(&w.shared);
+    nw_safetensors_free(&w.file);
     return status;
 }
 

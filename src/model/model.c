@@ -177,6 +177,19 @@ nw_linear *nw_linear_create(int32_t n_channels, int32_t n_rows, int32_t k, bool 
     return linear;
 }
 
+bool nw_linear_set_offset(nw_linear *linear, int32_t row, int32_t zero_point)
+{
+    const int8_t *weights = linear->weights + (size_t)row * (size_t)linear->k;
+    int64_t sum = 0;
+    for (int32_t k = 0; k < linear->k; k++)
+        sum += weights[k];
+    const int64_t offset = -(int64_t)zero_point * sum;
+    if (offset > INT32_MAX || offset < -INT32_MAX)
+        return false;
+    linear->offset[row] = (int32_t)offset;
+    return true;
+}
+
 static nw_linear *copy_of_linear(const nw_linear *from)
 {
     nw_linear *to = nw_linear_create(from->n_channels, from->n_rows, from->k, from->residual_multiplier != NULL);

@@ -199,6 +199,9 @@ nw_node *nw_model_add_node(nw_model *model, nw_op op, const char *name, int32_t 
 nw_linear *nw_linear_create(int32_t n_channels, int32_t n_rows, int32_t k, bool residual);
 void nw_linear_free(nw_linear *linear);
 
+/** offset[row] = -zero_point * sum of the row's weights; false, with the offset unspecified, if that leaves 32 bits. */
+bool nw_linear_set_offset(nw_linear *linear, int32_t row, int32_t zero_point);
+
 /** Channels of an activation: dims[1] (dims[0] for rank 1). Height and width are 1 when the rank is below 4. */
 int32_t nw_tensor_channels(const nw_tensor *tensor);
 int32_t nw_tensor_height(const nw_tensor *tensor);

@@ -191,14 +191,9 @@ static nw_status fill_row(const emitter *e, const nw_node *node, const nw_node_s
     const nw_tensor_scheme *x = &e->scheme->tensors[node->inputs[0]];
     const nw_tensor_scheme *y = &e->scheme->tensors[node->output];
     const double out = codes_per_real(y, o);
-    int64_t sum = 0;
-    for (int32_t j = 0; j < to->k; j++)
-        sum += to->weights[(size_t)row * (size_t)to->k + (size_t)j];
-    const int64_t offset = -(int64_t)x->grid.zero_point * sum;
-    if (offset > INT32_MAX || offset < -INT32_MAX)
+    if (!nw_linear_set_offset(to, row, x->grid.zero_point))
         return nw_fail(e->error, NW_ERROR_UNSUPPORTED, "node \"%s\": %d products per sum are too many for 32 bits",
                        node->name, to->k);
-    to->offset[row] = (int32_t)offset;
     to->row_channel[row] = o;
     if (!set_multiplier(&to->multiplier[row], (double)x->grid.scale * from->step[row] * out))
         return refuse_multiplier(e, node, o);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens .nw files with the safetensors package, as a stranger would, and recomputes what docs/file-format.md says about
-them. Usage: open_nw.py FOLDER (every .nw in it). Exits with 77 when safetensors or numpy is missing."""
+them. Usage: open_nw.py FOLDER (every .nw in it, its offsets beside it). Exits with 77 when safetensors or numpy is missing."""
 import json
 import pathlib
 import sys
@@ -22,34 +22,82 @@ def unpack(rows, bits, k):
     return 1 - 2 * codes if bits == 1 else (codes ^ 1 << (bits - 1)) - (1 << (bits - 1))
 
 
+class Shared:
+    """The arrays that tensors and nodes share, read from their beginnings on."""
+
+    def __init__(self, tensors):
+        self.arrays = {name: array for name, array in tensors.items() if "." not in name}
+
+    def take(self, name, n):
+        taken, self.arrays[name] = self.arrays[name][:n], self.arrays[name][n:]
+        assert len(taken) == n, f"{name} is too short"
+        return taken
+
+    def close(self):
+        assert all(len(array) == 0 for array in self.arrays.values()), "entries that nothing uses"
+
+
+def check_tensor(tensor, shared, shifted):
+    """Takes the entries of one u8 tensor: its codes fit its width."""
+    z, bits, channels = tensor.get("zero_point", 0), tensor.get("bits", 8), tensor["dims"][1]
+    lo = -shared.take("lo", channels).astype(int) if z else numpy.zeros(channels, int)
+    hi = shared.take("hi", channels).astype(int)
+    shift = shared.take("shift", channels).astype(int) if shifted else numpy.zeros(channels, int)
+    assert (z + (lo << shift) >= 0).all() and (z + (hi << shift) < 1 << bits).all()
+    assert shared.take("scale", 1)[0] > 0
+
+
+def expand(nodes):
+    """Nodes with the keys that are left out where they say nothing new."""
+    before = 0
+    for node in nodes:
+        node = {"inputs": [before], "output": before + 1, "kernel": [1, 1], "groups": 1, "weight_bits": 8, **node}
+        before = node["output"]
+        yield node
+
+
+def weights_of(i, node, x, tensors):
+    """[R, k] integers."""
+    bits, k = node["weight_bits"], node["kernel"][0] * node["kernel"][1] * x["dims"][1] // node["groups"]
+    weights = unpack(tensors[f"n{i}.weights"], bits, k)
+    levels = tensors.get(f"n{i}.levels")
+    if levels is None:
+        return weights
+    assert len(levels) == 1 << (bits - 1)
+    return numpy.sign(weights) * levels.astype(int)[abs(weights)]
+
+
 def check(path):
     tensors = load_file(path)
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
         assert set(file.keys()) == set(tensors)
     assert metadata["narrow.version"] == "1"
-    graph = json.loads(metadata["narrow.graph"])
-    assert tensors["scale"].shape == (len(graph["tensors"]),)
-    for i, tensor in enumerate(graph["tensors"]):
-        if tensor["type"] == "u8":
-            lo, hi = tensors[f"t{i}.lo"].astype(int), tensors[f"t{i}.hi"].astype(int)
-            shift = tensors.get(f"t{i}.shift", numpy.zeros(len(lo), int)).astype(int)
-            z, bits = tensor["zero_point"], tensor["bits"]
-            assert lo.shape == hi.shape == (tensor["dims"][1],)
-            assert (z + (lo << shift) >= 0).all() and (z + (hi << shift) < 1 << bits).all()
-            assert tensors["scale"][i] > 0
-    rows = 0
-    for i, node in enumerate(graph["nodes"]):
-        if node["op"] not in ("conv", "conv_transpose"):
-            continue
-        weights = unpack(tensors[f"n{i}.weights"], node["weight_bits"], node["k"])
-        levels = tensors.get(f"n{i}.levels")
-        if levels is not None:
-            assert len(levels) == 1 << (node["weight_bits"] - 1)
-            weights = numpy.sign(weights) * levels.astype(int)[abs(weights)]
-        z = graph["tensors"][node["inputs"][0]]["zero_point"]
-        assert (tensors[f"n{i}.offset"] == -z * weights.sum(axis=1)).all(), path
-        rows += len(weights)
+    graph, shared, rows = json.loads(metadata["narrow.graph"]), Shared(tensors), 0
+    lines = path.with_suffix(".offsets").read_text(encoding="ascii").splitlines()
+    offsets = {(int(node), int(row)): int(offset) for node, row, offset in map(str.split, lines)}
+    is_u8 = ["type" not in tensor for tensor in graph["tensors"]]
+    for tensor in (tensor for tensor, u8 in zip(graph["tensors"], is_u8) if u8):
+        check_tensor(tensor, shared, "shift" in tensors)
+    for i, node in enumerate(expand(graph["nodes"])):
+        x, y = graph["tensors"][node["inputs"][0]], graph["tensors"][node["output"]]
+        channels = y["dims"][1]
+        if node["op"] in ("conv", "conv_transpose"):
+            weights = weights_of(i, node, x, tensors)
+            shared.take("multiplier", len(weights))
+            if len(node["inputs"]) == 2:
+                shared.take("multiplier", channels)
+            assert numpy.isfinite(shared.take("bias", channels)).all()
+            if len(weights) > channels:
+                extra = shared.take("row_channel", len(weights) - channels)
+                assert (extra >= 0).all() and (extra < channels).all()
+            offset = -x.get("zero_point", 0) * weights.sum(axis=1)
+            assert [offsets[i, row] for row in range(len(weights))] == offset.tolist(), path
+            rows += len(weights)
+        elif node["op"] == "average_pool" or (node["op"] in ("mul", "add") and is_u8[node["output"]]):
+            shared.take("multiplier", channels * (2 if node["op"] == "add" else 1))
+    shared.close()
+    assert rows == len(offsets)
     return rows, tensors, metadata
 
 

@@ -77,6 +77,21 @@ static void test_bits(void **state)
     assert_int_equal(lowest[1], 0x00);
 }
 
+static void compare_quant(const nw_tensor *a, const nw_tensor *b)
+{
+    assert_int_equal(a->type, b->type);
+    if (a->type != NW_TYPE_U8)
+        return;
+    assert_int_equal(a->quant.bits, b->quant.bits);
+    assert_int_equal(a->quant.zero_point, b->quant.zero_point);
+    assert_memory_equal(&a->quant.scale, &b->quant.scale, sizeof(float));
+    for (int32_t c = 0; c < nw_tensor_channels(a); c++) { /* 0 and -0 are one limit */
+        assert_int_equal((int)a->quant.lo[c], (int)b->quant.lo[c]);
+        assert_int_equal((int)a->quant.hi[c], (int)b->quant.hi[c]);
+        assert_int_equal(a->quant.shift[c], b->quant.shift[c]);
+    }
+}
+
 static void test_round_trips(void **state)
 {
     (void)state;
@@ -99,8 +114,16 @@ static void test_round_trips(void **state)
             assert_memory_equal(a->weights, b->weights, (size_t)a->n_rows * (size_t)a->k);
             assert_memory_equal(a->multiplier, b->multiplier, (size_t)a->n_rows * sizeof(float));
             assert_memory_equal(a->row_channel, b->row_channel, (size_t)a->n_rows * sizeof(int32_t));
+            assert_memory_equal(a->offset, b->offset, (size_t)a->n_rows * sizeof(int32_t)); /* derived */
+            assert_memory_equal(a->bias, b->bias, (size_t)a->n_channels * sizeof(float));
             assert_memory_equal(&model->nodes[i].window, &back->nodes[i].window, sizeof(nw_window));
+            assert_int_equal(model->nodes[i].groups, back->nodes[i].groups);
+            assert_int_equal(nw_node_residual(&model->nodes[i]), nw_node_residual(&back->nodes[i]));
+            assert_int_equal(a->weight_bits, b->weight_bits);
+            assert_int_equal(a->accumulator, b->accumulator);
         }
+        for (int32_t i = 0; i < model->n_tensors; i++)
+            compare_quant(&model->tensors[i], &back->tensors[i]);
         assert_int_equal(model->has_preprocess, back->has_preprocess);
         assert_int_equal(model->plan == NULL, back->plan == NULL);
         if (model->plan)
@@ -187,6 +210,10 @@ static void refuse(nw_status wanted, const char *part, const char *header, size_
     "\"" name "\":{\"dtype\":\"U8\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 #define METADATA(graph) "{\"__metadata__\":{\"narrow.version\":\"1\",\"narrow.graph\":\"" graph "\"}}"
 
+/** A graph with one tensor of very many channels and these further keys. */
+#define CODES(keys) \
+    "{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"dims\\\":[1,2147483647]" keys "}],\\\"nodes\\\":[0]}"
+
 static void test_containers(void **state)
 {
     (void)state;
@@ -217,46 +244,222 @@ static void test_containers(void **state)
     refuse(NW_ERROR_DATA, "twice", "{\"__metadata__\":{\"a\":\"1\",\"a\":\"1\"}}", 0);
     refuse(NW_ERROR_DATA, "graph", METADATA("{}"), 0);
     refuse(NW_ERROR_DATA, "\"tensors\" is there twice", METADATA("{\\\"tensors\\\":[],\\\"tensors\\\":[]}"), 0);
-    refuse(NW_ERROR_DATA, "\"t0.lo\" is missing",
-           METADATA("{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"u8\\\",\\\"dims\\\":[1,2147483647],"
-                    "\\\"bits\\\":8,\\\"zero_point\\\":0}],\\\"nodes\\\":[0]}"),
-           0);
+    refuse(NW_ERROR_DATA, "\"lo\" is missing", METADATA(CODES(",\\\"zero_point\\\":1")), 0);
+    refuse(NW_ERROR_DATA, "\"hi\" is missing", METADATA(CODES("")), 0);
+    refuse(NW_ERROR_DATA, "1 to 7 or absent", METADATA(CODES(",\\\"bits\\\":8")), 0);
+    refuse(NW_ERROR_DATA, "1 to 255 or absent", METADATA(CODES(",\\\"zero_point\\\":0")), 0);
+    refuse(NW_ERROR_DATA, "name, type or constant", METADATA(CODES(",\\\"type\\\":\\\"u8\\\"")), 0);
     refuse(NW_ERROR_DATA, "\"t0.data\" is missing",
            METADATA("{\\\"tensors\\\":[{\\\"name\\\":\\\"x\\\",\\\"type\\\":\\\"f32\\\",\\\"dims\\\":[1,2147483647],"
                     "\\\"constant\\\":true}],\\\"nodes\\\":[0]}"),
            0);
 }
 
+/** A file to be changed: its texts and copies of its arrays. */
+static nw_safetensors unfold(const nw_model *model)
+{
+    const nw_bytes bytes = bytes_of(model);
+    nw_safetensors file = {0}, copy = {0};
+    nw_error error;
+    assert_int_equal(nw_safetensors_parse(&file, bytes.data, bytes.size, "a", &error), NW_OK);
+    for (size_t i = 0; i < file.n_texts; i++)
+        assert_true(nw_safetensors_add_text(&copy, file.texts[i].key, file.texts[i].value));
+    for (size_t i = 0; i < file.n_arrays; i++) {
+        const nw_array *array = &file.arrays[i];
+        memcpy(nw_safetensors_add(&copy, array->name, array->type, array->rank, array->dims), array->data, array->size);
+    }
+    nw_safetensors_free(&file);
+    free(bytes.data);
+    return copy;
+}
+
+/** Reads what the changed file says; the sentence of an error must hold `part`, NULL: there is none. Frees it. */
+static void expect(nw_safetensors *file, const char *part)
+{
+    nw_bytes bytes = {0};
+    nw_model *back = NULL;
+    nw_error error = {{0}};
+    assert_int_equal(nw_safetensors_serialize(&bytes, file, &error), NW_OK);
+    const nw_status status = nw_model_parse(&back, bytes.data, bytes.size, "changed.nw", &error);
+    if (part ? status != NW_ERROR_DATA || !strstr(error.message, part) : status != NW_OK)
+        fail_msg("status %d, \"%s\", wanted \"%s\"", status, error.message, part ? part : "");
+    nw_model_free(back);
+    nw_bytes_free(&bytes);
+    nw_safetensors_free(file);
+}
+
 /** One more tensor than the graph asks for. */
 static void test_unused_tensor(void **state)
 {
     (void)state;
-    nw_model *model = make_model(1), *back = NULL;
-    const nw_bytes bytes = bytes_of(model);
-    nw_safetensors file = {0}, more = {0};
-    nw_bytes changed = {0};
-    nw_error error;
-    assert_int_equal(nw_safetensors_parse(&file, bytes.data, bytes.size, "a", &error), NW_OK);
-    for (size_t i = 0; i < file.n_texts; i++)
-        assert_true(nw_safetensors_add_text(&more, file.texts[i].key, file.texts[i].value));
-    assert_true(nw_safetensors_add_text(&more, "author", "somebody else's keys are fine"));
-    for (size_t i = 0; i < file.n_arrays; i++) {
-        const nw_array *array = &file.arrays[i];
-        memcpy(nw_safetensors_add(&more, array->name, array->type, array->rank, array->dims), array->data, array->size);
-    }
-    assert_int_equal(nw_safetensors_serialize(&changed, &more, &error), NW_OK);
-    assert_int_equal(nw_model_parse(&back, changed.data, changed.size, "b", &error), NW_OK);
-    nw_model_free(back);
-    nw_bytes_free(&changed);
-    assert_non_null(nw_safetensors_add(&more, "n0.unused", NW_ARRAY_U8, 1, (size_t[]){3}));
-    assert_int_equal(nw_safetensors_serialize(&changed, &more, &error), NW_OK);
-    assert_int_equal(nw_model_parse(&back, changed.data, changed.size, "b", &error), NW_ERROR_DATA);
-    assert_non_null(strstr(error.message, "does not use"));
-    nw_bytes_free(&changed);
-    nw_safetensors_free(&file);
-    nw_safetensors_free(&more);
+    nw_model *model = make_model(1);
+    nw_safetensors file = unfold(model);
+    assert_true(nw_safetensors_add_text(&file, "author", "somebody else's keys are fine"));
+    expect(&file, NULL);
+    file = unfold(model);
+    assert_non_null(nw_safetensors_add(&file, "n0.unused", NW_ARRAY_U8, 1, (size_t[]){3}));
+    expect(&file, "does not use");
     nw_model_free(model);
-    free(bytes.data);
+}
+
+static nw_array *array_of(nw_safetensors *file, const char *name)
+{
+    for (size_t i = 0; i < file->n_arrays; i++)
+        if (!strcmp(file->arrays[i].name, name))
+            return &file->arrays[i];
+    fail_msg("no tensor \"%s\"", name);
+    return NULL;
+}
+
+/** A file whose array has `more` entries more (the last ones are 0) or less. */
+static nw_safetensors resized(const nw_model *model, const char *name, int more)
+{
+    nw_safetensors file = unfold(model);
+    nw_array *array = array_of(&file, name);
+    const size_t element = nw_array_element_size(array->type);
+    array->dims[0] = (size_t)((int64_t)array->dims[0] + more);
+    uint8_t *data = calloc(array->dims[0], element);
+    memcpy(data, array->owned, array->dims[0] * element < array->size ? array->dims[0] * element : array->size);
+    free(array->owned);
+    array->size = array->dims[0] * element;
+    array->data = array->owned = data;
+    return file;
+}
+
+/** Arrays that tensors and nodes share have exactly the entries that the graph asks for. */
+static void test_shared_arrays(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"scale", "multiplier", "bias", "row_channel", "lo", "hi", "shift"};
+    int seen[7] = {0};
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        nw_model *model = make_model(seed);
+        nw_safetensors file = unfold(model);
+        for (int i = 0; i < 7; i++) {
+            bool there = false;
+            for (size_t j = 0; j < file.n_arrays; j++)
+                there |= !strcmp(file.arrays[j].name, names[i]);
+            if (!there)
+                continue;
+            seen[i]++;
+            nw_safetensors changed = resized(model, names[i], 1);
+            expect(&changed, "more than the graph uses");
+            if (array_of(&file, names[i])->dims[0] > 1) {
+                changed = resized(model, names[i], -1);
+                expect(&changed, "too few entries");
+            }
+            if (i > 3) /* no other type has elements of this size */
+                continue;
+            changed = unfold(model);
+            array_of(&changed, names[i])->type = i < 3 ? NW_ARRAY_I32 : NW_ARRAY_F32;
+            expect(&changed, "must be one row of");
+        }
+        nw_safetensors_free(&file);
+        nw_model_free(model);
+    }
+    for (int i = 0; i < 7; i++)
+        assert_true(seen[i] > 3);
+    nw_model *model = NULL;
+    for (uint64_t seed = 0; !model; seed++) { /* one without shifts */
+        model = make_model(seed);
+        for (int32_t i = 0; model && i < model->n_tensors; i++)
+            for (int32_t c = 0; model && model->tensors[i].type == NW_TYPE_U8 && c < nw_tensor_channels(&model->tensors[i]);
+                 c++)
+                if (model->tensors[i].quant.shift[c]) {
+                    nw_model_free(model);
+                    model = NULL;
+                }
+    }
+    nw_safetensors file = unfold(model);
+    assert_non_null(nw_safetensors_add(&file, "shift", NW_ARRAY_U8, 1, &array_of(&file, "hi")->dims[0]));
+    expect(&file, "0 throughout");
+    nw_model_free(model);
+}
+
+/** The file with `from` replaced by `to` in its graph. */
+static nw_safetensors rewritten(const nw_model *model, const char *from, const char *to)
+{
+    nw_safetensors file = unfold(model);
+    for (size_t i = 0; i < file.n_texts; i++) {
+        char *text = file.texts[i].value, *at = strstr(text, from);
+        if (strcmp(file.texts[i].key, "narrow.graph"))
+            continue;
+        assert_non_null(at);
+        char *changed = malloc(strlen(text) + strlen(to) + 1);
+        sprintf(changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+        free(text);
+        file.texts[i].value = changed;
+    }
+    return file;
+}
+
+/** x -> codes -> 1 x 1 convolution with everything as usual -> mean over the picture, to reals. */
+static nw_model *usual_model(void)
+{
+    nw_model *model = nw_model_create();
+    const int32_t picture[4] = {1, 2, 1, 1};
+    nw_model_add_tensor(model, "x", NW_TYPE_F32, 4, picture);
+    for (int i = 0; i < 3; i++) {
+        const char name[2] = {(char)('a' + i), '\0'};
+        nw_tensor *tensor = &model->tensors[nw_model_add_tensor(model, name, NW_TYPE_U8, 4, picture)];
+        assert_int_equal(nw_tensor_alloc_quant(tensor), NW_OK);
+        tensor->quant.bits = 8;
+        tensor->quant.scale = 0.5f;
+    }
+    nw_model_add_tensor(model, "y", NW_TYPE_F32, 4, picture);
+    const nw_op ops[] = {NW_OP_QUANTIZE, NW_OP_CONV, NW_OP_AVERAGE_POOL, NW_OP_DEQUANTIZE};
+    for (int i = 0; i < 4; i++) {
+        nw_node *node = nw_model_add_node(model, ops[i], "", 1);
+        node->inputs[0] = i;
+        node->output = i + 1;
+    }
+    nw_node *conv = &model->nodes[1], *pool = &model->nodes[2];
+    conv->linear = nw_linear_create(2, 2, 2, false);
+    pool->multipliers[0] = calloc(2, sizeof(float));
+    for (int i = 0; i < 2; i++)
+        pool->multipliers[0][i] = conv->linear->multiplier[i] = 1.0f;
+    for (int i = 0; i < 2; i++) {
+        nw_window *window = &model->nodes[1 + i].window;
+        *window = (nw_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    }
+    int32_t **ends[] = {&model->inputs, &model->outputs};
+    for (int i = 0; i < 2; i++) {
+        *ends[i] = malloc(sizeof(int32_t));
+        **ends[i] = 4 * i;
+    }
+    model->n_inputs = model->n_outputs = 1;
+    return model;
+}
+
+/** A key that says what holds without it would give one model two files. */
+static void test_usual_keys(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"\"kernel\":[1,1]", "\"stride\":[1,1]",      "\"dilation\":[1,1]",   "\"pad\":[0,0,0,0]",
+                                       "\"groups\":1",     "\"weight_bits\":8",     "\"accumulator\":\"auto\"",
+                                       "\"inputs\":[1]",   "\"output\":2"};
+    nw_model *model = usual_model();
+    nw_safetensors file = unfold(model);
+    expect(&file, NULL);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        char node[128];
+        snprintf(node, sizeof(node), "{\"op\":\"conv\",\"name\":\"\",%s}", keys[i]);
+        file = rewritten(model, "{\"op\":\"conv\",\"name\":\"\"}", node);
+        expect(&file, strstr(keys[i], "bits") || strstr(keys[i], "acc") ? "or absent" : "what holds without it");
+    }
+    file = rewritten(model, "{\"op\":\"average_pool\",\"name\":\"\"}",
+                     "{\"op\":\"average_pool\",\"name\":\"\",\"count_include_pad\":false}");
+    expect(&file, "true or absent");
+    file = rewritten(model, "{\"op\":\"conv\",\"name\":\"\"}", "{\"op\":\"conv\",\"name\":\"\",\"groups\":3}");
+    expect(&file, "whose channels its groups divide");
+    file = rewritten(model, "{\"op\":\"conv\",\"name\":\"\"}", "{\"op\":\"conv\",\"name\":\"\",\"inputs\":[0]}");
+    expect(&file, "needs a u8 input");
+    file = rewritten(model, "{\"op\":\"conv\",\"name\":\"\"}",
+                     "{\"op\":\"conv\",\"name\":\"\",\"kernel\":[2147483647,2147483647]}");
+    expect(&file, "at most 2^23");
+    file = rewritten(model, "{\"op\":\"conv\",\"name\":\"\"}", "{\"op\":\"conv\",\"name\":\"\",\"output\":5}");
+    expect(&file, "output is missing, wrong");
+    nw_model_free(model);
 }
 
 static void test_layout(void **state)
@@ -299,11 +502,37 @@ static void test_disk(void **state)
     nw_model_free(model);
 }
 
+/** Nothing but the weights and the zero point say what the offset is, and together they can say too much. */
+static void test_offset_overflow(void **state)
+{
+    (void)state;
+    const int32_t k = 70000; /* 255 * 127 * k > 2^31 */
+    nw_model *model = usual_model();
+    for (int i = 0; i < 2; i++)
+        model->tensors[i].dims[1] = k;
+    nw_tensor *x = &model->tensors[1];
+    free(x->quant.lo);
+    free(x->quant.hi);
+    free(x->quant.shift);
+    assert_int_equal(nw_tensor_alloc_quant(x), NW_OK);
+    x->quant.zero_point = 255;
+    nw_linear_free(model->nodes[1].linear);
+    model->nodes[1].linear = nw_linear_create(2, 2, k, false);
+    nw_safetensors file = unfold(model);
+    expect(&file, NULL);
+    file = unfold(model);
+    nw_array *weights = array_of(&file, "n1.weights");
+    memset(weights->owned + k, 0x7f, (size_t)k);
+    expect(&file, "the offset of row 1 leaves 32 bits");
+    nw_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits),      cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_bit_flips), cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
+        cmocka_unit_test(test_shared_arrays), cmocka_unit_test(test_usual_keys),    cmocka_unit_test(test_offset_overflow),
         cmocka_unit_test(test_layout),    cmocka_unit_test(test_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
