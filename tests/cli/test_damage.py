@@ -5,8 +5,10 @@
 
 NARROW_DAMAGE sets the number of damaged copies per network (default 150); the damage is the same in every run.
 """
+import json
 import os
 import random
+import struct
 import sys
 
 from narrow_cli import ONNX, check_sentence, main, quantized
@@ -55,5 +57,96 @@ def damaged_nw(narrow):
         attack(narrow, file.read(), "x.nw", ["inspect", "verify"], (0, 1, 4), (4,))
 
 
+class Planted:
+    """A .nw file taken apart: single numbers of its tensors and its graph can be changed, and it stays a well-formed file."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            data = file.read()
+        size = struct.unpack("<Q", data[:8])[0]
+        self.header, self.tensors = json.loads(data[8:8 + size]), bytearray(data[8 + size:])
+        self.graph = json.loads(self.header["__metadata__"]["narrow.graph"])
+
+    def change(self, name, index, change):
+        """Applies change() to element `index` of a tensor; returns by how much it grew."""
+        letter = {"I32": "i", "I16": "h", "F32": "f", "U8": "b"}[self.header[name]["dtype"]]  # weights: signed bytes
+        at = self.header[name]["data_offsets"][0] + index * struct.calcsize(letter)
+        old = struct.unpack_from("<" + letter, self.tensors, at)[0]
+        struct.pack_into("<" + letter, self.tensors, at, change(old))
+        return change(old) - old
+
+    def bytes(self):
+        self.header["__metadata__"]["narrow.graph"] = json.dumps(self.graph)
+        text = json.dumps(self.header).encode()
+        text += b" " * (-(len(text) + 8) % 64)
+        return struct.pack("<Q", len(text)) + text + self.tensors
+
+
+def step(weight):
+    """The next weight of 8 bits towards zero, or away from it: never out of range."""
+    return weight - 1 if weight > 0 else weight + 1
+
+
+def planted_certificates(narrow):
+    """
+    Whoever alters what sums are proven from, in a file that is otherwise as it should be: a certificate that does not follow
+    from weights, limits and zero points is code 4 with the layer's name; a network that is consistent, but another one, is
+    code 1 where its hash is expected.
+    """
+    net = quantized(narrow)
+    hash_of = narrow.report("verify", net)["hash"]
+    first = Planted(net).graph["nodes"][1]["name"]
+
+    def plant(what, code, sentence, *options):
+        planted = Planted(net)
+        what(planted)
+        path = narrow.file("planted.nw", planted.bytes())
+        if code:
+            narrow.bad(code, sentence, "verify", path, *options, out=None)
+        else:
+            narrow.good("verify", path, *options)
+
+    def same(planted):
+        planted.graph = dict(planted.graph)
+
+    def weight(planted):
+        planted.change("n1.weights", 40, step)
+
+    def weight_and_term(planted):
+        zero_point = planted.graph["tensors"][1]["zero_point"]
+        grown = planted.change("n1.weights", 40, step)
+        planted.change("n1.offset", 40 // 27, lambda term: term - zero_point * grown)
+
+    def zero_point(planted):
+        planted.graph["tensors"][1]["zero_point"] -= 1
+
+    def term(planted):
+        planted.change("n1.offset", 3, lambda old: old + 1)
+
+    def wider_limit(planted):
+        planted.change("t2.hi", 5, lambda hi: 256)
+
+    def narrower_limit(planted):  # below what the table in front of it gives
+        planted.change("t1.hi", 0, lambda hi: hi // 2)
+
+    def other_limit(planted):
+        planted.change("t2.hi", 5, lambda hi: hi - 1)
+
+    def wraps(planted):
+        planted.graph["nodes"][1]["accumulator"] = "16-wrap"
+
+    plant(same, 0, "", "--expect", hash_of)
+    plant(weight, 4, first)
+    plant(weight_and_term, 0, "")
+    plant(weight_and_term, 1, "expected %s" % hash_of, "--expect", hash_of)
+    plant(zero_point, 4, "input.codes")
+    plant(term, 4, first)
+    plant(wider_limit, 4, "limits must be integers")
+    plant(narrower_limit, 4, "cannot hold")
+    plant(other_limit, 0, "")
+    plant(other_limit, 1, "expected %s" % hash_of, "--expect", hash_of)
+    plant(wraps, 1, "--allow-wrap accepts that")
+
+
 if __name__ == "__main__":
-    main("test_damage", sys.argv, [damaged_onnx, damaged_nw])
+    main("test_damage", sys.argv, [damaged_onnx, damaged_nw, planted_certificates])
