@@ -14,9 +14,13 @@
  *     that holds the weights;
  *  3. a node that would gain less than MIN_GAIN over its exact form with 8-bit codes is given up.
  *
- * Nothing here makes a result inexact: kernels prove every run (kernels/runs.h). Zero-centred rows (A2Q+) would need the
- * mean weight's share of the sum restored by a further row per layer; rows of trained networks are so nearly balanced
- * that runs would grow by less than a tenth.
+ * Nothing here makes a result inexact: kernels prove every run (kernels/runs.h).
+ *
+ * Zero-centred rows (A2Q+), left out: W less the rounded mean of its row, whose share mean * sum x a further row of ones per
+ * layer restores. Rows of trained networks are balanced already: the larger of their positive and negative weights' sums is
+ * 1.08 to 1.15 times the mean of both (median), and a panel's runs end at its fullest row. In the networks that --acc 16 makes of
+ * resnet8, 20, 32, 56 and the MobileNets, centred rows have runs 0 to 3 % longer (14.5 steps become 14.7 on resnet20; single
+ * layers: 0.75 to 1.5 times), which the further row costs again: the forecast is 1 to 4 % more time.
  */
 #include <math.h>
 #include <stdlib.h>
