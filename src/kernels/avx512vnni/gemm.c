@@ -19,9 +19,12 @@
  *
  * Sums become codes in their registers (finish.h); off the bounded way they go through a small buffer.
  *
- * Measured on Zen 5, operands in L1, of the peak of vpdpbusd: the loop alone 99 %. The epilogue of 6 x 64 outputs takes 60
- * cycles, 110 with a residual, and hardly overlaps with the next tile, whatever the height of tiles: its additions and
- * conversions fill the schedulers of two ports, behind which vpdpbusd waits. Through the buffer instead it took 70,
+ * Panels of more than 32 channels prefetch the next panel into L2, a line each step: deep layers read more weights than
+ * L2 holds, for few pixels. A panel of 512 x 3 x 3 inputs takes 295 kB, which eight tiles of 6 x 64 have 28 us for.
+ *
+ * Measured on Zen 5, operands in L1, of the peak of vpdpbusd: the loop alone 99 %. The epilogue of 6 x 64 outputs takes
+ * 60 cycles, 110 with a residual, and hardly overlaps with the next tile, whatever the height of tiles: its additions
+ * and conversions fill the schedulers of two ports, behind which vpdpbusd waits. Through the buffer instead it took 70,
  * 24 stores in a row costing 39 of them; between the steps of the next tile, from the buffer, 107.
  */
 #include <assert.h>
@@ -35,13 +38,20 @@
 #define NR NW_AVX512VNNI_NR
 #define MAX_MR 10
 #define MAX_VECTORS 24
+#define PREFETCHING 4 /* tiles that prefetch the next panel */
 
-/*
- * The product of a panel with some pixels, from i on in the call: outputs if `finish` takes the bounded way, else (or
- * NULL) sums[.., 16 q].
- */
-typedef void tile_fn(const nw_quads_panel *p, const uint8_t *const *a, const int32_t *start, const nw_finish *finish,
-                     int32_t i, int32_t *sums);
+/* What the tiles of a panel share. */
+typedef struct work {
+    nw_quads_panel panel;
+    const int32_t *start;    /* [16 q] what sums start from */
+    const nw_finish *finish; /* NULL, or not the bounded way: sums are wanted */
+    int32_t *sums;           /* [.., 16 q] */
+    const int8_t *ahead;     /* prefetched, and its advance in each step */
+    ptrdiff_t stride;
+} work;
+
+/* The product of a panel with the pixels a[..], i first: outputs, or sums. */
+typedef void tile_fn(const work *w, const uint8_t *const *a, int32_t i);
 
 static NW_INLINE __m512i broadcast4(const uint8_t *x)
 {
@@ -61,10 +71,12 @@ static NW_INLINE __m512i broadcast8(const uint8_t *x)
 typedef struct cursor {
     const int32_t *steps;
     const int8_t *weights;
+    const int8_t *ahead; /* prefetched */
 } cursor;
 
 /* acc[v * i + j] += the products of one step, v vectors of `size` bytes. */
-static NW_INLINE void step(__m512i *acc, int mr, int v, int size, cursor *at, const uint8_t *const x[MAX_MR])
+static NW_INLINE void step(__m512i *acc, int mr, int v, int size, cursor *at, ptrdiff_t stride,
+                           const uint8_t *const x[MAX_MR])
 {
     const ptrdiff_t offset = *at->steps++;
     __m512i w[4];
@@ -72,6 +84,10 @@ static NW_INLINE void step(__m512i *acc, int mr, int v, int size, cursor *at, co
     for (int j = 0; j < v; j++)
         w[j] = in_register(_mm512_loadu_si512(at->weights + 64 * j)); /* not loaded anew for each pixel */
     at->weights += 64 * v;
+    if (v > 2) {
+        _mm_prefetch((const char *)at->ahead, _MM_HINT_T1);
+        at->ahead += stride;
+    }
 #pragma GCC unroll 10
     for (int i = 0; i < mr; i++) {
         const __m512i codes = size == 8 ? broadcast8(x[i] + offset) : broadcast4(x[i] + offset);
@@ -82,11 +98,13 @@ static NW_INLINE void step(__m512i *acc, int mr, int v, int size, cursor *at, co
 }
 
 /* acc[v * i + j] += the product of one panel with mr pixels; constant mr and q. */
-static NW_INLINE void multiply(__m512i *acc, int mr, int q, const nw_quads_panel *p, const uint8_t *const *a)
+static NW_INLINE void multiply(__m512i *acc, int mr, int q, const work *w, const uint8_t *const *a)
 {
     const uint8_t *x[MAX_MR];
     const int v = q == 1 ? 2 : q;
-    cursor at = {p->steps, p->weights};
+    cursor at = {w->panel.steps, w->panel.weights, w->ahead};
+    const int32_t *const steps_end = w->panel.steps_end;
+    const ptrdiff_t stride = w->stride;
 #pragma GCC unroll 10
     for (int i = 0; i < mr; i++) {
         x[i] = a[i];
@@ -94,32 +112,30 @@ static NW_INLINE void multiply(__m512i *acc, int mr, int q, const nw_quads_panel
         for (int j = 0; j < v; j++)
             acc[v * i + j] = in_register(acc[v * i + j]);
     }
-    while (at.steps != p->steps_end)
-        step(acc, mr, v, q == 1 ? 8 : 4, &at, x);
+    while (at.steps != steps_end)
+        step(acc, mr, v, q == 1 ? 8 : 4, &at, stride, x);
 }
 
 /* acc[q * i + j] = start[16 j ..] + the product, for mr pixels and q vectors; always called with constants. */
-static NW_INLINE void wide_sums(__m512i *acc, int mr, int q, const nw_quads_panel *p, const uint8_t *const *a,
-                                const int32_t *start)
+static NW_INLINE void wide_sums(__m512i *acc, int mr, int q, const work *w, const uint8_t *const *a)
 {
 #pragma GCC unroll 10
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < q; j++)
-            acc[q * i + j] = _mm512_loadu_si512(start + 16 * j);
-    multiply(acc, mr, q, p, a);
+            acc[q * i + j] = _mm512_loadu_si512(w->start + 16 * j);
+    multiply(acc, mr, q, w, a);
 }
 
 /* The same for a panel of 16 rows. Even and odd elements hold the sums over the two halves of each wide step. */
-static NW_INLINE void narrow_sums(__m512i *acc, int mr, const nw_quads_panel *p, const uint8_t *const *a,
-                                  const int32_t *start)
+static NW_INLINE void narrow_sums(__m512i *acc, int mr, const work *w, const uint8_t *const *a)
 {
-    const __m512i first = _mm512_loadu_si512(start);
+    const __m512i first = _mm512_loadu_si512(w->start);
     __m512i halves[2 * MAX_MR];
 #pragma GCC unroll 20
     for (int v = 0; v < 2 * mr; v++)
         halves[v] = _mm512_setzero_si512();
-    multiply(halves, mr, 1, p, a);
+    multiply(halves, mr, 1, w, a);
 #pragma GCC unroll 10
     for (int i = 0; i < mr; i++) {
         const __m512 low = _mm512_castsi512_ps(halves[2 * i]);
@@ -131,60 +147,81 @@ static NW_INLINE void narrow_sums(__m512i *acc, int mr, const nw_quads_panel *p,
 }
 
 /* A tile_fn; always called with constant mr and q. */
-static NW_INLINE void tile(int mr, int q, const nw_quads_panel *p, const uint8_t *const *a, const int32_t *start,
-                           const nw_finish *finish, int32_t i, int32_t *sums)
+static NW_INLINE void tile(int mr, int q, const work *w, const uint8_t *const *a, int32_t i)
 {
     __m512i acc[MAX_VECTORS];
     if (q == 1)
-        narrow_sums(acc, mr, p, a, start);
+        narrow_sums(acc, mr, w, a);
     else
-        wide_sums(acc, mr, q, p, a, start);
-    if (finish && finish->bounded) {
-        finish_tile(q, mr, finish, acc, i);
+        wide_sums(acc, mr, q, w, a);
+    if (w->finish && w->finish->bounded) {
+        finish_tile(q, mr, w->finish, acc, i);
         return;
     }
 #pragma GCC unroll 24
     for (int v = 0; v < mr * q; v++)
-        _mm512_storeu_si512(sums + 16 * v, acc[v]);
+        _mm512_storeu_si512(w->sums + 16 * v, acc[v]);
 }
 
-#define TILE(mr, q)                                                                                                    \
-    static void tile_##mr##_##q(const nw_quads_panel *p, const uint8_t *const *a, const int32_t *start,                \
-                                const nw_finish *finish, int32_t i, int32_t *sums)                                     \
-    {                                                                                                                  \
-        tile(mr, q, p, a, start, finish, i, sums);                                                                     \
+#define TILE(mr, q)                                                                \
+    static void tile_##mr##_##q(const work *w, const uint8_t *const *a, int32_t i) \
+    {                                                                              \
+        tile(mr, q, w, a, i);                                                      \
     }
 
-TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1)
-TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2)
-TILE(1, 3) TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3)
-TILE(1, 4) TILE(2, 4) TILE(3, 4) TILE(4, 4) TILE(5, 4) TILE(6, 4)
+TILE(1, 1)
+TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(1, 2)
+    TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(1, 3)
+        TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3) TILE(1, 4) TILE(2, 4) TILE(3, 4)
+            TILE(4, 4) TILE(5, 4) TILE(6, 4)
 
-/* [q - 1][mr - 1] */
-static tile_fn *const tiles[4][MAX_MR] = {
-    {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1, tile_9_1, tile_10_1},
-    {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2, tile_9_2, tile_10_2},
-    {tile_1_3, tile_2_3, tile_3_3, tile_4_3, tile_5_3, tile_6_3, tile_7_3, tile_8_3},
-    {tile_1_4, tile_2_4, tile_3_4, tile_4_4, tile_5_4, tile_6_4},
+    /* [q - 1][mr - 1] */
+    static tile_fn *const tiles[4][MAX_MR] = {
+        {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1, tile_9_1, tile_10_1},
+        {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2, tile_9_2, tile_10_2},
+        {tile_1_3, tile_2_3, tile_3_3, tile_4_3, tile_5_3, tile_6_3, tile_7_3, tile_8_3},
+        {tile_1_4, tile_2_4, tile_3_4, tile_4_4, tile_5_4, tile_6_4},
 };
 static const int32_t max_mr[4] = {10, 10, 8, 6};
 
-/* Pixels of the next tile when m are left: equal shares rather than full tiles and a small rest. */
-static int32_t share(int32_t m, int32_t q)
+/* m pixels in n tiles: equal shares rather than full tiles and a small rest. The first `larger` take one more. */
+typedef struct shares {
+    int32_t n, pixels, larger;
+} shares;
+
+static shares share(int32_t m, int32_t q)
 {
-    const int32_t n_tiles = (m + max_mr[q - 1] - 1) / max_mr[q - 1];
-    return (m + n_tiles - 1) / n_tiles;
+    const int32_t n = (m + max_mr[q - 1] - 1) / max_mr[q - 1];
+    return (shares){n, m / n, m % n};
+}
+
+/*
+ * The part of the next panel that tile t of n prefetches, or of what lies behind the last panel: the next layer's first
+ * one where layers are packed in order.
+ */
+static void choose_ahead(work *w, int32_t t, int32_t n)
+{
+    const nw_quads_panel *p = &w->panel;
+    const ptrdiff_t n_steps = p->steps_end - p->steps;
+    const bool used = t < PREFETCHING && n > 1;
+    w->ahead = used ? p->weights + n_steps * 64 * (p->q + t * p->q / PREFETCHING) : p->weights;
+    w->stride = used ? 64 : 0;
 }
 
 static void run_panel(const nw_gemm_call *call, int32_t o)
 {
-    const nw_quads_panel panel = nw_quads_panel_at(call->packed, false, o);
     nw_finish finish;
-    nw_finish_init_avx512(&finish, call, o, panel.width);
     _Alignas(64) int32_t sums[MAX_VECTORS * 16];
-    for (int32_t i = 0, n; i < call->m; i += n) {
-        n = share(call->m - i, panel.q);
-        tiles[panel.q - 1][n - 1](&panel, call->a + i, finish.start, &finish, i, sums);
+    work w = {.panel = nw_quads_panel_at(call->packed, false, o), .finish = &finish, .sums = sums};
+    const int32_t q = w.panel.q;
+    const shares s = share(call->m, q);
+    nw_finish_init_avx512(&finish, call, o, w.panel.width);
+    w.start = finish.start;
+    for (int32_t t = 0, i = 0, n; t < s.n; t++, i += n) {
+        n = s.pixels + (t < s.larger);
+        if (q > 2)
+            choose_ahead(&w, t, s.n);
+        tiles[q - 1][n - 1](&w, call->a + i, i);
         if (!finish.bounded)
             nw_finish_run_avx512(&finish, sums, i, n);
     }
@@ -208,13 +245,16 @@ void nw_gemm_run_extra_avx512vnni(const nw_gemm_call *call)
     const int32_t n_extra = call->requant->n_extra;
     _Alignas(64) int32_t sums[MAX_VECTORS * 16];
     for (int32_t e = 0; e < n_extra; e += NR) {
-        const nw_quads_panel panel = nw_quads_panel_at(call->packed, true, e);
-        for (int32_t i = 0, n; i < call->m; i += n) {
-            n = share(call->m - i, panel.q);
-            tiles[panel.q - 1][n - 1](&panel, call->a + i, nw_finish_zeros_avx512, NULL, i, sums);
+        work w = {.panel = nw_quads_panel_at(call->packed, true, e), .start = nw_finish_zeros_avx512, .sums = sums};
+        const int32_t q = w.panel.q;
+        const shares s = share(call->m, q);
+        w.ahead = w.panel.weights;
+        for (int32_t t = 0, i = 0, n; t < s.n; t++, i += n) {
+            n = s.pixels + (t < s.larger);
+            tiles[q - 1][n - 1](&w, call->a + i, i);
             for (int32_t r = 0; r < n; r++)
-                memcpy(call->extra_sums + (ptrdiff_t)(i + r) * n_extra + e, sums + 16 * panel.q * r,
-                       (size_t)panel.width * 4);
+                memcpy(call->extra_sums + (ptrdiff_t)(i + r) * n_extra + e, sums + 16 * q * r,
+                       (size_t)w.panel.width * 4);
         }
     }
 }
