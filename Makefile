@@ -7,6 +7,7 @@
 #                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
 # make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md, activations.md; BENCH= flags
 # make bench-planner  the planner's allocations beside each other: docs/results/planner.md; BENCH= flags. Hours
+# make test-long  an array job on a real Slurm, and networks on a big-endian machine under emulation. Minutes
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -14,7 +15,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo demo-real test fuzz bench-speed bench-accuracy bench-planner clean install
+.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-accuracy bench-planner clean install
 
 all: build
 
@@ -36,6 +37,11 @@ test:
 	@mkdir -p $(BUILD)
 	@sh tools/venv.sh $(BUILD)/venv
 	@sh tools/test.sh "$(CURDIR)" "$(CURDIR)/$(BUILD)"
+
+test-long:
+	@sh tools/install.sh long
+	@mkdir -p $(BUILD)
+	@sh tests/long/run.sh "$(CURDIR)" "$(CURDIR)/$(BUILD)"
 
 bench-accuracy: build
 	@python3 tools/bench_accuracy.py --narrow $(NARROW) $(BENCH)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Sees to it that Debian's packages are there: install.sh build|test|bench
+# Sees to it that Debian's packages are there: install.sh build|test|long|bench
 # As root, or where sudo asks no questions, it installs what is missing; otherwise it prints the line to run.
 set -eu
 
@@ -8,8 +8,10 @@ build="gcc cmake libdnnl-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev l
        libjpeg62-turbo-dev libpng-dev zlib1g-dev"
 test="libcmocka-dev libsimde-dev clang python3-venv gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
       chromium"
+long="slurm-wlm munge qemu-user gcc-s390x-linux-gnu libc6-dev-s390x-cross libcmocka-dev libsimde-dev"
 
 packages=$build
+[ "${1:-build}" = long ] && packages="$build $long"
 [ "${1:-build}" = test ] && packages="$build $test"
 [ "${1:-build}" = bench ] && packages="$build python3-venv"
 

@@ -24,7 +24,7 @@ run --isa dotprod --filter gemm
 run --isa i8mm --filter gemm
 run --isa neon --plant
 if command -v python3 >/dev/null 2>&1; then
-    python3 "$source/tests/aarch64/neon_instructions.py" \
+    python3 "$source/tests/cross/neon_instructions.py" \
         "$build/src/kernels/CMakeFiles/nw_kernels.dir/neon/gemm_tile.c.o"
 else
     echo "SKIP: count of instructions: python3 is missing"
