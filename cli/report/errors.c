@@ -167,7 +167,7 @@ static void flatten(void *to, const nw_view *view)
         flat.strides[i] = stride;
         stride *= view->dims[i];
     }
-    nw_copy_run(&flat, view);
+    nw_copy_run(&flat, view, NULL);
 }
 
 static void count_codes(nw_tensor_facts *facts, const nw_tensor *t, const uint8_t *codes)

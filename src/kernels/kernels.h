@@ -192,6 +192,14 @@ typedef struct nw_pool_call {
     int32_t *scratch;                 /* average: [channels + NW_PARAMETER_PAD] */
 } nw_pool_call;
 
+/** A matrix of 4-byte elements turned over: y[i][j] = x[j][i] for i < n, j < m. Nothing else is read or written. */
+typedef struct nw_transpose_call {
+    uint8_t *y;
+    const uint8_t *x;
+    ptrdiff_t y_step, x_step; /* bytes from row to row */
+    int32_t n, m;             /* rows and columns of y */
+} nw_transpose_call;
+
 #define NW_TAP_BITS 11
 #define NW_TAP_ONE (1 << NW_TAP_BITS)
 
@@ -275,6 +283,7 @@ typedef struct nw_kernels {
     /** y[i] = table[x[i]] over n bytes. */
     void (*table)(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
     void (*tables)(const nw_tables_call *call);
+    void (*transpose)(const nw_transpose_call *call);
     /**
      * A row of n codes of `bits` (1 to 7) bits, in the order of base/bits.h, to bytes: to[i] = code i << shift, where
      * bits + shift <= 8. Reads ceil(n * bits / 8) bytes.

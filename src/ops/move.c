@@ -18,13 +18,14 @@ typedef struct axis {
 typedef struct nest {
     axis axes[2 * NW_MAX_RANK];
     int32_t n, size; /* of an element, bytes */
+    void (*transpose)(const nw_transpose_call *call); /* NULL: one element after the other */
 } nest;
 
 typedef struct move_state {
     nw_view y, x;
     int32_t axis; /* tiles run along it; of `nest` where that is set */
     uint8_t element[4];
-    nest nest; /* reshape */
+    nest nest; /* reshape; copy: only `transpose` */
 } move_state;
 
 static void copy_element(uint8_t *y, const uint8_t *x, int32_t size)
@@ -56,14 +57,62 @@ static void copy_line(uint8_t *to, const uint8_t *from, const axis *a, int32_t s
             memcpy(to, from, 4);
 }
 
-static void copy_axes(uint8_t *to, const uint8_t *from, const axis *axes, int32_t n, int32_t size)
+/** A row of short pieces of `size` bytes each, which is a constant wherever this is inlined. */
+static inline void copy_row(uint8_t *to, const uint8_t *from, const axis *a, size_t size)
 {
-    if (n == 1) {
-        copy_line(to, from, axes, size);
-        return;
+    for (int32_t i = 0; i < a->n; i++, to += a->y, from += a->x)
+        memcpy(to, from, size);
+}
+
+/** Pieces that lie together on both sides: the usual short ones without a call for each. */
+static void copy_pieces(uint8_t *to, const uint8_t *from, const axis *a, size_t size)
+{
+    switch (size) {
+    case 2:
+        copy_row(to, from, a, 2);
+        break;
+    case 3:
+        copy_row(to, from, a, 3);
+        break;
+    case 4:
+        copy_row(to, from, a, 4);
+        break;
+    case 8:
+        copy_row(to, from, a, 8);
+        break;
+    case 16:
+        copy_row(to, from, a, 16);
+        break;
+    default:
+        copy_row(to, from, a, size);
     }
-    for (int32_t i = 0; i < axes->n; i++)
-        copy_axes(to + i * axes->y, from + i * axes->x, axes + 1, n - 1, size);
+}
+
+/** The two innermost loops. */
+static void copy_plane(uint8_t *to, const uint8_t *from, const nest *l)
+{
+    const axis *outer = &l->axes[l->n - 2];
+    const axis *inner = outer + 1;
+    if (inner->y == l->size && inner->x == l->size)
+        copy_pieces(to, from, outer, (size_t)inner->n * (size_t)l->size);
+    else if (l->transpose && l->size == 4 && inner->y == 4 && outer->x == 4)
+        l->transpose(&(nw_transpose_call){to, from, outer->y, inner->x, outer->n, inner->n});
+    else
+        for (int32_t i = 0; i < outer->n; i++)
+            copy_line(to + i * outer->y, from + i * outer->x, inner, l->size);
+}
+
+/** The loops from `first` on. */
+static void copy_axes(uint8_t *to, const uint8_t *from, const nest *l, int32_t first)
+{
+    const axis *a = &l->axes[first];
+    if (first == l->n - 1)
+        copy_line(to, from, a, l->size);
+    else if (first == l->n - 2)
+        copy_plane(to, from, l);
+    else
+        for (int32_t i = 0; i < a->n; i++)
+            copy_axes(to + i * a->y, from + i * a->x, l, first + 1);
 }
 
 static ptrdiff_t distance(ptrdiff_t step)
@@ -114,16 +163,22 @@ static void copy_nest(nest l, uint8_t *to, const uint8_t *from)
     if (l.n == 0)
         copy_element(to, from, l.size);
     else
-        copy_axes(to, from, l.axes, l.n, l.size);
+        copy_axes(to, from, &l, 0);
 }
 
-void nw_copy_run(const nw_view *y, const nw_view *x)
+/** Copies one view to the other. */
+static void copy_view(const nw_view *y, const nw_view *x, void (*transpose)(const nw_transpose_call *call))
 {
-    nest l = {.size = y->element_size};
+    nest l = {.size = y->element_size, .transpose = transpose};
     for (int32_t i = 0; i < y->rank; i++)
         if (y->dims[i] != 1)
             l.axes[l.n++] = (axis){y->dims[i], y->strides[i], x->strides[i]};
     copy_nest(l, y->data, x->data);
+}
+
+void nw_copy_run(const nw_view *y, const nw_view *x, const nw_kernels *kernels)
+{
+    copy_view(y, x, kernels ? kernels->transpose : NULL);
 }
 
 static void run_copy(const void *state, int32_t begin, int32_t end)
@@ -134,7 +189,7 @@ static void run_copy(const void *state, int32_t begin, int32_t end)
     y.data += begin * y.strides[s->axis];
     x.data += begin * x.strides[s->axis];
     y.dims[s->axis] = end - begin;
-    nw_copy_run(&y, &x);
+    copy_view(&y, &x, s->nest.transpose);
 }
 
 /** Output rows of pictures, row r of y from row r of x. */
@@ -146,7 +201,7 @@ static void run_copy_rows(const void *state, const nw_rows *rows)
     y.data += rows->begin * y.strides[2] + rows->y;
     x.data += rows->begin * x.strides[2] + rows->x[0];
     y.dims[2] = rows->end - rows->begin;
-    nw_copy_run(&y, &x);
+    copy_view(&y, &x, s->nest.transpose);
 }
 
 static void fill_rows(const nw_view *y, uint8_t *to, uint8_t code)
@@ -309,18 +364,21 @@ static nw_job make(void (*run)(const void *, int32_t, int32_t), const char *name
     return (nw_job){.run = run, .state = s, .kernel = name, .n_tiles = state->y.rank ? state->y.dims[state->axis] : 1};
 }
 
-nw_job nw_copy_make(const nw_view *y, const nw_view *x, nw_arena *arena)
+nw_job nw_copy_make(const nw_view *y, const nw_view *x, const nw_kernels *kernels, nw_arena *arena)
 {
-    nw_job job = make(run_copy, "copy", &(move_state){.y = *y, .x = *x, .axis = nw_view_tile_axis(y)}, arena);
+    const move_state state = {
+        .y = *y, .x = *x, .axis = nw_view_tile_axis(y), .nest = {.transpose = kernels->transpose}};
+    nw_job job = make(run_copy, "copy", &state, arena);
     job.run_rows = y->rank == 4 ? run_copy_rows : NULL;
     return job;
 }
 
-nw_job nw_reshape_make(const nw_view *y, const nw_view *x, nw_arena *arena)
+nw_job nw_reshape_make(const nw_view *y, const nw_view *x, const nw_kernels *kernels, nw_arena *arena)
 {
     move_state state = {.y = *y, .x = *x, .axis = nw_view_tile_axis(y)};
     if (!reshape_nest(&state.nest, y, x) || state.nest.n == 0)
         return make(run_reshape, "reshape", &state, arena);
+    state.nest.transpose = kernels->transpose;
     state.axis = 0;
     for (int32_t i = 1; i < state.nest.n; i++)
         if (state.nest.axes[i].n > state.nest.axes[state.axis].n)

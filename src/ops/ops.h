@@ -95,13 +95,13 @@ typedef struct nw_table_params {
 nw_job nw_table_make(const nw_table_params *params, const nw_kernels *kernels, nw_arena *arena);
 
 /** Data movement: y[i] = x[i] for every index of y's shape, with the views' strides (slice, concat, pad, transpose). */
-nw_job nw_copy_make(const nw_view *y, const nw_view *x, nw_arena *arena);
+nw_job nw_copy_make(const nw_view *y, const nw_view *x, const nw_kernels *kernels, nw_arena *arena);
 
-/** The same, at once. */
-void nw_copy_run(const nw_view *y, const nw_view *x);
+/** The same, at once; kernels NULL: in plain C. */
+void nw_copy_run(const nw_view *y, const nw_view *x, const nw_kernels *kernels);
 
 /** y = x in logical (row-major N, C, H, W) order, for shapes of equal size. */
-nw_job nw_reshape_make(const nw_view *y, const nw_view *x, nw_arena *arena);
+nw_job nw_reshape_make(const nw_view *y, const nw_view *x, const nw_kernels *kernels, nw_arena *arena);
 
 /** Sets every element of y to one code or float, given by its bytes. */
 nw_job nw_fill_make(const nw_view *y, const void *element, nw_arena *arena);

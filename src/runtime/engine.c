@@ -290,7 +290,7 @@ static uint64_t nanoseconds(void)
 }
 
 /** Copies an output into the caller's array in row-major logical order. */
-static void give_output(const nw_view *from, float *to)
+static void give_output(const nw_view *from, float *to, const nw_kernels *kernels)
 {
     nw_view view = *from;
     view.data = (uint8_t *)to;
@@ -299,7 +299,7 @@ static void give_output(const nw_view *from, float *to)
         view.strides[i] = stride;
         stride *= view.dims[i];
     }
-    nw_copy_run(&view, from);
+    nw_copy_run(&view, from, kernels);
 }
 
 static bool accepts(const nw_engine *engine, const nw_input *inputs)
@@ -389,7 +389,7 @@ nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *c
         *options->coding_nanoseconds += engine->clock->lanes[i].nanoseconds;
     for (int32_t i = 0; i < engine->n_outputs; i++)
         if (engine->outputs[i].data)
-            give_output(&engine->outputs[i], outputs[i]);
+            give_output(&engine->outputs[i], outputs[i], engine->kernels);
     free(observed);
     return NW_OK;
 }

@@ -325,7 +325,7 @@ static void build_concat(nw_builder *b, int32_t n)
         const bool inside = node->axis == 1 && p->root == whole->root && p->channel_offset == channel;
         channel += x.dims[node->axis];
         if (!inside) {
-            const nw_job job = nw_copy_make(&part, &x, b->arena);
+            const nw_job job = nw_copy_make(&part, &x, b->kernels, b->arena);
             append(b, n, &job);
         }
         if (part.data)
@@ -344,7 +344,7 @@ static nw_job slice_job(nw_builder *b, int32_t n)
             x.data += node->starts[i] * x.strides[i];
         x.strides[i] *= node->steps[i];
     }
-    return nw_copy_make(&y, &x, b->arena);
+    return nw_copy_make(&y, &x, b->kernels, b->arena);
 }
 
 static void build_pad(nw_builder *b, int32_t n)
@@ -360,7 +360,7 @@ static void build_pad(nw_builder *b, int32_t n)
             y.data += node->pads[i] * y.strides[i];
         y.dims[i] = x.dims[i];
     }
-    jobs[1] = nw_copy_make(&y, &x, b->arena);
+    jobs[1] = nw_copy_make(&y, &x, b->kernels, b->arena);
     append_all(b, n, jobs, 2);
 }
 
@@ -372,7 +372,7 @@ static nw_job transpose_job(nw_builder *b, const nw_node *node)
     permuted.data = x.data;
     for (int32_t i = 0; i < y.rank; i++)
         permuted.strides[i] = x.strides[node->perm[i]];
-    return nw_copy_make(&y, &permuted, b->arena);
+    return nw_copy_make(&y, &permuted, b->kernels, b->arena);
 }
 
 static void build_reshape(nw_builder *b, int32_t n)
@@ -384,7 +384,7 @@ static void build_reshape(nw_builder *b, int32_t n)
         return;
     const nw_view y = view_of(b, node->output);
     const nw_view x = view_of(b, node->inputs[0]);
-    const nw_job job = nw_reshape_make(&y, &x, b->arena);
+    const nw_job job = nw_reshape_make(&y, &x, b->kernels, b->arena);
     append(b, n, &job);
 }
 

@@ -118,7 +118,7 @@ static void give(const strip_state *s, const uint8_t *scratch, const nw_rows *ro
     to.strides[1] = (ptrdiff_t)sizeof(float) * y->height * y->width;
     to.strides[2] = (ptrdiff_t)sizeof(float) * y->width;
     to.strides[3] = sizeof(float);
-    nw_copy_run(&to, &from);
+    nw_copy_run(&to, &from, s->params.kernels);
 }
 
 /** Where the operands of these rows lie, seen from where they lay when the inner jobs were made. */

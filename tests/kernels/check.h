@@ -79,6 +79,7 @@ void check_resize_codes(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_resize_reals(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_table(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_tables(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_transpose(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_unpack(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_squeeze(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_expand(check *c, const nw_kernels *ref, const nw_kernels *opt);

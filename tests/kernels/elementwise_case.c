@@ -171,3 +171,34 @@ void check_tables(check *c, const nw_kernels *ref, const nw_kernels *opt)
         for (int32_t width = 1; width <= 70; width += width < 20 ? 1 : 7)
             one_picture(c, ref, opt, width, channels[i]);
 }
+
+static void one_matrix(check *c, const nw_kernels *ref, const nw_kernels *opt, int32_t n, int32_t m)
+{
+    check_case(c);
+    nw_transpose_call call = {.n = n, .m = m};
+    call.x_step = 4 * (n + (check_one_in(c, 2) ? check_range(c, 0, 9) : 0));
+    call.y_step = 4 * (m + (check_one_in(c, 2) ? check_range(c, 0, 9) : 0));
+    const size_t x_size = (size_t)call.x_step * (size_t)(m - 1) + 4 * (size_t)n;
+    const size_t size = (size_t)call.y_step * (size_t)(n - 1) + 4 * (size_t)m;
+    call.x = check_alloc(c, 0, x_size, 4);
+    uint8_t *out_ref = check_alloc(c, 6, size, 4);
+    uint8_t *out_opt = check_alloc(c, 7, size, 4);
+    memcpy(out_opt, out_ref, size);
+    check_describe(c, "n=%d m=%d steps=%d,%d", n, m, (int)call.x_step, (int)call.y_step);
+    call.y = out_ref;
+    ref->transpose(&call);
+    call.y = out_opt;
+    opt->transpose(&call);
+    check_equal(c, "output", out_ref, out_opt, size);
+}
+
+void check_transpose(check *c, const nw_kernels *ref, const nw_kernels *opt)
+{
+    if (!check_entry(c, "transpose"))
+        return;
+    for (int32_t n = 1; n <= 20; n++)
+        for (int32_t m = 1; m <= 20; m++)
+            one_matrix(c, ref, opt, n, m);
+    one_matrix(c, ref, opt, 200, 21);
+    one_matrix(c, ref, opt, 3, 300);
+}

@@ -72,6 +72,8 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         check_table(c, ref, now);
     if (now->tables != before->tables)
         check_tables(c, ref, now);
+    if (now->transpose != before->transpose)
+        check_transpose(c, ref, now);
     if (now->unpack != before->unpack)
         check_unpack(c, ref, now);
     if (now->squeeze != before->squeeze)

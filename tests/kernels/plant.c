@@ -84,6 +84,12 @@ static void tables_last(const nw_tables_call *call)
     call->y[(call->height - 1) * call->y_row + (call->width - 1) * call->y_step + call->channels - 1] ^= 1u;
 }
 
+static void transpose_last(const nw_transpose_call *call)
+{
+    real.transpose(call);
+    call->y[(call->n - 1) * call->y_step + 4 * call->m - 1] ^= 1u;
+}
+
 static void unpack_last(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift)
 {
     real.unpack(to, from, n, bits, shift);
@@ -130,7 +136,7 @@ static const char *const names[PLANT_COUNT] = {
     "quantize: last pixel", "dequantize: last real", "multiply: first output",
     "float_line: last real",
     "squeeze: first code", "expand: last code",
-    "tables: last channel of the last pixel",
+    "tables: last channel of the last pixel", "transpose: last element",
 };
 
 const char *plant_name(int32_t i)
@@ -196,6 +202,9 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 18:
         planted.tables = tables_last;
+        break;
+    case 19:
+        planted.transpose = transpose_last;
         break;
     default:
         planted.table = table_behind;

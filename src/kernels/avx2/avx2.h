@@ -146,6 +146,7 @@ void nw_float_line_avx2(const nw_float_call *call);
 void nw_resize_codes_avx2(const nw_resize_call *call);
 void nw_resize_reals_avx2(const nw_resize_call *call);
 void nw_table_avx2(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+void nw_transpose_avx2(const nw_transpose_call *call);
 void nw_unpack_avx2(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
 size_t nw_squeeze_avx2(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 void nw_expand_avx2(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);

@@ -24,6 +24,7 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
     kernels->resize_codes = nw_resize_codes_avx2;
     kernels->resize_reals = nw_resize_reals_avx2;
     kernels->table = nw_table_avx2;
+    kernels->transpose = nw_transpose_avx2;
     kernels->unpack = nw_unpack_avx2;
     kernels->pack = nw_pack_avx2;
     kernels->squeeze = nw_squeeze_avx2;

@@ -23,6 +23,7 @@ void nw_kernels_init_ref(nw_kernels *kernels)
         .resize_reals = nw_resize_reals_ref,
         .table = nw_table_ref,
         .tables = nw_tables_ref,
+        .transpose = nw_transpose_ref,
         .unpack = nw_unpack_ref,
         .pack = nw_pack_ref,
         .squeeze = nw_squeeze_ref,

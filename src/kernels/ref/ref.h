@@ -33,6 +33,7 @@ void nw_resize_codes_ref(const nw_resize_call *call);
 void nw_resize_reals_ref(const nw_resize_call *call);
 void nw_table_ref(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
 void nw_tables_ref(const nw_tables_call *call);
+void nw_transpose_ref(const nw_transpose_call *call);
 void nw_unpack_ref(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
 size_t nw_squeeze_ref(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 void nw_expand_ref(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
