@@ -129,7 +129,59 @@ static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p
     }
 }
 
+/* The same two pixels at a time, for layers with limits in codes. */
+static NW_INLINE void pixels_in_twos(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters,
+                                     form form, int32_t n_steps)
+{
+    const int32_t zero_point = call->requant->zero_point;
+    int32_t i = 0;
+    for (; i + 2 <= call->n; i += 2) {
+        __m256i acc[2][4];
+        uint8_t *c[2];
+#pragma GCC unroll 2
+        for (int32_t j = 0; j < 2; j++) {
+            const uint8_t *a = call->a + (ptrdiff_t)(i + j) * call->a_step + p->channel;
+            c[j] = (uint8_t *)call->c + (ptrdiff_t)(i + j) * call->c_step + p->channel;
+#pragma GCC unroll 4
+            for (int32_t q = 0; q < 4; q++)
+                acc[j][q] = parameters->offset[q];
+            if (form == ONE_RUN)
+                one_run(acc[j], p, a, n_steps);
+            else if (form == NO_RUNS)
+                no_runs(acc[j], p, a, n_steps);
+            else
+                any_runs(acc[j], p, a);
+        }
+        finish_codes(c, p->n, parameters, zero_point, acc);
+    }
+    if (i == call->n)
+        return;
+    nw_depthwise_call last = *call;
+    last.a += (ptrdiff_t)i * call->a_step;
+    last.c = (uint8_t *)call->c + (ptrdiff_t)i * call->c_step;
+    last.n = 1;
+    plain_pixels(&last, p, parameters, form, n_steps);
+}
+
 #define STEPS_3X3 5 /* nine taps in pairs */
+
+static NW_NOINLINE void codes_3x3(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters)
+{
+    if (p->n_runs == 1)
+        pixels_in_twos(call, p, parameters, ONE_RUN, STEPS_3X3);
+    else
+        pixels_in_twos(call, p, parameters, NO_RUNS, STEPS_3X3);
+}
+
+static NW_NOINLINE void codes_any(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters)
+{
+    if (p->n_runs == 1)
+        pixels_in_twos(call, p, parameters, ONE_RUN, p->n_steps);
+    else if (2 * p->n_runs > p->n_steps)
+        pixels_in_twos(call, p, parameters, NO_RUNS, p->n_steps);
+    else
+        pixels_in_twos(call, p, parameters, ANY_RUNS, p->n_steps);
+}
 
 static NW_NOINLINE void plain_3x3(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters)
 {
@@ -214,7 +266,11 @@ void nw_depthwise_run_avx2(const nw_depthwise_call *call)
                          .n = nw_min32(header->n_channels - panels[i].channel, NR)};
         nw_avx2_parameters parameters;
         parameters_load(&parameters, requant, p.channel);
-        if (plain && p.n_steps == STEPS_3X3)
+        if (plain && requant->lo_code && p.n_steps == STEPS_3X3)
+            codes_3x3(call, &p, &parameters);
+        else if (plain && requant->lo_code)
+            codes_any(call, &p, &parameters);
+        else if (plain && p.n_steps == STEPS_3X3)
             plain_3x3(call, &p, &parameters);
         else if (plain)
             plain_any(call, &p, &parameters);

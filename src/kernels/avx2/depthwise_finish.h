@@ -21,6 +21,7 @@
 typedef struct nw_avx2_parameters {
     __m256 bias[4], multiplier[4], lo[4], hi[4], residual[4];
     __m256i offset[4], shift[4];
+    __m256i lo_code, hi_code; /* in channel order; where nw_requant has them */
 } nw_avx2_parameters;
 
 static NW_INLINE __m256 order_f32(const float *p, int32_t q)
@@ -48,6 +49,10 @@ static NW_INLINE void parameters_load(nw_avx2_parameters *out, const nw_requant 
         }
         if (requant->shift)
             out->shift[q] = order_i32(requant->shift + channel, q);
+        if (requant->lo_code) {
+            out->lo_code = _mm256_loadu_si256((const __m256i *)(const void *)(requant->lo_code + channel));
+            out->hi_code = _mm256_loadu_si256((const __m256i *)(const void *)(requant->hi_code + channel));
+        }
         if (requant->residual_multiplier)
             out->residual[q] = order_f32(requant->residual_multiplier + channel, q);
     }
@@ -137,6 +142,32 @@ static NW_INLINE void finish_plain(uint8_t *c, int32_t n, const nw_avx2_paramete
         v[q] = _mm256_add_ps(parameters->bias[q],
                              _mm256_mul_ps(parameters->multiplier[q], _mm256_cvtepi32_ps(acc[q])));
     store_codes(c, clamp_round(v, parameters, shift, zero_point), n);
+}
+
+/**
+ * The same for two pixels where limits are met after rounding (nw_requant.lo_code): no shift, and parameters that are
+ * loaded once for both.
+ */
+static NW_INLINE void finish_codes(uint8_t *const c[2], int32_t n, const nw_avx2_parameters *parameters,
+                                   int32_t zero_point, __m256i acc[2][4])
+{
+    const __m256i zero = _mm256_set1_epi16((int16_t)zero_point);
+#pragma GCC unroll 4
+    for (int32_t q = 0; q < 4; q++) {
+        const __m256 multiplier = parameters->multiplier[q];
+        const __m256 bias = parameters->bias[q];
+#pragma GCC unroll 2
+        for (int32_t i = 0; i < 2; i++)
+            acc[i][q] = _mm256_cvtps_epi32(
+                _mm256_add_ps(bias, _mm256_mul_ps(multiplier, _mm256_cvtepi32_ps(acc[i][q]))));
+    }
+#pragma GCC unroll 2
+    for (int32_t i = 0; i < 2; i++) {
+        const __m256i low = _mm256_adds_epi16(_mm256_packs_epi32(acc[i][0], acc[i][1]), zero);
+        const __m256i high = _mm256_adds_epi16(_mm256_packs_epi32(acc[i][2], acc[i][3]), zero);
+        const __m256i codes = _mm256_max_epu8(_mm256_packus_epi16(low, high), parameters->lo_code);
+        store_codes(c[i], _mm256_min_epu8(codes, parameters->hi_code), n);
+    }
 }
 
 #endif

@@ -102,19 +102,34 @@ static NW_NOINLINE void plain_pixels(const nw_depthwise_call *call, const block 
     const uint8_t *a = call->a + b->channel;
     uint8_t *c = (uint8_t *)call->c + b->channel;
     __m256i acc[4];
-    int32_t i = 0;
-    for (; b->column && b->column == call->a_step && i + 2 <= call->n; i += 2) {
-        __m256i right[4];
-        start_from(acc, parameters->offset);
-        start_from(right, parameters->offset);
-        pair_sums(acc, right, b, a + (ptrdiff_t)i * call->a_step);
-        finish_plain(c + (ptrdiff_t)i * call->c_step, b->n, parameters, shift, zero_point, acc);
-        finish_plain(c + (ptrdiff_t)(i + 1) * call->c_step, b->n, parameters, shift, zero_point, right);
-    }
-    for (; i < call->n; i++) {
+    for (int32_t i = 0; i < call->n; i++) {
         start_from(acc, parameters->offset);
         pixel_sums(acc, b, a + (ptrdiff_t)i * call->a_step);
         finish_plain(c + (ptrdiff_t)i * call->c_step, b->n, parameters, shift, zero_point, acc);
+    }
+}
+
+/* The same for layers with limits in codes, two pixels at a time; the last pixel may be made twice. */
+static NW_NOINLINE void code_pixels(const nw_depthwise_call *call, const block *b,
+                                    const nw_avx2_parameters *parameters)
+{
+    const bool pairs = b->column && b->column == call->a_step && call->n > 1;
+    for (int32_t i = 0; i < call->n; i += 2) {
+        const ptrdiff_t left = pairs ? nw_min32(i, call->n - 2) : i;
+        const ptrdiff_t right = nw_min32((int32_t)left + 1, call->n - 1);
+        const uint8_t *a = call->a + b->channel;
+        uint8_t *const c = (uint8_t *)call->c + b->channel;
+        uint8_t *const pixels[2] = {c + left * call->c_step, c + right * call->c_step};
+        __m256i acc[2][4];
+        start_from(acc[0], parameters->offset);
+        start_from(acc[1], parameters->offset);
+        if (pairs) {
+            pair_sums(acc[0], acc[1], b, a + left * call->a_step);
+        } else {
+            pixel_sums(acc[0], b, a + left * call->a_step);
+            pixel_sums(acc[1], b, a + right * call->a_step);
+        }
+        finish_codes(pixels, b->n, parameters, call->requant->zero_point, acc);
     }
 }
 
@@ -151,7 +166,9 @@ void nw_depthwise_run_avxvnni(const nw_depthwise_call *call)
                          .n = nw_min32(header->n_channels - c, NR)};
         nw_avx2_parameters parameters;
         parameters_load(&parameters, requant, c);
-        if (plain)
+        if (plain && requant->lo_code)
+            code_pixels(call, &b, &parameters);
+        else if (plain)
             plain_pixels(call, &b, &parameters);
         else
             any_pixels(call, &b, &parameters);
