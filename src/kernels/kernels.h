@@ -133,12 +133,16 @@ typedef struct nw_depthwise_call {
     void *c;                   /* of the first pixel: uint8_t or float */
     int32_t a_step, residual_step, c_step; /* bytes from one output pixel to the next */
     int32_t n;                 /* pixels, >= 1 */
+    /* of run_rows alone */
+    int32_t rows;
+    ptrdiff_t a_row, residual_row, c_row; /* bytes from one output row to the next */
 } nw_depthwise_call;
 
 typedef struct nw_depthwise {
     const char *name;
     size_t (*pack)(void *packed, const nw_depthwise_source *source); /* as nw_gemm.pack */
-    void (*run)(const nw_depthwise_call *call);
+    void (*run)(const nw_depthwise_call *call); /* one row */
+    void (*run_rows)(const nw_depthwise_call *call); /* several; NULL: the family has nothing to gain from knowing */
     void (*count_runs)(nw_run_counts *counts, const void *packed); /* as nw_gemm.count_runs */
 } nw_depthwise;
 

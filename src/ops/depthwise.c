@@ -5,25 +5,31 @@
 #include "base/arith.h"
 #include "ops/linear.h"
 
+#define CALL_BYTES 32768 /* of the picture in one call of several rows: about a first-level cache */
+
 typedef struct depthwise_state {
     nw_depthwise kernel;
     nw_requant requant;
     nw_depthwise_call call; /* of row 0; a: pixel (0, 0) of the picture */
     ptrdiff_t a_start; /* from call.a to the first window */
-    ptrdiff_t a_row, residual_row, c_row;
-    int32_t height, rows_per_tile;
+    int32_t height, rows_per_tile, rows_per_call;
 } depthwise_state;
 
 static void run_rows(const void *state, const nw_rows *rows)
 {
     const depthwise_state *s = state;
-    for (int32_t y = rows->begin; y < rows->end; y++) {
+    const int32_t most = s->kernel.run_rows ? s->rows_per_call : 1;
+    for (int32_t y = rows->begin; y < rows->end; y += most) {
         nw_depthwise_call call = s->call;
-        call.a += s->a_start + y * s->a_row + rows->x[0];
-        call.c = (uint8_t *)call.c + (y * s->c_row + rows->y);
+        call.a += s->a_start + y * call.a_row + rows->x[0];
+        call.c = (uint8_t *)call.c + (y * call.c_row + rows->y);
         if (call.residual)
-            call.residual += y * s->residual_row + rows->x[1];
-        s->kernel.run(&call);
+            call.residual += y * call.residual_row + rows->x[1];
+        call.rows = nw_min32(most, rows->end - y);
+        if (s->kernel.run_rows)
+            s->kernel.run_rows(&call);
+        else
+            s->kernel.run(&call);
     }
 }
 
@@ -89,11 +95,9 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
         .kernel = kernels->depthwise,
         .requant = *requant,
         .a_start = -w->pad[0] * nw_view_row_stride(x) - w->pad[1] * nw_view_pixel_stride(x),
-        .a_row = w->stride[0] * nw_view_row_stride(x),
-        .residual_row = params->has_residual ? nw_view_row_stride(&params->residual) : 0,
-        .c_row = nw_view_row_stride(y),
         .height = nw_view_height(y),
         .rows_per_tile = rows,
+        .rows_per_call = nw_max32(1, (int32_t)(CALL_BYTES / (w->stride[0] * nw_view_row_stride(x)))),
     };
     s->call = (nw_depthwise_call){
         .packed = packed,
@@ -105,6 +109,9 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
         .residual_step = params->has_residual ? (int32_t)nw_view_pixel_stride(&params->residual) : 0,
         .c_step = (int32_t)nw_view_pixel_stride(y),
         .n = nw_view_width(y),
+        .a_row = w->stride[0] * nw_view_row_stride(x),
+        .residual_row = params->has_residual ? nw_view_row_stride(&params->residual) : 0,
+        .c_row = nw_view_row_stride(y),
     };
     job->state = s;
     return NW_OK;

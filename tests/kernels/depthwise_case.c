@@ -10,7 +10,7 @@
 #include "check.h"
 
 typedef struct depthwise_case {
-    int32_t n, channels, n_taps, kernel_w, stride, pixel_stride, row_stride, weight_max;
+    int32_t n, rows, channels, n_taps, kernel_w, stride, pixel_stride, row_stride, weight_max;
     bool common;
     bool extreme; /* codes and weights */
     bool sums32;
@@ -40,7 +40,8 @@ static void draw_shape(check *c, depthwise_case *t)
     t->taps = check_alloc(c, 8, (size_t)t->n_taps * 4, 4);
     for (int32_t i = 0; i < t->n_taps; i++)
         t->taps[i] = (i / kernel[1]) * dilation * t->row_stride + (i % kernel[1]) * dilation * t->pixel_stride;
-    const size_t size = (size_t)t->row_stride * (size_t)((kernel[0] - 1) * dilation + 1);
+    t->rows = check_one_in(c, 2) ? check_range(c, 2, 4) : 1;
+    const size_t size = (size_t)t->row_stride * (size_t)((kernel[0] - 1) * dilation + t->rows);
     t->picture = check_alloc(c, 0, size + NW_OVERREAD, 1);
 }
 
@@ -57,9 +58,10 @@ static void draw_values(check *c, depthwise_case *t)
     for (int32_t i = 0; i < t->channels * t->n_taps; i++)
         t->weights[i] = (int8_t)(t->extreme ? (check_one_in(c, 2) ? t->weight_max : -t->weight_max)
                                             : check_range(c, -t->weight_max, t->weight_max));
-    for (int32_t i = 0; i < t->n; i++)
+    for (int32_t i = 0; i < t->rows * t->n; i++)
         for (int32_t tap = 0; tap < t->n_taps; tap++) {
-            uint8_t *pixel = t->picture + (ptrdiff_t)i * t->stride * t->pixel_stride + t->taps[tap];
+            uint8_t *pixel = t->picture + (ptrdiff_t)(i / t->n) * t->row_stride +
+                             (ptrdiff_t)(i % t->n) * t->stride * t->pixel_stride + t->taps[tap];
             for (int32_t j = 0; j < t->channels; j++)
                 pixel[j] = t->extreme ? (check_one_in(c, 4) ? t->x_lo[j] : t->x_hi[j])
                                       : (uint8_t)check_range(c, t->x_lo[j], t->x_hi[j]);
@@ -95,6 +97,19 @@ static void *pack(check *c, const depthwise_case *t, const nw_depthwise *depthwi
     return packed;
 }
 
+/* Row by row. */
+static void run_rows(const nw_depthwise *depthwise, const nw_depthwise_call *call)
+{
+    nw_depthwise_call row = *call;
+    for (int32_t i = 0; i < call->rows; i++) {
+        depthwise->run(&row);
+        row.a += call->a_row;
+        row.c = (uint8_t *)row.c + call->c_row;
+        if (row.residual)
+            row.residual += call->residual_row;
+    }
+}
+
 /* common: 3x3 or 5x5 over codes that lie together, to codes that do, none of the rarer options. */
 static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt, int32_t n, int32_t channels, bool common)
 {
@@ -111,8 +126,8 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
                                   .magnitude = 3000.0f * (float)t.n_taps};
     check_requant(c, &t.requant, 12, channels, &t.kind);
     check_describe(c,
-                   "n=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d",
-                   n, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual,
+                   "n=%d rows=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d",
+                   n, t.rows, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual,
                    t.kind.wrap16, t.kind.float_output);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);
@@ -126,12 +141,14 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
     }
     const int32_t spare = check_one_in(c, 2) ? 22 : 3;
     const int32_t c_step = common ? channels : (channels * (t.kind.float_output ? 4 : 1) + spare) / 4 * 4;
-    const size_t out_size = (size_t)c_step * (size_t)n + 32;
+    const int32_t c_row = c_step * n + 4 * check_range(c, 0, 5);
+    const size_t out_size = (size_t)c_row * (size_t)t.rows + 32;
     uint8_t *out_ref = check_alloc(c, 6, out_size, 4);
     uint8_t *out_opt = check_alloc(c, 7, out_size, 4);
     memcpy(out_opt, out_ref, out_size);
     const int32_t residual_step = channels + check_range(c, 0, 3);
-    const uint8_t *residual = check_alloc(c, 10, (size_t)residual_step * (size_t)n + NW_OVERREAD, 1);
+    const int32_t residual_row = residual_step * n + check_range(c, 0, 5);
+    const uint8_t *residual = check_alloc(c, 10, (size_t)residual_row * (size_t)t.rows + NW_OVERREAD, 1);
     nw_depthwise_call call = {.packed = packed_ref,
                               .requant = &t.requant,
                               .a = t.picture,
@@ -140,11 +157,18 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
                               .a_step = t.stride * t.pixel_stride,
                               .residual_step = residual_step,
                               .c_step = c_step,
-                              .n = n};
-    ref->run(&call);
+                              .n = n,
+                              .rows = t.rows,
+                              .a_row = t.row_stride,
+                              .residual_row = residual_row,
+                              .c_row = c_row};
+    run_rows(ref, &call);
     call.packed = packed_opt;
     call.c = out_opt + 16;
-    opt->run(&call);
+    if (opt->run_rows)
+        opt->run_rows(&call);
+    else
+        run_rows(opt, &call);
     check_equal(c, "output", out_ref, out_opt, out_size);
 }
 

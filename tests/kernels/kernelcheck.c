@@ -52,7 +52,8 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
     if (now->gemm.run != before->gemm.run || now->gemm.run_extra != before->gemm.run_extra ||
         now->gemm.pack != before->gemm.pack)
         check_gemm(c, ref, now);
-    if (now->depthwise.run != before->depthwise.run || now->depthwise.pack != before->depthwise.pack)
+    if (now->depthwise.run != before->depthwise.run || now->depthwise.run_rows != before->depthwise.run_rows ||
+        now->depthwise.pack != before->depthwise.pack)
         check_depthwise(c, ref, now);
     if (now->add != before->add)
         check_add(c, ref, now);

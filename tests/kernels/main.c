@@ -15,7 +15,8 @@
 
 static bool same_table(const nw_kernels *a, const nw_kernels *b)
 {
-    return a->gemm.run == b->gemm.run && a->depthwise.run == b->depthwise.run && a->add == b->add && a->multiply == b->multiply &&
+    return a->gemm.run == b->gemm.run && a->depthwise.run == b->depthwise.run &&
+           a->depthwise.run_rows == b->depthwise.run_rows && a->add == b->add && a->multiply == b->multiply &&
            a->max_pool == b->max_pool && a->average_pool == b->average_pool && a->table == b->table &&
            a->tables == b->tables && a->transpose == b->transpose &&
            a->unpack == b->unpack && a->pack == b->pack && a->squeeze == b->squeeze && a->expand == b->expand &&

@@ -30,6 +30,13 @@ static void depthwise_last_pixel(const nw_depthwise_call *call)
     ((uint8_t *)call->c)[(ptrdiff_t)(call->n - 1) * call->c_step] ^= 1u;
 }
 
+static void depthwise_last_row(const nw_depthwise_call *call)
+{
+    real.depthwise.run_rows(call);
+    if (call->rows > 1)
+        ((uint8_t *)call->c)[(call->rows - 1) * call->c_row] ^= 1u;
+}
+
 static void add_first(const nw_add_call *call)
 {
     real.add(call);
@@ -160,6 +167,8 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case 3:
         planted.depthwise.run = depthwise_last_pixel;
+        if (planted.depthwise.run_rows)
+            planted.depthwise.run_rows = depthwise_last_row;
         break;
     case 4:
         planted.add = add_first;

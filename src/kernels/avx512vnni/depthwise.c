@@ -159,7 +159,27 @@ static void run_quads(const block *b, int32_t q)
         run_16(b, a_step == 16);
 }
 
-void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
+/* The rows of a block, whose parameters are brought into their order once for all. */
+static void run_rows_of_block(block *b, const packed_weights *whole, const int8_t *columns, int32_t q)
+{
+    const nw_depthwise_call *call = b->base.call;
+    nw_depthwise_call row = *call;
+    b->base.call = &row;
+    const bool by_columns = b->base.bounded && nw_avx512vnni_3x3_serves(&whole->shape, call, q);
+    for (int32_t i = 0; i < call->rows; i++) {
+        if (by_columns)
+            nw_avx512vnni_3x3_run(&b->base, &whole->shape, columns);
+        else
+            run_quads(b, q);
+        row.a += call->a_row;
+        row.c = (uint8_t *)row.c + call->c_row;
+        if (row.residual)
+            row.residual += call->residual_row;
+    }
+    b->base.call = call;
+}
+
+void nw_depthwise_run_rows_avx512vnni(const nw_depthwise_call *call)
 {
     const packed_weights *whole = call->packed;
     const uint8_t *quads = (const uint8_t *)call->packed + whole->quads;
@@ -167,8 +187,10 @@ void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
     const int8_t *weights = (const int8_t *)quads + header->blocks;
     const int8_t *columns = (const int8_t *)call->packed + whole->columns;
     assert(call->n >= 1 && call->requant->n_extra == 0);
-    if (nw_avx512vnni_3x3_can_pair(&whole->shape, call) && nw_avx512vnni_3x3_run_paired(call, &whole->shape, columns))
+    if (nw_avx512vnni_3x3_can_pair(&whole->shape, call)) {
+        nw_avx512vnni_3x3_run_paired(call, &whole->shape, columns);
         return;
+    }
     block b = {.taps = (const int32_t *)(const void *)(quads + header->taps),
                .n_groups = header->n_groups,
                .column = header->column,
@@ -177,11 +199,15 @@ void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
         q = nw_depthwise_groups(header->n_channels - c, LANES, 1);
         b.base = block_of(call, c, header->n_channels, q);
         b.weights = weights;
-        if (b.base.bounded && nw_avx512vnni_3x3_serves(&whole->shape, call, q))
-            nw_avx512vnni_3x3_run(&b.base, &whole->shape, columns);
-        else
-            run_quads(&b, q);
+        run_rows_of_block(&b, whole, columns, q);
         weights += header->block_size;
         columns += NW_AVX512VNNI_3X3_BLOCK;
     }
+}
+
+void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call)
+{
+    nw_depthwise_call one = *call;
+    one.rows = 1;
+    nw_depthwise_run_rows_avx512vnni(&one);
 }

@@ -210,7 +210,7 @@ void nw_avx512vnni_3x3_run(const nw_block *block, const nw_avx2_3x3 *shape, cons
 bool nw_avx512vnni_3x3_can_pair(const nw_avx2_3x3 *shape, const nw_depthwise_call *call)
 {
     return shape->n_channels == PAIRED && shape->column == PAIRED && call->a_step == PAIRED && call->c_step == PAIRED &&
-           call->n % 2 == 0 && call->n >= 2 * POSITIONS;
+           call->n % 2 == 0 && call->n >= 2 * POSITIONS && call->requant->lo_code && !call->requant->residual_multiplier;
 }
 
 static void twice(void *to, const void *from, size_t size)
@@ -219,14 +219,12 @@ static void twice(void *to, const void *from, size_t size)
     memcpy((uint8_t *)to + PAIRED * size, from, PAIRED * size);
 }
 
-bool nw_avx512vnni_3x3_run_paired(const nw_depthwise_call *call, const nw_avx2_3x3 *shape, const int8_t *weights)
+void nw_avx512vnni_3x3_run_paired(const nw_depthwise_call *call, const nw_avx2_3x3 *shape, const int8_t *weights)
 {
     float bias[64] = {0}, multiplier[64] = {0};
     int32_t offset[64] = {0};
     uint8_t lo[64] = {0}, hi[64] = {0};
     nw_requant requant = *call->requant;
-    if (requant.residual_multiplier || !requant.lo_code)
-        return false;
     twice(bias, requant.bias, sizeof(*bias));
     twice(multiplier, requant.multiplier, sizeof(*multiplier));
     twice(lo, requant.lo_code, sizeof(*lo));
@@ -242,8 +240,11 @@ bool nw_avx512vnni_3x3_run_paired(const nw_depthwise_call *call, const nw_avx2_3
     paired.a_step = paired.c_step = 2 * PAIRED;
     paired.n = call->n / 2;
     const nw_block block = block_of(&paired, 0, 2 * PAIRED, 1);
-    nw_avx512vnni_3x3_run(&block, shape, weights);
-    return true;
+    for (int32_t i = 0; i < call->rows; i++) {
+        nw_avx512vnni_3x3_run(&block, shape, weights);
+        paired.a += call->a_row;
+        paired.c = (uint8_t *)paired.c + call->c_row;
+    }
 }
 
 /* Bytes of the block of 16 q channels from `first` on. */

@@ -22,8 +22,8 @@ bool nw_avx512vnni_3x3_serves(const nw_avx2_3x3 *shape, const nw_depthwise_call 
 /** All pixels of a bounded block. */
 void nw_avx512vnni_3x3_run(const nw_block *block, const nw_avx2_3x3 *shape, const int8_t *weights);
 
-/** Eight channels that lie together, two pixels as one of 16: whether that can be, and all of the call; false: not bounded. */
+/** Eight channels that lie together, two pixels as one of 16: whether that can be, and all rows of the call. */
 bool nw_avx512vnni_3x3_can_pair(const nw_avx2_3x3 *shape, const nw_depthwise_call *call);
-bool nw_avx512vnni_3x3_run_paired(const nw_depthwise_call *call, const nw_avx2_3x3 *shape, const int8_t *weights);
+void nw_avx512vnni_3x3_run_paired(const nw_depthwise_call *call, const nw_avx2_3x3 *shape, const int8_t *weights);
 
 #endif

@@ -13,5 +13,6 @@ void nw_kernels_init_avx512vnni(nw_kernels *kernels)
                               .kr = 4};
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64c4_avx512vnni",
                                         .pack = nw_depthwise_pack_avx512vnni,
-                                        .run = nw_depthwise_run_avx512vnni};
+                                        .run = nw_depthwise_run_avx512vnni,
+                                        .run_rows = nw_depthwise_run_rows_avx512vnni};
 }
