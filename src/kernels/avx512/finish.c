@@ -12,12 +12,12 @@ void nw_finish_init_avx512(nw_finish *finish, const nw_gemm_call *call, int32_t 
     finish->width = width;
     finish->q = (width + 15) / 16;
     finish->bounded = requant->lo_code != NULL;
+    finish->floats = requant->float_output && !requant->wrap16 && !requant->n_extra;
+    finish->start = finish->bounded || finish->floats ? requant->offset + o : nw_finish_zeros_avx512;
     if (!finish->bounded) {
-        finish->start = nw_finish_zeros_avx512;
         nw_extra_list_make(&finish->extra, requant, o, width);
         return;
     }
-    finish->start = requant->offset + o;
     finish->lo = repeated_codes(requant->lo_code + o, finish->q);
     finish->hi = repeated_codes(requant->hi_code + o, finish->q);
     finish->zero16 = _mm512_set1_epi16((int16_t)requant->zero_point);
@@ -38,6 +38,25 @@ static NW_INLINE void run_bounded(int q, const nw_finish *f, const int32_t *sums
         for (int v = 0; v < q; v++)
             acc[v] = _mm512_loadu_si512(sums + 16 * v);
         finish_tile(q, 1, f, acc, i);
+    }
+}
+
+/* Float outputs of one point per channel. */
+static void run_floats(const nw_finish *f, const int32_t *sums, int32_t i, int32_t n)
+{
+    const nw_requant *requant = f->call->requant;
+    for (int32_t j = 0; j < f->q; j++) {
+        const int32_t o = f->o + 16 * j;
+        const __mmask16 mask = (__mmask16)low_bits(nw_min32(f->width - 16 * j, 16));
+        const __m512 bias = _mm512_loadu_ps(requant->bias + o);
+        const __m512 multiplier = _mm512_loadu_ps(requant->multiplier + o);
+        for (int32_t p = 0; p < n; p++) {
+            const __m512 sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + 16 * (f->q * p + j)));
+            __m512 v = _mm512_add_ps(bias, _mm512_mul_ps(multiplier, sum));
+            if (requant->residual_multiplier)
+                v = add_residual(requant, o, f->call->residual[i + p], v);
+            _mm512_mask_storeu_ps((float *)f->call->c[i + p] + o, mask, v);
+        }
     }
 }
 
@@ -62,7 +81,9 @@ static void run_general(const nw_finish *f, const int32_t *sums, int32_t i, int3
 
 void nw_finish_run_avx512(const nw_finish *finish, const int32_t *sums, int32_t i, int32_t n)
 {
-    if (!finish->bounded)
+    if (finish->floats)
+        run_floats(finish, sums, i, n);
+    else if (!finish->bounded)
         run_general(finish, sums, i, n);
     else if (finish->q == 4)
         run_bounded(4, finish, sums, i, n);

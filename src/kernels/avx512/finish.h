@@ -25,7 +25,8 @@ typedef struct nw_finish {
     int32_t o, width, q;
     const int32_t *start; /* [16 q] what sums start from: the offsets, or zeros */
     bool bounded;         /* the bounded way of requant.h */
-    nw_extra_list extra;  /* else */
+    bool floats;          /* float outputs of one point per channel */
+    nw_extra_list extra;  /* neither */
 } nw_finish;
 
 extern const int32_t nw_finish_zeros_avx512[64];

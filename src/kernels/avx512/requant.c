@@ -14,13 +14,6 @@ static __m512 first_term(const nw_requant *requant, int32_t o, const int32_t *su
     return _mm512_add_ps(_mm512_loadu_ps(requant->bias + o), product);
 }
 
-static __m512 add_residual(const nw_requant *requant, int32_t o, const uint8_t *residual, __m512 v)
-{
-    const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(residual + o)));
-    const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(requant->residual_zero_point)));
-    return _mm512_add_ps(v, _mm512_mul_ps(_mm512_loadu_ps(requant->residual_multiplier + o), r));
-}
-
 static void store_row(const nw_requant *requant, int32_t o, __m512 v, void *c, __mmask16 mask)
 {
     if (requant->float_output) {

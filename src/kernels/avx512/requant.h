@@ -55,13 +55,19 @@ static NW_INLINE __m512i load_shift(const nw_requant *requant, int32_t o)
     return requant->shift ? _mm512_loadu_si512(requant->shift + o) : _mm512_setzero_si512();
 }
 
+/** v plus the residual term of the channels o .. o + 15; residual: of the pixel, channel 0. */
+static NW_INLINE __m512 add_residual(const nw_requant *requant, int32_t o, const uint8_t *residual, __m512 v)
+{
+    const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(residual + o)));
+    const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(requant->residual_zero_point)));
+    return _mm512_add_ps(v, _mm512_mul_ps(_mm512_loadu_ps(requant->residual_multiplier + o), r));
+}
+
 /** The codes of 16 q channels, repeated 4 / q times. */
 static NW_INLINE __m512i repeated_codes(const uint8_t *limits, int q)
 {
     const __m512i codes = _mm512_loadu_si512(limits);
-    return q >= 3   ? codes
-           : q == 2 ? _mm512_shuffle_i32x4(codes, codes, 0x44)
-                    : _mm512_shuffle_i32x4(codes, codes, 0);
+    return q >= 3 ? codes : q == 2 ? _mm512_shuffle_i32x4(codes, codes, 0x44) : _mm512_shuffle_i32x4(codes, codes, 0);
 }
 
 /** Writes the lowest `width` bytes of y; all 64 in the common case, without a mask. */
@@ -105,7 +111,7 @@ static NW_INLINE void store_pixels(uint8_t *const c[4], __m512i y, int q, int32_
 /** The general way, for a tile of raw sums (neither wrapped nor offset). */
 typedef struct nw_requant_rows {
     const nw_requant *requant;
-    const int32_t *sums;            /* [n, stride], channel o first; readable up to the next multiple of 16 */
+    const int32_t *sums; /* [n, stride], channel o first; readable up to the next multiple of 16 */
     int32_t stride, n;
     int32_t o, width;               /* width <= 64 */
     const nw_extra_list *extra;     /* extra rows of [o, o + width), or NULL */
