@@ -8,13 +8,14 @@
  *     t(p)     |S - m| exceeds t(p) s in a share p of the sums; seen down to p = 10 / (sums seen), at least 1e-5, and from
  *              there on to OUTSIDE drawn on in a straight line over log p, as sums with heavy tails (exponential) do; those
  *              of normal ones fall faster
- *     alpha[o] = max(|m - t s|, |m + t s|, the row's largest |S| seen) / 32767, and at least 1
+ *     alpha[o] = GUARD max(|m| + t s, the row's largest |S| seen) / 32767, and at least 1
  *
  * Why 1e-7: a sum that wraps is wrong by 65536, weights narrowed by alpha round sums off by about alpha sqrt(k E x^2 / 12),
  * some 200 alpha. The expected squares of both are alike at one sum in 10^5; a hundredth of that is left to wraps, because
  * a network makes 10^5 to 10^7 sums for an answer.
  *
- * A layer that needs more than alpha = 4 (6 bits) in some row is given up and stays exact, unless the plan says so.
+ * A layer that needs more than alpha = 4 in some row is tried with codes of 6 bits; if that is not enough either, it stays
+ * exact, unless the plan says otherwise.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -138,7 +139,8 @@ static nw_status plan_layer(wraps *all, layer *l, const float *data)
     const nw_tensor_scheme *x = &scheme->tensors[l->node->inputs[0]];
     const nw_patches patches = {scheme->model, l->node, &l->linear->shape, x->factor, l->w, NULL, all->batch, l->n};
     const double most = nw_scheme_most_alpha(l->linear);
-    double largest = 1.0;
+    /* phases of a transposed convolution have zero-point terms of their own */
+    double largest = l->node->op == NW_OP_CONV_TRANSPOSE && x->grid.zero_point ? INFINITY : 1.0;
     NW_TRY(nw_patches_see(&patches, data, l->y, true, NULL));
     for (int32_t o = 0; o < l->linear->shape.n_channels; o++)
         look_at_row(l, o, x->grid.zero_point);

@@ -142,10 +142,10 @@ static void test_network(void **state)
     nw_model_free(model);
 }
 
-/** Sums of a node outside of 16 bits on samples that calibration did not see. */
+/** Sums of a node, or of all that wrap (NULL), outside of 16 bits on samples that calibration did not see. */
 static uint64_t count_outside(const nw_model *integer, const nw_model *model, const char *name)
 {
-    static float in[3 * 144];
+    static float in[3 * 256];
     static float out[32 * 144];
     float *inputs[] = {in};
     float *outputs[] = {out};
@@ -159,11 +159,17 @@ static uint64_t count_outside(const nw_model *integer, const nw_model *model, co
         const nw_run_options options = {.observer = nw_overflow_observe, .context = overflow};
         assert_int_equal(nw_engine_run_with(engine, &(nw_input){.values = in}, outputs, &options), NW_OK);
     }
-    const nw_overflow_count count = *nw_overflow_counts(overflow, (int32_t)(node_of(integer, name) - integer->nodes));
-    assert_int_equal(count.runs_outside, 0);
+    uint64_t outside = 0;
+    for (int32_t i = 0; i < integer->n_nodes; i++) {
+        const nw_node *node = &integer->nodes[i];
+        const bool counts = name ? strcmp(node->name, name) == 0
+                                 : node->linear && node->linear->accumulator == NW_ACCUMULATOR_16_WRAP;
+        outside += counts ? nw_overflow_counts(overflow, i)->sums_outside : 0;
+        assert_true(!node->linear || nw_overflow_counts(overflow, i)->runs_outside == 0);
+    }
     nw_overflow_free(overflow);
     nw_engine_free(engine);
-    return count.sums_outside;
+    return outside;
 }
 
 /* 92160 sums a layer, of which 1e-7 may wrap; at 8 bits a good part of them would. */
@@ -195,6 +201,27 @@ static void test_wraps(void **state)
     assert_non_null(strstr(error.message, "calibration that kept samples"));
     nw_model_free(narrow);
     nw_model_free(plain);
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+/* Signed and unsigned codes, groups, a Gemm, and a transposed convolution, each of whose phases sees some of the taps. */
+static void test_wraps_of_all_kinds(void **state)
+{
+    (void)state;
+    nw_model *model = graph_zoo(3);
+    nw_calibration *calibration = graph_calibrate(model, 32, 8);
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    options.accumulator = NW_ACCUMULATOR_16_WRAP;
+    options.sums_first = true;
+    nw_model *narrow = quantize(model, calibration, &options);
+    int32_t n_wrap = 0;
+    for (int32_t i = 0; i < narrow->n_nodes; i++)
+        n_wrap += narrow->nodes[i].linear && narrow->nodes[i].linear->accumulator == NW_ACCUMULATOR_16_WRAP;
+    print_message("%d layers wrap\n", n_wrap);
+    assert_true(n_wrap >= 4);
+    assert_int_equal(count_outside(narrow, model, NULL), 0);
+    nw_model_free(narrow);
     nw_calibration_free(calibration);
     nw_model_free(model);
 }
@@ -238,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_forecast),
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_wraps),
+        cmocka_unit_test(test_wraps_of_all_kinds),
         cmocka_unit_test(test_plan_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
