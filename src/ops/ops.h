@@ -82,7 +82,13 @@ typedef struct nw_resize_params {
     nw_resize_mode mode;
     nw_resize_coordinates coordinates; /* linear */
     nw_codes y_codes;                  /* codes; x has the same zero point */
+    /* y lies in the caller's array, planes of reals one after the other: where that is found during a run. y.data is
+       NULL and channels are at most NW_RESIZE_MOST_PLANES */
+    bool to_caller;
+    float *const *caller; /* NULL while counting */
 } nw_resize_params;
+
+#define NW_RESIZE_MOST_PLANES 1024
 
 nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels, nw_arena *arena);
 

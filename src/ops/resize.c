@@ -6,6 +6,8 @@
  */
 #include <string.h>
 
+#include "base/arith.h"
+#include "base/compiler.h"
 #include "ops/ops.h"
 
 typedef struct resize_state {
@@ -14,6 +16,9 @@ typedef struct resize_state {
     const nw_tap *rows, *columns; /* [H], [W] of y */
     const int32_t *shift;
     int32_t zero_point;
+    bool to_caller;
+    float *const *caller;
+    void (*transpose)(const nw_transpose_call *call);
 } resize_state;
 
 /** Position of output i in the input, a fraction of two integers, before it is clamped to the picture. */
@@ -73,35 +78,59 @@ static const nw_tap *make_taps(const nw_resize_params *params, int32_t in, int32
     return taps;
 }
 
-static void move_row(const resize_state *s, int32_t row)
+/** The pixels [first, first + n) of an output row, to `y`. */
+static void make_pixels(const resize_state *s, int32_t row, int32_t first, int32_t n, uint8_t *y, ptrdiff_t y_step)
 {
-    const size_t size = (size_t)nw_view_channels(&s->y) * (size_t)s->y.element_size;
-    const uint8_t *x = s->x.data + s->rows[row].low;
-    uint8_t *y = s->y.data + row * nw_view_row_stride(&s->y);
-    for (int32_t i = 0; i < nw_view_width(&s->y); i++)
-        memcpy(y + i * nw_view_pixel_stride(&s->y), x + s->columns[i].low, size);
+    if (!s->kernel) {
+        const size_t size = (size_t)nw_view_channels(&s->y) * (size_t)s->y.element_size;
+        for (int32_t i = 0; i < n; i++)
+            memcpy(y + i * y_step, s->x.data + (s->rows[row].low + s->columns[first + i].low), size);
+        return;
+    }
+    const nw_resize_call call = {.top = s->x.data + s->rows[row].low,
+                                 .bottom = s->x.data + s->rows[row].high,
+                                 .down = s->rows[row],
+                                 .taps = s->columns + first,
+                                 .y = y,
+                                 .y_step = (int32_t)y_step,
+                                 .n = n,
+                                 .channels = nw_view_channels(&s->y),
+                                 .zero_point = s->zero_point,
+                                 .shift = s->shift};
+    s->kernel(&call);
+}
+
+/** A row of reals to the planes of the caller's array, a few pixels at a time through memory that stays near. */
+static void give_row(const resize_state *s, int32_t row)
+{
+    float pixels[4 * NW_RESIZE_MOST_PLANES];
+    const int32_t channels = nw_view_channels(&s->y);
+    const int32_t width = nw_view_width(&s->y);
+    const ptrdiff_t step = (ptrdiff_t)sizeof(float) * channels;
+    const ptrdiff_t plane = s->y.strides[1];
+    uint8_t *y = (uint8_t *)*s->caller + row * nw_view_row_stride(&s->y);
+    const int32_t most = (int32_t)NW_COUNT(pixels) / channels;
+    for (int32_t i = 0; i < width; i += most) {
+        const int32_t n = nw_min32(most, width - i);
+        make_pixels(s, row, i, n, (uint8_t *)pixels, step);
+        s->transpose(&(nw_transpose_call){.y = y + (ptrdiff_t)sizeof(float) * i,
+                                          .x = (const uint8_t *)pixels,
+                                          .y_step = plane,
+                                          .x_step = step,
+                                          .n = channels,
+                                          .m = n});
+    }
 }
 
 static void run(const void *state, int32_t begin, int32_t end)
 {
     const resize_state *s = state;
-    for (int32_t row = begin; row < end; row++) {
-        if (!s->kernel) {
-            move_row(s, row);
-            continue;
-        }
-        const nw_resize_call call = {.top = s->x.data + s->rows[row].low,
-                                     .bottom = s->x.data + s->rows[row].high,
-                                     .down = s->rows[row],
-                                     .taps = s->columns,
-                                     .y = s->y.data + row * nw_view_row_stride(&s->y),
-                                     .y_step = (int32_t)nw_view_pixel_stride(&s->y),
-                                     .n = nw_view_width(&s->y),
-                                     .channels = nw_view_channels(&s->y),
-                                     .zero_point = s->zero_point,
-                                     .shift = s->shift};
-        s->kernel(&call);
-    }
+    for (int32_t row = begin; row < end; row++)
+        if (s->to_caller)
+            give_row(s, row);
+        else
+            make_pixels(s, row, 0, nw_view_width(&s->y), s->y.data + row * nw_view_row_stride(&s->y),
+                        nw_view_pixel_stride(&s->y));
 }
 
 nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels, nw_arena *arena)
@@ -121,7 +150,10 @@ nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels,
                             .rows = rows,
                             .columns = columns,
                             .shift = shift,
-                            .zero_point = codes ? params->y_codes.zero_point : 0};
+                            .zero_point = codes ? params->y_codes.zero_point : 0,
+                            .to_caller = params->to_caller,
+                            .caller = params->caller,
+                            .transpose = kernels->transpose};
     return (nw_job){.run = run,
                     .state = s,
                     .kernel = params->mode == NW_RESIZE_LINEAR ? "resize_linear" : "resize_nearest",

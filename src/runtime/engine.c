@@ -29,7 +29,7 @@ struct nw_engine {
     int32_t n_inputs, n_outputs, n_steps, n_nodes;
     const bool *takes_pixels; /* [n_inputs] */
     nw_step *steps;
-    const nw_view *outputs;   /* [n_outputs] data NULL: goes to the caller strip by strip */
+    const nw_view *outputs;   /* [n_outputs] data NULL: goes to the caller by rows */
     const nw_view *node_view; /* [n_nodes] data NULL: stored, or an output without data */
     nw_storage storage;
     float **caller;             /* [n_outputs] the caller's arrays of this run */
@@ -67,17 +67,21 @@ static void take_views(nw_engine *engine, const nw_model *model, const nw_layout
 {
     nw_view *outputs = nw_arena_take(arena, (size_t)model->n_outputs * sizeof(*outputs));
     nw_view *node_view = nw_arena_take(arena, (size_t)model->n_nodes * sizeof(*node_view));
+    int32_t *node_caller = nw_arena_take(arena, (size_t)model->n_nodes * sizeof(*node_caller));
     bool *takes_pixels = nw_arena_take(arena, (size_t)model->n_inputs * sizeof(*takes_pixels));
     if (!engine)
         return;
     for (int32_t i = 0; i < model->n_outputs; i++)
         outputs[i] = nw_layout_view(layout, model, model->outputs[i], activations);
-    for (int32_t i = 0; i < model->n_nodes; i++)
+    for (int32_t i = 0; i < model->n_nodes; i++) {
         node_view[i] = nw_layout_view(layout, model, model->nodes[i].output, activations);
+        node_caller[i] = layout->places[model->nodes[i].output].caller;
+    }
     for (int32_t i = 0; i < model->n_inputs; i++)
         takes_pixels[i] = has_pixel_tables(model, i);
     engine->outputs = outputs;
     engine->node_view = node_view;
+    engine->node_caller = node_caller;
     engine->takes_pixels = takes_pixels;
 }
 
@@ -86,18 +90,15 @@ static void take_pictures(nw_engine *engine, const nw_builder *b)
 {
     const nw_model *model = b->model;
     nw_picture *pictures = nw_arena_take(b->arena, (size_t)model->n_nodes * sizeof(*pictures));
-    int32_t *node_caller = nw_arena_take(b->arena, (size_t)model->n_nodes * sizeof(*node_caller));
     for (int32_t i = 0; i < model->n_nodes; i++) {
         const nw_picture picture = nw_picture_of(b, model->nodes[i].output);
         if (!engine)
             continue;
         pictures[i] = picture;
-        node_caller[i] = b->layout->places[model->nodes[i].output].caller;
     }
     if (!engine)
         return;
     engine->pictures = pictures;
-    engine->node_caller = node_caller;
 }
 
 /** What nodes read and write in bytes; stored tensors are counted while they run. */

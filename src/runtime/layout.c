@@ -123,14 +123,17 @@ static void choose_stored(nw_layout *layout, const nw_model *model)
             layout->places[model->nodes[n].output].joined = layout->places[model->nodes[n].output].stored;
 }
 
-/** Large float outputs that nothing in the network reads never lie in the arena as a whole. */
-static void choose_caller(nw_layout *layout, const nw_model *model)
+/** Large float outputs that nothing in the network reads never lie in the arena as a whole. A Resize needs no strips. */
+static void choose_caller(nw_layout *layout, const nw_model *model, bool strips)
 {
     for (int32_t i = 0; i < model->n_outputs; i++) {
         const int32_t t = model->outputs[i];
         const int32_t n = nw_model_producer(model, t);
-        if (n != NW_NONE && model->tensors[t].rank == 4 && nw_tensor_height(&model->tensors[t]) > 1 &&
-            nw_model_uses(model, t) == 1 && nw_strips_possible(model, &model->nodes[n]))
+        if (n == NW_NONE || model->tensors[t].rank != 4 || nw_tensor_height(&model->tensors[t]) == 1 ||
+            nw_model_uses(model, t) != 1)
+            continue;
+        if (model->nodes[n].op == NW_OP_RESIZE ? nw_tensor_channels(&model->tensors[t]) <= NW_RESIZE_MOST_PLANES
+                                               : strips && nw_strips_possible(model, &model->nodes[n]))
             layout->places[t].caller = i;
     }
 }
@@ -366,10 +369,10 @@ static void choose_homes(nw_layout *layout, const nw_model *model, const nw_layo
 {
     for (int32_t t = 0; t < model->n_tensors; t++)
         layout->places[t] = (nw_place){.root = t, .first = INT32_MAX, .last = -1, .caller = NW_NONE};
-    if (options && options->packed) {
+    const bool packed = options && options->packed;
+    if (packed)
         choose_stored(layout, model);
-        choose_caller(layout, model);
-    }
+    choose_caller(layout, model, packed);
     choose_roots(layout, model);
     choose_halos(layout, model);
     choose_lifetimes(layout, model);

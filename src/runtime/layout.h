@@ -41,7 +41,7 @@ typedef struct nw_place {
     bool stored;            /* in stored rows; its own root */
     size_t slot_size;       /* coded: bytes reserved for each row (ops/coded.h) */
     bool joined;            /* besides: a CONCAT of stored tensors, which has no bytes of its own */
-    int32_t caller;         /* index of the output of the network that goes to the caller strip by strip, or NW_NONE */
+    int32_t caller;         /* index of the output of the network that goes to the caller by rows, or NW_NONE */
 } nw_place;
 
 typedef struct nw_layout {

@@ -407,12 +407,15 @@ static nw_job float_job(nw_builder *b, const nw_node *node, nw_float_function fu
 
 static nw_job resize_job(nw_builder *b, const nw_node *node)
 {
+    const int32_t caller = b->layout->places[node->output].caller;
     const nw_resize_params params = {
         .x = view_of(b, node->inputs[0]),
         .y = view_of(b, node->output),
         .mode = node->resize_mode,
         .coordinates = node->resize_coordinates,
         .y_codes = codes_of(b, node->output),
+        .to_caller = caller != NW_NONE,
+        .caller = caller != NW_NONE && b->outputs ? &b->outputs[caller] : NULL,
     };
     return nw_resize_make(&params, b->kernels, b->arena);
 }

@@ -53,11 +53,19 @@ static bool needed_after(const nw_model *model, int32_t t, int32_t n)
     return false;
 }
 
+/** Whether a tensor lies in the caller's array, outside the arena. */
+static bool with_caller(const nw_layout *layout, int32_t t)
+{
+    return layout->places[t].caller != NW_NONE;
+}
+
 /** Calls `visit` with the offset of every byte of the tensor's elements. */
 static void each_byte(const nw_layout *layout, const nw_model *model, int32_t t, void (*visit)(void *, size_t),
                       void *context)
 {
     static uint8_t origin;
+    if (with_caller(layout, t))
+        return;
     const nw_view view = nw_layout_view(layout, model, t, &origin);
     const size_t n = nw_tensor_elements(&model->tensors[t]);
     for (size_t i = 0; i < n; i++) {
@@ -143,7 +151,7 @@ static void test_buffers(void **state)
         nw_layout layout = layout_of(model);
         for (int32_t a = 0; a < model->n_tensors; a++) {
             const nw_place *p = &layout.places[a];
-            if (p->root != a)
+            if (p->root != a || with_caller(&layout, a))
                 continue;
             assert_int_equal(p->offset % NW_ALIGNMENT, 0);
             assert_true(p->offset + p->size <= layout.size);
@@ -152,7 +160,7 @@ static void test_buffers(void **state)
             for (int32_t b = 0; b < a; b++) {
                 const nw_place *q = &layout.places[b];
                 const bool meet = p->first <= q->last && q->first <= p->last;
-                if (q->root == b && meet)
+                if (q->root == b && meet && !with_caller(&layout, b))
                     assert_true(p->offset + p->size <= q->offset || q->offset + q->size <= p->offset);
             }
         }
@@ -200,7 +208,7 @@ typedef struct spoiler {
     uint8_t *keep; /* [layout.size] */
     nw_rng rng;
     bool spoil;
-    int32_t n_halo_bytes, n_wrong_halo, n_spoiled;
+    int32_t n_halo_bytes, n_wrong_halo, n_spoiled, n_with_caller;
 } spoiler;
 
 static void keep_byte(void *context, size_t at)
@@ -277,6 +285,10 @@ static void observe(void *context, int32_t n, const nw_view *view)
     spoiler *s = context;
     static uint8_t origin;
     const nw_node *node = &s->model->nodes[n];
+    if (with_caller(s->layout, node->output)) { /* which says nothing about where the arena is */
+        s->n_with_caller++;
+        return;
+    }
     const nw_view at_origin = nw_layout_view(s->layout, s->model, node->output, &origin);
     uint8_t *base = view->data - ((uintptr_t)at_origin.data - (uintptr_t)&origin);
     if (node->op == NW_OP_CONV)
@@ -320,6 +332,7 @@ static void run_spoiled(uint64_t seed, const char *isa, spoiler *total)
     total->n_halo_bytes += s.n_halo_bytes;
     total->n_wrong_halo += s.n_wrong_halo;
     total->n_spoiled += s.n_spoiled;
+    total->n_with_caller += s.n_with_caller;
     nw_engine_free(engine);
     for (int32_t i = 0; i < model->n_outputs; i++)
         free(outputs[i]);
@@ -345,7 +358,7 @@ static void test_spoiled_memory(void **state)
         print_message("%s: %d bytes of halo seen, %d bytes spoiled\n", nw_isa_name((nw_isa)isa), total.n_halo_bytes,
                       total.n_spoiled);
         assert_int_equal(total.n_wrong_halo, 0);
-        assert_true(total.n_halo_bytes > 100000 && total.n_spoiled > 100000);
+        assert_true(total.n_halo_bytes > 100000 && total.n_spoiled > 100000 && total.n_with_caller > 0);
     }
 }
 
