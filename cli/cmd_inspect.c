@@ -9,6 +9,8 @@
 #include "cli/network.h"
 #include "cli/report.h"
 #include "cli/shares.h"
+#include "model/weight_storage.h"
+#include "quant/plan.h"
 
 static void format_shape(char *text, size_t size, const nw_tensor *tensor)
 {
@@ -26,12 +28,17 @@ static int width_of(const nw_tensor *tensor)
 static uint64_t bytes_of(const nw_model *model, const nw_node *node)
 {
     if (node->linear)
-        return nw_packed_bytes(node->linear);
+        return nw_weight_bytes(node->linear);
     uint64_t bytes = 0;
     for (int32_t i = 0; i < node->n_inputs; i++)
         if (node->inputs[i] != NW_NONE && model->tensors[node->inputs[i]].data)
             bytes += nw_tensor_elements(&model->tensors[node->inputs[i]]) * sizeof(float);
     return bytes;
+}
+
+static const char *storage_of(const nw_linear *linear)
+{
+    return nw_plan_storages[linear->coded_size ? NW_STORED_CODED : NW_STORED_PACKED];
 }
 
 static cJSON *node_row(const nw_model *model, const nw_node *node)
@@ -49,6 +56,7 @@ static cJSON *node_row(const nw_model *model, const nw_node *node)
     cJSON_AddNumberToObject(row, "weight_bytes", (double)bytes_of(model, node));
     if (node->linear) {
         cJSON_AddNumberToObject(row, "weight_bits", node->linear->weight_bits);
+        cJSON_AddStringToObject(row, "weight_storage", storage_of(node->linear));
         cJSON_AddNumberToObject(row, "rows", node->linear->n_rows);
         cJSON_AddNumberToObject(row, "channels", node->linear->n_channels);
     }
@@ -60,6 +68,8 @@ static nw_status print_json(const nw_model *model, const char *path, nw_error *e
     cJSON *report = cJSON_CreateObject();
     cJSON_AddStringToObject(report, "model", path);
     nw_shares_report(report, model, NULL);
+    if (!nw_path_is_onnx(path))
+        cJSON_AddStringToObject(report, "weight_storage", nw_plan_storages[model->weight_storage]);
     cJSON *nodes = cJSON_AddArrayToObject(report, "nodes");
     for (int32_t i = 0; i < model->n_nodes; i++)
         cJSON_AddItemToArray(nodes, node_row(model, &model->nodes[i]));
@@ -78,8 +88,9 @@ static void print_text(const nw_model *model, const char *path)
         format_shape(shape, sizeof(shape), y);
         if (node->linear)
             snprintf(weights, sizeof(weights), "%d", node->linear->weight_bits);
-        printf("%-28.28s %-14s %-18s %4s %4d %12llu %10llu\n", node->name, nw_op_name(node->op), shape, weights,
-               width_of(y), (unsigned long long)nw_node_macs(model, node), (unsigned long long)bytes_of(model, node));
+        printf("%-28.28s %-14s %-18s %4s %4d %12llu %10llu%s\n", node->name, nw_op_name(node->op), shape, weights,
+               width_of(y), (unsigned long long)nw_node_macs(model, node), (unsigned long long)bytes_of(model, node),
+               node->linear && node->linear->coded_size ? " coded" : "");
     }
     nw_shares shares;
     nw_shares_count(&shares, model);

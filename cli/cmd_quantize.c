@@ -148,6 +148,7 @@ static nw_status report(const quantize *q, const char *const *paths, nw_error *e
     cJSON_AddNumberToObject(document, "seconds", q->seconds);
     cJSON_AddNumberToObject(document, "float_weight_bytes", (double)floats.total_bytes);
     nw_shares_report(document, q->integer, NULL);
+    cJSON_AddStringToObject(document, "weight_storage", nw_plan_storages[q->integer->weight_storage]);
     if (q->planner.search)
         nw_planner_report(document, &q->planner);
     const nw_status status = report_sums(document, q->integer, error);

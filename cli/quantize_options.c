@@ -28,6 +28,9 @@ static nw_status settle_weights(nw_quantize_options *o, const nw_quantize_choice
     int book = (int)o->book;
     NW_TRY(nw_choose(&book, "weight-book", q->weight_book, nw_plan_books, error));
     o->book = (nw_book_kind)book;
+    int storage = (int)o->weight_storage;
+    NW_TRY(nw_choose(&storage, "weight-storage", q->weight_storage, nw_plan_storages, error));
+    o->weight_storage = (nw_weight_storage)storage;
     const bool multipoint = method > (int)NW_ROUND_REFINE;
     const bool rival = method >= 6; /* on nearest codes */
     o->rounding = rival ? NW_ROUND_PLAIN : (nw_rounding)(method % 3);

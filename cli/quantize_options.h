@@ -18,7 +18,7 @@
 #include "quant/quantize.h"
 
 typedef struct nw_quantize_choices {
-    const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *point_budget;
+    const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *weight_storage, *point_budget;
     const char *act_method, *act_placement, *act_ranking, *act_share;
     int64_t weights, acts, act_extra_bits, input_bits, border, seed;
     bool equalize, limits, acc_first;
@@ -49,6 +49,8 @@ typedef struct nw_quantize_choices {
      "to compare: multipoint-random, piecewise, ocs"},                                                               \
     {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                       \
      "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one step a layer, for coded storage)"}, \
+    {"weight-storage", "HOW", NW_OPTION_TEXT, &(o)->weight_storage,                                                  \
+     "weights in the file: packed (default), coded (entropy-coded: a smaller file, the same answers)"},              \
     {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                  \
      "extra multiply-accumulates that further points may cost (default 5)"},                                         \
     {"first-last", "BITS", NW_OPTION_NUMBER, &(o)->border,                                                           \

@@ -2,10 +2,7 @@
 /* See shares.h. */
 #include "cli/shares.h"
 
-uint64_t nw_packed_bytes(const nw_linear *linear)
-{
-    return (uint64_t)linear->n_rows * (((uint64_t)linear->k * linear->weight_bits + 7) / 8);
-}
+#include "model/weight_storage.h"
 
 void nw_shares_count(nw_shares *shares, const nw_model *model)
 {
@@ -16,7 +13,7 @@ void nw_shares_count(nw_shares *shares, const nw_model *model)
         if (!macs)
             continue;
         const int width = node->linear ? node->linear->weight_bits : 0;
-        const uint64_t bytes = node->linear ? nw_packed_bytes(node->linear)
+        const uint64_t bytes = node->linear ? nw_weight_bytes(node->linear)
                                             : nw_tensor_elements(&model->tensors[node->inputs[1]]) * sizeof(float);
         shares->macs[width] += macs;
         shares->weight_bytes[width] += bytes;

@@ -13,7 +13,7 @@
 
 typedef struct nw_shares {
     uint64_t macs[9];         /* by weight bits 1..8; [0]: in float */
-    uint64_t weight_bytes[9]; /* packed, as in the file; [0]: float weights */
+    uint64_t weight_bytes[9]; /* as in the file; [0]: float weights */
     uint64_t total_macs, total_bytes;
 } nw_shares;
 
@@ -25,8 +25,5 @@ double nw_shares_integer(const nw_shares *shares);
 /** Adds "macs", "integer_mac_share", "widths" (list of {bits, mac_share, weight_bytes}) and, with an engine, "isa" and
  *  "kernels" (list of {node, op, kernel}). */
 void nw_shares_report(cJSON *report, const nw_model *model, const nw_engine *engine);
-
-/** Bytes of a linear node's weights as packed in the file: rows of ceil(k * bits / 8). */
-uint64_t nw_packed_bytes(const nw_linear *linear);
 
 #endif

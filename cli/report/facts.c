@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See facts.h: what a network's file and its engine say without running anything. */
 #include "cli/report/facts.h"
+#include "model/weight_storage.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -46,7 +47,8 @@ static void take_layer(nw_layer_facts *layer, const nw_network *network, int32_t
                               .weight_bits = node->linear->weight_bits,
                               .activation_bits = y->type == NW_TYPE_U8 ? y->quant.bits : 32,
                               .macs = nw_node_macs(model, node),
-                              .weight_bytes = nw_packed_bytes(node->linear),
+                              .weight_bytes = nw_weight_bytes(node->linear),
+                              .n_weights = (uint64_t)node->linear->n_rows * (uint64_t)node->linear->k,
                               .kernel = nw_engine_kernel(network->engine, n),
                               .mean_run = NAN,
                               .paired_share = NAN,

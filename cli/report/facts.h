@@ -29,7 +29,7 @@ typedef struct nw_layer_facts {
     int32_t node;            /* of the model */
     char shape[96];          /* of the output */
     int32_t weight_bits, activation_bits; /* 32: reals */
-    uint64_t macs, weight_bytes;
+    uint64_t macs, weight_bytes, n_weights;
     int64_t weights[256];    /* [w + 128]: how many weights are w, all points */
     const char *kernel;      /* borrowed from the engine */
     bool has_runs;           /* whether sums are formed in 16 bits; then: */

@@ -51,7 +51,7 @@ static void take_reason(nw_facts *facts, nw_layer_facts *layer, const char *why)
 /** The widths of a layer as the allocation reads them: those measured, which are neighbours. False: too few. */
 static bool make_item(nw_item *item, const nw_layer_facts *layer)
 {
-    *item = (nw_item){.size = (double)layer->weight_bytes * 8.0 / layer->weight_bits};
+    *item = (nw_item){.size = (double)layer->n_weights};
     for (int32_t bits = 1; bits <= 8; bits++) {
         if (isnan(layer->damage_by_bits[bits]) || isnan(layer->bytes_by_bits[bits]))
             continue;

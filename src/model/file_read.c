@@ -77,6 +77,8 @@ enum {
     KEY_ACCUMULATOR,
     KEY_MODE,
     KEY_COORDINATES,
+    KEY_ROWS,
+    KEY_STORAGE,
     N_KEYS
 };
 
@@ -119,18 +121,27 @@ static nw_status read_resize(reader *r, int32_t index, const cJSON *mode, const 
     return NW_OK;
 }
 
-/** Width and accumulator of a linear node, then its arrays. */
-static nw_status read_linear(reader *r, int32_t index, const cJSON *bits, const cJSON *accumulator)
+/** Keys of a linear node, then its arrays. */
+static nw_status read_linear(reader *r, int32_t index, const cJSON *const *items)
 {
-    int32_t weight_bits;
-    const int wanted = accumulator ? word_of(accumulator, nw_file_accumulators, NW_ACCUMULATOR_COUNT)
-                                   : NW_ACCUMULATOR_AUTO;
-    if (!read_unless_usual(&weight_bits, bits, 1, 8, 8) || wanted == NW_ACCUMULATOR_COUNT ||
-        (accumulator && wanted == NW_ACCUMULATOR_AUTO))
+    const cJSON *accumulator = items[KEY_ACCUMULATOR], *storage = items[KEY_STORAGE];
+    const int32_t channels = nw_tensor_channels(&r->model->tensors[r->model->nodes[index].output]);
+    const int32_t most_rows = channels > INT32_MAX / NW_MAX_POINTS ? INT32_MAX : NW_MAX_POINTS * channels;
+    static const char *const storages[] = {"coded"};
+    nw_linear_keys keys = {.accumulator = NW_ACCUMULATOR_AUTO, .coded = storage != NULL};
+    if (accumulator)
+        keys.accumulator = word_of(accumulator, nw_file_accumulators, NW_ACCUMULATOR_COUNT);
+    if (!read_unless_usual(&keys.weight_bits, items[KEY_WEIGHT_BITS], 1, 8, 8) ||
+        keys.accumulator == NW_ACCUMULATOR_COUNT || (accumulator && keys.accumulator == NW_ACCUMULATOR_AUTO) ||
+        (storage && word_of(storage, storages, 1)))
         return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: graph: node %d: weight_bits must be 1 to 7 or absent, accumulator 32, 16, 16-wrap or absent",
+                       "%s: graph: node %d: weight_bits must be 1 to 7 or absent, accumulator 32, 16, 16-wrap or absent, "
+                       "storage coded or absent",
                        r->name, (int)index);
-    return nw_file_read_linear(r, index, weight_bits, wanted);
+    if (!read_unless_usual(&keys.n_rows, items[KEY_ROWS], channels, most_rows, channels))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: rows must be more than channels, at most %d each",
+                       r->name, (int)index, NW_MAX_POINTS);
+    return nw_file_read_linear(r, index, &keys);
 }
 
 /** Keys that only some operators have, besides the attributes. */
@@ -145,8 +156,8 @@ static nw_status read_specific(reader *r, int32_t index, const cJSON *const *ite
     node->count_include_pad = count_pad != NULL;
     NW_TRY(read_resize(r, index, items[KEY_MODE], items[KEY_COORDINATES]));
     if (is_linear(node->op))
-        return read_linear(r, index, items[KEY_WEIGHT_BITS], items[KEY_ACCUMULATOR]);
-    if (items[KEY_WEIGHT_BITS] || items[KEY_ACCUMULATOR])
+        return read_linear(r, index, items);
+    if (items[KEY_WEIGHT_BITS] || items[KEY_ACCUMULATOR] || items[KEY_ROWS] || items[KEY_STORAGE])
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: has weights that its operator does not use",
                        r->name, (int)index);
     return nw_file_read_node_arrays(r, index);
@@ -184,7 +195,8 @@ static nw_status read_node(reader *r, const cJSON *object)
 {
     const int32_t index = r->model->n_nodes;
     const char *keys[N_KEYS + NW_N_ATTRIBUTES] = {"op",          "name",        "inputs", "output", "count_include_pad",
-                                                  "weight_bits", "accumulator", "mode",   "coordinates"};
+                                                  "weight_bits", "accumulator", "mode",   "coordinates", "rows",
+                                                  "storage"};
     const cJSON *items[N_KEYS + NW_N_ATTRIBUTES];
     for (int a = 0; a < NW_N_ATTRIBUTES; a++)
         keys[N_KEYS + a] = nw_file_attributes[a].key;

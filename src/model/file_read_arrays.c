@@ -7,6 +7,8 @@
 #include "model/file_graph.h"
 #include "model/file_reader.h"
 #include "model/levels.h"
+#include "model/weight_code.h"
+#include "model/weight_storage.h"
 
 nw_status nw_file_out_of_memory(nw_file_reader *r)
 {
@@ -109,8 +111,8 @@ nw_status nw_file_read_constant(nw_file_reader *r, int32_t index)
     return NW_OK;
 }
 
-/** Weights of a code book: what was unpacked are codes. */
-static nw_status decode_rows(nw_file_reader *r, nw_linear *linear, int32_t index)
+/** Weights of a code book: what was unpacked are places in it. */
+static nw_status decode_levels(nw_file_reader *r, nw_linear *linear, int32_t index)
 {
     const uint8_t *levels = NULL;
     const size_t n = nw_levels_count(linear->weight_bits);
@@ -163,23 +165,54 @@ static nw_status derive_offsets(nw_file_reader *r, nw_linear *linear, int32_t in
     return NW_OK;
 }
 
-/** The packed weights, [rows, row bytes] with any number of rows that the channels allow. */
-static nw_status find_weights(const nw_array **out, nw_file_reader *r, int32_t index, size_t channels, size_t row_size)
+/** The array of the weights: [rows, row bytes] packed, else one row of bytes. */
+static nw_status find_weights(const nw_array **out, nw_file_reader *r, int32_t index, const nw_linear_keys *keys,
+                              int32_t k)
 {
     nw_file_name name;
     nw_file_name_format(name, 'n', index, "weights");
     const nw_array *weights = nw_safetensors_find(&r->file, name);
-    if (!weights || weights->type != NW_ARRAY_U8 || weights->rank != 2 || weights->dims[1] != row_size ||
-        weights->dims[0] < channels || weights->dims[0] > NW_MAX_POINTS * channels || weights->dims[0] > INT32_MAX)
+    const size_t rows = (size_t)keys->n_rows, row_size = nw_bits_row_size((size_t)k, keys->weight_bits);
+    const bool bytes = weights && weights->type == NW_ARRAY_U8;
+    if (!keys->coded && (!bytes || weights->rank != 2 || weights->dims[0] != rows || weights->dims[1] != row_size))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: tensor \"%s\" is missing, or is not U8 [%zu, %zu]", r->name, name,
+                       rows, row_size);
+    if (keys->coded && (!bytes || weights->rank != 1 || rows * (size_t)k / NW_CODED_MOST_WEIGHTS >= weights->dims[0]))
         return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: tensor \"%s\" is missing, or is not U8 [rows, %zu] with 1 to %d rows per output channel",
-                       r->name, name, row_size, NW_MAX_POINTS);
+                       "%s: tensor \"%s\" is missing, or is not U8 [bytes] with more than a byte for %d weights", r->name,
+                       name, NW_CODED_MOST_WEIGHTS);
     r->n_taken++;
     *out = weights;
     return NW_OK;
 }
 
-nw_status nw_file_read_linear(nw_file_reader *r, int32_t index, int32_t weight_bits, int32_t accumulator)
+/** Whether all values are those of a width. */
+static bool within_width(const int8_t *values, size_t n, int bits)
+{
+    const int least = bits == 1 ? 1 : 0, most = bits == 1 ? 1 : (1 << (bits - 1)) - 1;
+    for (size_t i = 0; i < n; i++) {
+        const int magnitude = values[i] < 0 ? -values[i] : values[i];
+        if (magnitude < least || magnitude > most)
+            return false;
+    }
+    return true;
+}
+
+static nw_status decode_weights(nw_file_reader *r, nw_node *node, int32_t index, const nw_array *weights)
+{
+    nw_linear *linear = node->linear;
+    const size_t rows = (size_t)linear->n_rows, k = (size_t)linear->k;
+    if (!nw_weight_code_decode(linear->weights, rows, k, nw_weight_period(node), weights->data, weights->size) ||
+        !within_width(linear->weights, rows * k, linear->weight_bits))
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: tensor \"n%d.weights\": its %zu bytes are no code of %zu weights of %d bits", r->name,
+                       (int)index, weights->size, rows * k, linear->weight_bits);
+    linear->coded_size = weights->size;
+    r->model->weight_storage = NW_STORED_CODED;
+    return NW_OK;
+}
+
+nw_status nw_file_read_linear(nw_file_reader *r, int32_t index, const nw_linear_keys *keys)
 {
     nw_node *node = &r->model->nodes[index];
     const nw_tensor *x = node->inputs[0] == NW_NONE ? NULL : &r->model->tensors[node->inputs[0]];
@@ -190,16 +223,16 @@ nw_status nw_file_read_linear(nw_file_reader *r, int32_t index, int32_t weight_b
         return nw_fail(r->error, NW_ERROR_DATA,
                        "%s: graph: node %d: needs a u8 input whose channels its groups divide, and at most 2^23 weights in a row",
                        r->name, (int)index);
-    NW_TRY(find_weights(&weights, r, index, (size_t)channels, nw_bits_row_size((size_t)k, weight_bits)));
-    node->linear = nw_linear_create(channels, (int32_t)weights->dims[0], k, nw_node_residual(node) != NW_NONE);
+    NW_TRY(find_weights(&weights, r, index, keys, k));
+    node->linear = nw_linear_create(channels, keys->n_rows, k, nw_node_residual(node) != NW_NONE);
     if (!node->linear)
         return nw_file_out_of_memory(r);
-    node->linear->weight_bits = (uint8_t)weight_bits;
-    node->linear->accumulator = (uint8_t)accumulator;
+    node->linear->weight_bits = (uint8_t)keys->weight_bits;
+    node->linear->accumulator = (uint8_t)keys->accumulator;
     NW_TRY(read_rows(r, node->linear));
-    NW_TRY(unpack_rows(r, node->linear, index, weights->data));
+    NW_TRY(keys->coded ? decode_weights(r, node, index, weights) : unpack_rows(r, node->linear, index, weights->data));
     if (has_part(r, 'n', index, "levels"))
-        NW_TRY(decode_rows(r, node->linear, index));
+        NW_TRY(decode_levels(r, node->linear, index));
     return derive_offsets(r, node->linear, index, x->quant.zero_point);
 }
 

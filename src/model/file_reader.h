@@ -33,11 +33,17 @@ nw_status nw_file_read_quant(nw_file_reader *r, int32_t index, int32_t bits, int
 /** The values of a constant. */
 nw_status nw_file_read_constant(nw_file_reader *r, int32_t index);
 
+/** Keys of a linear node. */
+typedef struct nw_linear_keys {
+    int32_t weight_bits, n_rows, accumulator;
+    bool coded;
+} nw_linear_keys;
+
 /**
  * Weights and what belongs to their rows. The window, groups, inputs and output of the node are known; whether its
  * first input is a u8 tensor is checked here.
  */
-nw_status nw_file_read_linear(nw_file_reader *r, int32_t index, int32_t weight_bits, int32_t accumulator);
+nw_status nw_file_read_linear(nw_file_reader *r, int32_t index, const nw_linear_keys *keys);
 
 /** Tables and multipliers of a node that is not linear. */
 nw_status nw_file_read_node_arrays(nw_file_reader *r, int32_t index);

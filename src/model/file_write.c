@@ -10,6 +10,8 @@
 #include "model/json.h"
 #include "model/levels.h"
 #include "model/safetensors.h"
+#include "model/weight_code.h"
+#include "model/weight_storage.h"
 
 #define PLAN_DEPTH 32
 
@@ -17,6 +19,8 @@
 typedef struct writer {
     nw_safetensors file;
     nw_shared_writer shared;
+    bool coding; /* weights, where it is worth it */
+    bool *coded; /* [nodes] owned: where it was */
 } writer;
 
 static void store_f32(uint8_t *to, const float *values, size_t n)
@@ -91,27 +95,33 @@ static bool add_quant(writer *w, const nw_tensor *tensor)
            share_u8(w, NW_SHARED_SHIFT, quant->shift, channels);
 }
 
-/** Packs the rows; false without memory. */
-static bool pack_rows(uint8_t *to, const nw_linear *linear, size_t row_size)
+static void pack_rows(uint8_t *to, const nw_linear *linear, const int8_t *values)
 {
-    const size_t k = (size_t)linear->k;
-    int8_t *codes = linear->levels ? malloc(k) : NULL;
-    bool done = codes || !linear->levels;
-    for (size_t row = 0; done && row < (size_t)linear->n_rows; row++) {
-        const int8_t *weights = linear->weights + row * k;
-        if (linear->levels) /* validated: every weight is in the book */
-            done = nw_levels_encode(codes, weights, k, linear->levels, linear->weight_bits);
-        nw_bits_pack(to + row * row_size, codes ? codes : weights, k, linear->weight_bits);
-    }
-    free(codes);
-    return done;
+    const size_t k = (size_t)linear->k, row_size = nw_bits_row_size(k, linear->weight_bits);
+    for (size_t row = 0; row < (size_t)linear->n_rows; row++)
+        nw_bits_pack(to + row * row_size, values + row * k, k, linear->weight_bits);
 }
 
-static bool add_weights(writer *w, int32_t index, const nw_linear *linear)
+/** Packed or coded; notes which. */
+static bool add_weights(writer *w, int32_t index, const nw_node *node)
 {
-    const size_t row_size = nw_bits_row_size((size_t)linear->k, linear->weight_bits);
-    uint8_t *to = add(w, 'n', index, "weights", NW_ARRAY_U8, 2, (size_t[]){(size_t)linear->n_rows, row_size});
-    return to && pack_rows(to, linear, row_size);
+    const nw_linear *linear = node->linear;
+    const size_t rows = (size_t)linear->n_rows, k = (size_t)linear->k;
+    int8_t *values = nw_weight_values(linear);
+    if (!values)
+        return false;
+    const size_t coded = w->coding ? nw_weight_coded_size(node, values) : 0;
+    uint8_t *to = coded ? add(w, 'n', index, "weights", NW_ARRAY_U8, 1, &coded)
+                        : add(w, 'n', index, "weights", NW_ARRAY_U8, 2,
+                              (size_t[]){rows, nw_bits_row_size(k, linear->weight_bits)});
+    if (to && coded)
+        nw_weight_code_encode(to, values, rows, k, nw_weight_period(node));
+    else if (to)
+        pack_rows(to, linear, values);
+    w->coded[index] = coded != 0;
+    if (values != linear->weights)
+        free(values);
+    return to != NULL;
 }
 
 static bool add_levels(writer *w, int32_t index, const nw_linear *linear)
@@ -123,10 +133,11 @@ static bool add_levels(writer *w, int32_t index, const nw_linear *linear)
     return to != NULL;
 }
 
-static bool add_linear(writer *w, int32_t index, const nw_linear *linear)
+static bool add_linear(writer *w, int32_t index, const nw_node *node)
 {
+    const nw_linear *linear = node->linear;
     const size_t rows = (size_t)linear->n_rows, channels = (size_t)linear->n_channels;
-    return add_weights(w, index, linear) && (!linear->levels || add_levels(w, index, linear)) &&
+    return add_weights(w, index, node) && (!linear->levels || add_levels(w, index, linear)) &&
            share_f32(w, NW_SHARED_MULTIPLIER, linear->multiplier, rows) &&
            (!linear->residual_multiplier ||
             share_f32(w, NW_SHARED_MULTIPLIER, linear->residual_multiplier, channels)) &&
@@ -151,7 +162,7 @@ static bool add_node_arrays(writer *w, const nw_model *model, int32_t index)
     switch (node->op) {
     case NW_OP_CONV:
     case NW_OP_CONV_TRANSPOSE:
-        return add_linear(w, index, node->linear);
+        return add_linear(w, index, node);
     case NW_OP_QUANTIZE:
         return !node->table || add_table(w, index, node);
     case NW_OP_TABLE:
@@ -242,16 +253,19 @@ static bool put_links(cJSON *object, const nw_node *node, int32_t before)
            put_unusual(object, "output", node->output, before + 1);
 }
 
-static bool put_linear(cJSON *object, const nw_linear *linear)
+static bool put_linear(cJSON *object, const nw_linear *linear, bool coded)
 {
     return put_unusual(object, "weight_bits", linear->weight_bits, 8) &&
+           put_unusual(object, "rows", linear->n_rows, linear->n_channels) &&
+           (!coded || put(object, "storage", cJSON_CreateString("coded"))) &&
            (linear->accumulator == NW_ACCUMULATOR_AUTO ||
             put(object, "accumulator", cJSON_CreateString(nw_file_accumulators[linear->accumulator])));
 }
 
-/** @param before  the output of the node before; of the first one tensor 0 */
-static cJSON *describe_node(const nw_model *model, const nw_node *node, int32_t before)
+static cJSON *describe_node(const nw_model *model, int32_t index, bool coded)
 {
+    const nw_node *node = &model->nodes[index];
+    const int32_t before = index ? model->nodes[index - 1].output : 0;
     cJSON *object = cJSON_CreateObject();
     bool done = put(object, "op", cJSON_CreateString(nw_op_name(node->op))) &&
                 put(object, "name", cJSON_CreateString(node->name)) && put_links(object, node, before) &&
@@ -263,15 +277,15 @@ static cJSON *describe_node(const nw_model *model, const nw_node *node, int32_t 
     if (node->op == NW_OP_RESIZE && node->resize_mode == NW_RESIZE_LINEAR)
         done = done && put(object, "coordinates", cJSON_CreateString(nw_file_coordinates[node->resize_coordinates]));
     if (node->linear)
-        done = done && put_linear(object, node->linear);
+        done = done && put_linear(object, node->linear, coded);
     if (done)
         return object;
     cJSON_Delete(object);
     return NULL;
 }
 
-/** The graph as JSON text, to be freed with cJSON_free; NULL without memory. */
-static char *format_graph(const nw_model *model)
+/** The graph as JSON text, to be freed with cJSON_free; NULL without memory. @param coded  [nodes] */
+static char *format_graph(const nw_model *model, const bool *coded)
 {
     cJSON *graph = cJSON_CreateObject();
     bool done = put(graph, "inputs", cJSON_CreateIntArray(model->inputs, model->n_inputs)) &&
@@ -282,7 +296,7 @@ static char *format_graph(const nw_model *model)
     for (int32_t i = 0; done && i < model->n_tensors; i++)
         done = cJSON_AddItemToArray(tensors, describe_tensor(&model->tensors[i]));
     for (int32_t i = 0; done && i < model->n_nodes; i++)
-        done = cJSON_AddItemToArray(nodes, describe_node(model, &model->nodes[i], i ? model->nodes[i - 1].output : 0));
+        done = cJSON_AddItemToArray(nodes, describe_node(model, i, coded[i]));
     char *text = done ? cJSON_PrintUnformatted(graph) : NULL;
     cJSON_Delete(graph);
     return text;
@@ -314,30 +328,30 @@ static nw_status check_plan(const char *plan, nw_error *error)
     return object ? NW_OK : nw_fail(error, NW_ERROR_DATA, "plan: must be a JSON object");
 }
 
+/** Arrays come first: only they tell which weights are coded. False without memory. */
+static bool build(writer *w, const nw_model *model)
+{
+    w->coding = model->weight_storage == NW_STORED_CODED;
+    w->coded = calloc((size_t)model->n_nodes, sizeof(*w->coded));
+    if (!w->coded || (model->has_preprocess && !add_preprocess(w, model->preprocess)) || !add_arrays(w, model))
+        return false;
+    char *graph = format_graph(model, w->coded);
+    const bool done = graph && nw_safetensors_add_text(&w->file, NW_FILE_KEY_VERSION, "1") &&
+                      nw_safetensors_add_text(&w->file, NW_FILE_KEY_GRAPH, graph) &&
+                      (!model->plan || nw_safetensors_add_text(&w->file, NW_FILE_KEY_PLAN, model->plan));
+    cJSON_free(graph);
+    return done;
+}
+
 nw_status nw_model_serialize(nw_bytes *out, const nw_model *model, nw_error *error)
 {
     writer w = {0};
-    char *graph = NULL;
-    nw_status status = nw_model_validate(model, error);
-    if (status)
-        return status;
-    if (model->plan) {
-        status = check_plan(model->plan, error);
-        if (status)
-            return status;
-    }
-    graph = format_graph(model);
-    if (!graph || !nw_safetensors_add_text(&w.file, NW_FILE_KEY_VERSION, "1") ||
-        !nw_safetensors_add_text(&w.file, NW_FILE_KEY_GRAPH, graph) ||
-        (model->plan && !nw_safetensors_add_text(&w.file, NW_FILE_KEY_PLAN, model->plan)) ||
-        (model->has_preprocess && !add_preprocess(&w, model->preprocess)) || !add_arrays(&w, model)) {
-        status = nw_fail_memory(error, "writing a model");
-        goto cleanup;
-    }
-    status = nw_safetensors_serialize(out, &w.file, error);
-
-cleanup:
-    cJSON_free(graph);
+    NW_TRY(nw_model_validate(model, error));
+    if (model->plan)
+        NW_TRY(check_plan(model->plan, error));
+    const nw_status status = build(&w, model) ? nw_safetensors_serialize(out, &w.file, error)
+                                              : nw_fail_memory(error, "writing a model");
+    free(w.coded);
     nw_shared_free(&w.shared);
     nw_safetensors_free(&w.file);
     return status;

@@ -199,6 +199,7 @@ static nw_linear *copy_of_linear(const nw_linear *from)
     const size_t channels = (size_t)from->n_channels;
     to->weight_bits = from->weight_bits;
     to->accumulator = from->accumulator;
+    to->coded_size = from->coded_size;
     to->levels = from->levels ? copy_of(from->levels, nw_levels_count(from->weight_bits)) : NULL;
     if (from->levels && !to->levels) {
         nw_linear_free(to);

@@ -123,6 +123,8 @@ typedef struct nw_linear {
     uint8_t *levels;        /* [1 << (bits-1)] owned, ascending from 0: |W| is one of these instead; NULL: uniform */
     uint8_t accumulator;    /* nw_accumulator */
     int8_t *weights;        /* [n_rows, k] owned */
+    size_t coded_size;      /* bytes of the weights in the file that it was read from or will become (weight_storage.h), if
+                               they are coded there; 0: packed */
     int32_t *row_channel;   /* [n_rows] owned */
     float *multiplier;      /* [n_rows] owned; 0 or 2^-40 <= m <= 2^20 */
     int32_t *offset;        /* [n_rows] owned; -z_x * sum_k W[row,k] */

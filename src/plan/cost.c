@@ -35,6 +35,7 @@ static nw_status make_skeleton(nw_costs *costs, const nw_model *model, const nw_
 {
     const nw_quantize_options quick = nw_quickest(options);
     NW_TRY(nw_quantize(&costs->skeleton, model, calibration, &quick, error));
+    costs->skeleton->weight_storage = NW_STORED_PACKED; /* what codes take depends on the weights: search.c */
     for (int32_t i = 0; i < costs->skeleton->n_nodes; i++) {
         nw_linear *linear = costs->skeleton->nodes[i].linear;
         if (!linear)

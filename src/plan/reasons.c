@@ -81,6 +81,8 @@ nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_it
 {
     nw_plan *plan = nw_plan_create();
     nw_status status = plan ? NW_OK : nw_fail_memory(error, "a plan");
+    if (plan && task->options->weight_storage != NW_STORED_PACKED)
+        plan->weight_storage = (int32_t)task->options->weight_storage;
     for (int32_t i = 0; !status && i < task->measurement->n; i++)
         status = (task->measurement->rows[i].tensor ? add_tensor : add_layer)(plan, task, i, &items[i], bits[i], error);
     if (status)

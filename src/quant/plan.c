@@ -12,9 +12,14 @@ const char *const nw_plan_accumulators[] = {"auto", "32", "16", "16-wrap", NULL}
 
 const char *const nw_plan_schemes[] = {"direct", "noisy", "dqa", NULL};
 
+const char *const nw_plan_storages[] = {"packed", "coded", NULL};
+
 nw_plan *nw_plan_create(void)
 {
-    return calloc(1, sizeof(nw_plan));
+    nw_plan *plan = calloc(1, sizeof(nw_plan));
+    if (plan)
+        plan->weight_storage = NW_PLAN_UNSAID;
+    return plan;
 }
 
 static void clear_key(nw_plan_key *key)

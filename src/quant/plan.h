@@ -4,7 +4,7 @@
  * what the options of quantize.h say for all; nw_quantize stores the plan it followed, every layer and tensor a row, in
  * the network it makes.
  *
- *     {"version": 1,
+ *     {"version": 1, "weight_storage": "coded",
  *      "layers": [
  *       {"node": "layer1.0.conv1", "bits": 4, "method": "refine", "why": {"damage": 0.013}},
  *       {"match": "layer3\\..*", "bits": 3}],
@@ -77,6 +77,7 @@ typedef struct nw_plan_tensor {
     }
 
 typedef struct nw_plan {
+    int32_t weight_storage;  /* nw_weight_storage, or NW_PLAN_UNSAID */
     nw_plan_layer *layers;   /* [n_layers] owned */
     nw_plan_tensor *tensors; /* [n_tensors] owned */
     int32_t n_layers, n_tensors;
@@ -115,6 +116,9 @@ extern const char *const nw_plan_schemes[];
 
 /** Code books: "uniform", "power-of-two", "flint"; NULL-terminated, by nw_book_kind. */
 extern const char *const nw_plan_books[];
+
+/** How files hold weights: "packed", "coded"; NULL-terminated, by nw_weight_storage. */
+extern const char *const nw_plan_storages[];
 
 /** How accumulators are spelled: "auto", "32", "16", "16-wrap"; NULL-terminated, by nw_accumulator. */
 extern const char *const nw_plan_accumulators[];

@@ -144,12 +144,13 @@ static nw_status read_rows(const reader *r, const cJSON *rows, const char *label
 
 static nw_status read_all(const reader *r, const cJSON *document)
 {
-    static const char *const keys[] = {"version", "layers", "tensors", "about"};
-    const cJSON *items[4];
+    static const char *const keys[] = {"version", "layers", "tensors", "about", "weight_storage"};
+    const cJSON *items[5];
     int32_t version;
-    NW_TRY(nw_json_match(items, document, keys, 4, r->what, r->error));
+    NW_TRY(nw_json_match(items, document, keys, 5, r->what, r->error));
     if (!nw_json_int(&version, items[0], 1, 1))
         return nw_fail(r->error, NW_ERROR_DATA, "%s: needs \"version\": 1", r->what);
+    NW_TRY(read_choice(r, &r->plan->weight_storage, items[4], nw_plan_storages, "plan", keys[4]));
     NW_TRY(read_rows(r, items[1], keys[1], read_layer));
     return read_rows(r, items[2], keys[2], read_tensor);
 }
@@ -288,7 +289,13 @@ static void append_row(text *to, char *row, bool last)
 char *nw_plan_print(const nw_plan *plan)
 {
     text all = {0};
-    append(&all, "{\"version\": 1,\n \"layers\": [");
+    append(&all, "{\"version\": 1,");
+    if (plan->weight_storage != NW_PLAN_UNSAID) {
+        append(&all, "\n \"weight_storage\": \"");
+        append(&all, nw_plan_storages[plan->weight_storage]);
+        append(&all, "\",");
+    }
+    append(&all, "\n \"layers\": [");
     for (int32_t i = 0; i < plan->n_layers; i++)
         append_row(&all, layer_text(&plan->layers[i]), i + 1 == plan->n_layers);
     append(&all, "],\n \"tensors\": [");

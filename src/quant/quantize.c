@@ -2,6 +2,7 @@
 /* See quantize.h: checks the options, then takes the steps of scheme.h one after the other. */
 #include "quant/quantize.h"
 
+#include "model/weight_storage.h"
 #include "quant/narrow.h"
 #include "quant/reconstruct.h"
 #include "quant/scheme.h"
@@ -75,10 +76,20 @@ static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
     return nw_scheme_emit(out, scheme, error);
 }
 
+/** How the file will hold the weights: as the plan says, else as the options say. */
+static nw_status settle_storage(nw_model *integer, const nw_quantize_options *options, nw_error *error)
+{
+    const bool said = options->plan && options->plan->weight_storage != NW_PLAN_UNSAID;
+    integer->weight_storage = said ? (nw_weight_storage)options->plan->weight_storage : options->weight_storage;
+    return nw_weight_storage_settle(integer, error);
+}
+
 /** Writes the plan that was followed into the network. */
 static nw_status store_plan(nw_model *integer, const nw_scheme *scheme, nw_error *error)
 {
     nw_plan *plan = nw_scheme_plan(scheme);
+    if (plan && integer->weight_storage != NW_STORED_PACKED)
+        plan->weight_storage = (int32_t)integer->weight_storage;
     integer->plan = plan ? nw_plan_print(plan) : NULL;
     nw_plan_free(plan);
     return integer->plan ? NW_OK : nw_fail_memory(error, "writing down the plan");
@@ -95,10 +106,10 @@ nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibratio
         return nw_fail_memory(error, "quantizing");
     nw_model *integer = NULL;
     nw_status status = take_steps(&integer, scheme, error);
-    if (!status) {
-        integer->weight_storage = options->weight_storage;
+    if (!status)
+        status = settle_storage(integer, options, error);
+    if (!status)
         status = store_plan(integer, scheme, error);
-    }
     nw_scheme_free(scheme);
     if (status)
         nw_model_free(integer);

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "model/weight_code.h"
+#include "model/weight_storage.h"
 #include "quant/narrow.h"
 #include "quant/patches.h"
 #include "quant/scheme.h"
@@ -289,7 +290,7 @@ size_t nw_trials_coded_bytes(const nw_trials *trials)
     const size_t period = (size_t)trials->shape.group_inputs;
     const size_t packed = n * nw_bits_row_size(k, nw_weights_least_bits(trials->codes, n * k));
     const size_t coded = nw_weight_code_encode(NULL, trials->codes, n, k, period);
-    return coded < packed ? coded : packed;
+    return coded + NW_CODED_LEAST_GAIN < packed ? coded : packed;
 }
 
 /* tensors */

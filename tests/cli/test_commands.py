@@ -526,6 +526,51 @@ def inspect(narrow):
     assert "9106944 multiply-accumulates" in text and " 0.0 % of" in text, text
 
 
+def contents_of(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def coded(narrow):
+    """Coded weights: the same network in fewer bytes, whatever else is asked for."""
+    for switches in (["--weights", "8"], ["--weights", "4"], ["--weights", "2", "--first-last", "0"],
+                     ["--weights", "4", "--weight-method", "multipoint", "--weight-book", "flint"]):
+        packed = quantized(narrow, "packed.nw", *switches, samples=3)
+        net = os.path.join(narrow.folder, "coded.nw")
+        made = narrow.report("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "3", *switches,
+                             "--weight-storage", "coded")
+        check_keys("quantize", made)
+        assert os.path.getsize(net) < os.path.getsize(packed)
+        assert narrow.report("verify", net)["hash"] == narrow.report("verify", packed)["hash"]
+        before, after = narrow.report("inspect", packed), narrow.report("inspect", net)
+        check_keys("inspect", after, ".nw")
+        assert (before["weight_storage"], after["weight_storage"]) == ("packed", "coded") == ("packed", made["weight_storage"])
+        saved = before["weight_bytes"] - after["weight_bytes"]
+        assert made["weight_bytes"] == after["weight_bytes"] and saved > 0
+        layers = [(a, b) for a, b in zip(before["nodes"], after["nodes"]) if "weight_bits" in a]
+        assert {b["weight_storage"] for _, b in layers} == {"packed", "coded"} or switches[1] == "8"
+        for a, b in layers:
+            assert a["weight_storage"] == "packed" and a["weight_bits"] == b["weight_bits"]
+            assert (b["weight_bytes"] < a["weight_bytes"]) == (b["weight_storage"] == "coded")
+        assert abs(os.path.getsize(packed) - os.path.getsize(net) - saved) < 2048  # the rest is the header
+        assert " coded\n" in narrow.good("inspect", net).out
+        plan = narrow.good("inspect", net, "--plan").out
+        assert json.loads(plan)["weight_storage"] == "coded" and "weight_storage" not in narrow.good("inspect", packed, "--plan").out
+        again = quantized(narrow, "again.nw", *switches, "--plan", narrow.file("plan.json", plan), samples=3)
+        assert contents_of(again) == contents_of(net)
+    narrow.bad(2, "--weight-storage zip", "quantize", ONNX, net, "--calib", CALIB, "--weight-storage", "zip")
+    narrow.bad(4, "no such \"weight_storage\"", "quantize", ONNX, net, "--calib", CALIB, "--plan",
+               narrow.file("plan.json", '{"version": 1, "weight_storage": "zip"}'))
+    goal = 60000  # both meet it; coded weights leave room for more bits
+    chosen = []
+    for storage in ("packed", "coded"):
+        made = narrow.report("quantize", ONNX, net, *PLAN, "--state", os.path.join(narrow.folder, storage), "--target-size", str(goal),
+                             "--weight-storage", storage)
+        assert os.path.getsize(net) == made["chosen"]["bytes"] <= goal, made["chosen"]
+        chosen.append(made["chosen"]["damage"])
+    assert chosen[1] < chosen[0], chosen
+
+
 def report(narrow):
     """Keys under every condition; the page itself is test_report.py's."""
     net = quantized(narrow, "net.nw", "--weights", "4", "--first-last", "0", samples=3)
@@ -577,4 +622,4 @@ if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
         planning, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
-        bench, storage, inspect, report, verify])
+        bench, storage, inspect, coded, report, verify])

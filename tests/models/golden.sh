@@ -4,7 +4,8 @@
 # family it has. A hash that changes means that numbers change: that needs a reason, a line in NEWS and a new version of
 # the file format. The networks are committed because quantizing is not the same to the bit on every CPU.
 #
-#     glyphs_*.nw     narrow quantize demo/glyphs.onnx ... (8 bits; weights 4, activations 5)
+#     glyphs_*.nw     narrow quantize demo/glyphs.onnx ... (8 bits; weights 4, activations 5; the same with coded weights,
+#                     which has the same hash)
 #     random_N.nw     make_nw: together all operators and widths that nw_random.c knows
 narrow=$1
 cd "$(dirname "$0")/golden" || exit 1

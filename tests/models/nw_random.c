@@ -559,3 +559,23 @@ nw_model *nw_random_model(uint64_t seed, int32_t n_nodes)
     b.model->n_outputs = 1;
     return b.model;
 }
+
+void nw_random_sparsify(nw_model *model, uint64_t seed)
+{
+    nw_rng rng = {seed};
+    model->weight_storage = NW_STORED_CODED;
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        nw_linear *linear = model->nodes[i].linear;
+        if (!linear || linear->weight_bits == 1)
+            continue;
+        const int32_t zero_point = model->tensors[model->nodes[i].inputs[0]].quant.zero_point;
+        const int8_t one = linear->levels ? (int8_t)linear->levels[1] : 1;
+        for (int32_t j = 0; j < linear->n_rows * linear->k; j++) {
+            const int32_t kind = nw_rng_range(&rng, 0, 31); /* one in 32 stays what it is */
+            if (kind)
+                linear->weights[j] = kind == 1 ? one : kind == 2 ? (int8_t)-one : 0;
+        }
+        for (int32_t row = 0; row < linear->n_rows; row++)
+            nw_linear_set_offset(linear, row, zero_point);
+    }
+}

@@ -36,4 +36,10 @@ float nw_rng_unit(nw_rng *rng);
  */
 nw_model *nw_random_model(uint64_t seed, int32_t n_nodes);
 
+/**
+ * Makes weights small and asks for coded ones: most values of at least two bits become 0, 1 or -1 (of code books the first
+ * levels), so that some layers become shorter when they are coded. Offsets follow.
+ */
+void nw_random_sparsify(nw_model *model, uint64_t seed);
+
 #endif

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens .nw files with the safetensors package, as a stranger would, and recomputes what docs/file-format.md says about
 them. Usage: open_nw.py FOLDER (every .nw in it, its offsets beside it). Exits with 77 when safetensors or numpy is missing."""
+import bisect
+import collections
 import json
 import pathlib
 import sys
@@ -20,6 +22,51 @@ def unpack(rows, bits, k):
     assert not stream[:, k * bits:].any(), "bits behind the end of a row"
     codes = (stream[:, : k * bits].reshape(len(rows), k, bits) << numpy.arange(bits)).sum(axis=2)
     return 1 - 2 * codes if bits == 1 else (codes ^ 1 << (bits - 1)) - (1 << (bits - 1))
+
+
+class BitReader:
+    """The range coder of coded weights."""
+
+    def __init__(self, data):
+        self.data, self.at, self.range, self.code = bytes(data), 4, (1 << 32) - 1, int.from_bytes(data[:4], "big")
+
+    def bit(self, one=1 << 15):
+        bound = (self.range >> 16) * one
+        bit = self.code < bound
+        if bit:
+            self.range = bound
+        else:
+            self.range -= bound
+            self.code -= bound
+        while self.range < 1 << 24:
+            self.range, self.code, self.at = self.range << 8, self.code << 8 | self.data[self.at], self.at + 1
+        return bit
+
+    def counted(self, context):
+        fast, slow = context
+        bit = self.bit((fast + slow) >> 1)
+        context[:] = (fast + ((65535 - fast) >> 4), slow + ((65535 - slow) >> 7)) if bit else (fast - (fast >> 4), slow - (slow >> 7))
+        return bit
+
+
+def decode(data, n_rows, k, period):
+    """[bytes] U8 -> [n_rows, k] values."""
+    reader, contexts, mean = BitReader(data), collections.defaultdict(lambda: [1 << 15, 1 << 15]), 16
+    values = numpy.zeros((n_rows, k), int)
+    for row in range(n_rows):
+        for j in range(k):
+            near = (abs(values[row - 1, j]) if row else 0) + (abs(values[row, j - period]) if j >= period else 0)
+            where = (0 if near == 0 else 1 if near < 3 else 2, bisect.bisect([1, 2, 3, 4, 6, 8, 12, 16, 24, 40, 72], (2 * mean + 8) >> 4))
+            length = 0
+            while length < 7 and reader.counted(contexts[where, length]):
+                length += 1
+            known = min(length, 1)
+            for _ in range(length - 1):
+                known = known << 1 | (reader.counted(contexts[length, known]) if known < 4 else reader.bit())
+            mean = (15 * mean + 16 * known + 8) >> 4
+            values[row, j] = -known if known and reader.bit() else known
+    assert reader.at == len(data), "bytes left over"
+    return values
 
 
 class Shared:
@@ -56,10 +103,17 @@ def expand(nodes):
         yield node
 
 
-def weights_of(i, node, x, tensors):
+def weights_of(i, node, x, n_channels, tensors):
     """[R, k] integers."""
     bits, k = node["weight_bits"], node["kernel"][0] * node["kernel"][1] * x["dims"][1] // node["groups"]
-    weights = unpack(tensors[f"n{i}.weights"], bits, k)
+    rows, stored = node.get("rows", n_channels), tensors[f"n{i}.weights"]
+    if node.get("storage") == "coded":
+        assert stored.ndim == 1
+        weights = decode(stored, rows, k, x["dims"][1] // node["groups"])
+        assert abs(weights).max() < 1 << (bits - 1)
+    else:
+        assert stored.shape == (rows, (k * bits + 7) // 8)
+        weights = unpack(stored, bits, k)
     levels = tensors.get(f"n{i}.levels")
     if levels is None:
         return weights
@@ -83,7 +137,7 @@ def check(path):
         x, y = graph["tensors"][node["inputs"][0]], graph["tensors"][node["output"]]
         channels = y["dims"][1]
         if node["op"] in ("conv", "conv_transpose"):
-            weights = weights_of(i, node, x, tensors)
+            weights = weights_of(i, node, x, channels, tensors)
             shared.take("multiplier", len(weights))
             if len(node["inputs"]) == 2:
                 shared.take("multiplier", channels)
@@ -105,8 +159,9 @@ def main():
     paths = sorted(pathlib.Path(sys.argv[1]).glob("*.nw"))
     assert paths, "no .nw files to open"
     rows = sum(check(path)[0] for path in paths)
-    assert rows > 0
-    print(f"{len(paths)} files, {rows} rows of weights agree with their offsets")
+    coded = sum(b'\\"storage\\":\\"coded\\"' in path.read_bytes() for path in paths)
+    assert rows > 0 and coded > 3
+    print(f"{len(paths)} files, {coded} of them coded, {rows} rows of weights agree with their offsets")
     if len(sys.argv) > 2:  # saved again by the package, for the reader to accept
         _, tensors, metadata = check(paths[0])
         save_file(tensors, sys.argv[2], metadata)

@@ -14,6 +14,8 @@
 #include "base/bits.h"
 #include "model/file.h"
 #include "model/safetensors.h"
+#include "model/weight_code.h"
+#include "model/weight_storage.h"
 #include "models/nw_random.h"
 
 #define N_MODELS 400
@@ -22,6 +24,8 @@ static nw_model *make_model(uint64_t seed)
 {
     nw_model *model = nw_random_model(seed, (int32_t)(seed % 7));
     assert_non_null(model);
+    if (seed % 4 == 1)
+        nw_random_sparsify(model, seed);
     if (seed % 3 == 0)
         model->plan = strdup("{\"layers\": [{\"name\": \"a\\\"\\u00e9\", \"bits\": 8}]}");
     if (seed % 2 == 0) {
@@ -92,9 +96,22 @@ static void compare_quant(const nw_tensor *a, const nw_tensor *b)
     }
 }
 
+/** A layer read is coded exactly where that is shorter, and by as much as the settled model says. */
+static void compare_storage(nw_model *model, const nw_node *node, const nw_linear *back, size_t file_size)
+{
+    nw_error error;
+    assert_int_equal(nw_weight_storage_settle(model, &error), NW_OK);
+    assert_int_equal(node->linear->coded_size, back->coded_size);
+    const size_t packed = nw_weight_packed_bytes(back);
+    assert_true(nw_weight_bytes(back) <= packed && nw_weight_bytes(back) < file_size);
+    if (back->coded_size)
+        assert_true(back->coded_size + NW_CODED_LEAST_GAIN < packed);
+}
+
 static void test_round_trips(void **state)
 {
     (void)state;
+    int n_coded = 0, n_packed_beside = 0;
     for (uint64_t seed = 0; seed < N_MODELS; seed++) {
         nw_model *model = make_model(seed), *back = NULL;
         const nw_bytes first = bytes_of(model), same = bytes_of(model);
@@ -121,6 +138,9 @@ static void test_round_trips(void **state)
             assert_int_equal(nw_node_residual(&model->nodes[i]), nw_node_residual(&back->nodes[i]));
             assert_int_equal(a->weight_bits, b->weight_bits);
             assert_int_equal(a->accumulator, b->accumulator);
+            compare_storage(model, &model->nodes[i], b, first.size);
+            n_coded += b->coded_size != 0;
+            n_packed_beside += !b->coded_size && model->weight_storage == NW_STORED_CODED;
         }
         for (int32_t i = 0; i < model->n_tensors; i++)
             compare_quant(&model->tensors[i], &back->tensors[i]);
@@ -134,6 +154,39 @@ static void test_round_trips(void **state)
         free(same.data);
         free(second.data);
     }
+    assert_true(n_coded > 20 && n_packed_beside > 20);
+}
+
+/** The same model in both ways: the same integers, and coded never more bytes. */
+static void test_coded_is_smaller(void **state)
+{
+    (void)state;
+    int smaller = 0, same = 0;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        nw_model *model = nw_random_model(seed, (int32_t)(seed % 7)), *back = NULL;
+        nw_error error;
+        assert_non_null(model);
+        if (seed % 2)
+            nw_random_sparsify(model, seed);
+        model->weight_storage = NW_STORED_PACKED;
+        const nw_bytes packed = bytes_of(model);
+        model->weight_storage = NW_STORED_CODED;
+        const nw_bytes coded = bytes_of(model);
+        assert_true(coded.size <= packed.size);
+        smaller += coded.size < packed.size;
+        same += coded.size == packed.size;
+        assert_int_equal(nw_model_parse(&back, coded.data, coded.size, "a.nw", &error), NW_OK);
+        back->weight_storage = NW_STORED_PACKED;
+        const nw_bytes again = bytes_of(back);
+        assert_int_equal(again.size, packed.size);
+        assert_memory_equal(again.data, packed.data, packed.size);
+        nw_model_free(model);
+        nw_model_free(back);
+        free(packed.data);
+        free(coded.data);
+        free(again.data);
+    }
+    assert_true(smaller > 10 && same > 10);
 }
 
 /** Parsing either gives a model that can be written, or one sentence that starts with the file. True for a model. */
@@ -502,6 +555,94 @@ static void test_disk(void **state)
     nw_model_free(model);
 }
 
+/** usual_model with a row of k weights in each of its two channels, all 0 but a few, coded. */
+static nw_model *coded_model(int32_t k, int bits)
+{
+    nw_model *model = usual_model();
+    for (int i = 0; i < 2; i++) {
+        nw_tensor *x = &model->tensors[i];
+        x->dims[1] = k;
+        if (i == 0)
+            continue;
+        free(x->quant.lo);
+        free(x->quant.hi);
+        free(x->quant.shift);
+        assert_int_equal(nw_tensor_alloc_quant(x), NW_OK);
+    }
+    nw_linear_free(model->nodes[1].linear);
+    nw_linear *linear = model->nodes[1].linear = nw_linear_create(2, 2, k, false);
+    linear->weight_bits = (uint8_t)bits;
+    for (int32_t i = 0; i < 2 * k; i += 3)
+        linear->weights[i] = 1;
+    model->weight_storage = NW_STORED_CODED;
+    return model;
+}
+
+/** Replaces the bytes of an array of one row. */
+static void replace(nw_array *array, const uint8_t *data, size_t size)
+{
+    free(array->owned);
+    array->owned = malloc(size);
+    memcpy(array->owned, data, size);
+    array->data = array->owned;
+    array->dims[0] = array->size = size;
+}
+
+/** Coded weights that are none: too short, too long, values beyond the width, more weights than the bytes allow. */
+static void test_coded_damage(void **state)
+{
+    (void)state;
+    enum { K = 3000 };
+    nw_model *model = coded_model(K, 4);
+    nw_safetensors file = unfold(model);
+    nw_array *weights = array_of(&file, "n1.weights");
+    assert_int_equal(weights->rank, 1);
+    const size_t size = weights->size;
+    uint8_t bytes[4 * K] = {0};
+    memcpy(bytes, weights->data, size);
+    expect(&file, NULL);
+    for (size_t cut = size - 3; cut < size + 4; cut++) {
+        file = unfold(model);
+        replace(array_of(&file, "n1.weights"), bytes, cut);
+        expect(&file, cut == size ? NULL : "are no code of 6000 weights of 4 bits");
+    }
+    int8_t values[2 * K] = {0};
+    for (int value = 6; value <= 9; value++) { /* 4 bits reach from -7 to 7 */
+        values[17] = (int8_t)-value;
+        for (int i = 1000; i < 2 * K; i += 2)
+            values[i] = 1;
+        const size_t n = nw_weight_code_encode(NULL, values, 2, K, K);
+        nw_weight_code_encode(bytes, values, 2, K, K);
+        file = unfold(model);
+        replace(array_of(&file, "n1.weights"), bytes, n);
+        expect(&file, value <= 7 ? NULL : "are no code");
+    }
+    memset(values, 0, sizeof(values)); /* zeros alone code in less than a byte for 256 */
+    const size_t n = nw_weight_code_encode(NULL, values, 2, K, K);
+    nw_weight_code_encode(bytes, values, 2, K, K);
+    assert_true(n * NW_CODED_MOST_WEIGHTS <= 2 * K);
+    file = unfold(model);
+    replace(array_of(&file, "n1.weights"), bytes, n);
+    expect(&file, "more than a byte for 256 weights");
+    memset(model->nodes[1].linear->weights, 0, 2 * K); /* so the writer leaves them packed */
+    file = unfold(model);
+    assert_int_equal(array_of(&file, "n1.weights")->rank, 2);
+    expect(&file, NULL);
+    nw_model_free(model);
+    model = coded_model(K, 4);
+    file = rewritten(model, ",\"storage\":\"coded\"", "");
+    expect(&file, "is not U8 [2, 1500]");
+    file = rewritten(model, "\"storage\":\"coded\"", "\"storage\":\"packed\"");
+    expect(&file, "storage coded or absent");
+    file = rewritten(model, "\"storage\":\"coded\"", "\"rows\":2,\"storage\":\"coded\"");
+    expect(&file, "rows must be more than channels");
+    file = rewritten(model, "\"storage\":\"coded\"", "\"rows\":9,\"storage\":\"coded\"");
+    expect(&file, "rows must be more than channels");
+    file = rewritten(model, "\"storage\":\"coded\"", "\"rows\":3,\"storage\":\"coded\"");
+    expect(&file, "too few entries"); /* no multiplier for the third row */
+    nw_model_free(model);
+}
+
 /** Nothing but the weights and the zero point say what the offset is, and together they can say too much. */
 static void test_offset_overflow(void **state)
 {
@@ -533,6 +674,7 @@ int main(void)
         cmocka_unit_test(test_bits),      cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_bit_flips), cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
         cmocka_unit_test(test_shared_arrays), cmocka_unit_test(test_usual_keys),    cmocka_unit_test(test_offset_overflow),
+        cmocka_unit_test(test_coded_damage),  cmocka_unit_test(test_coded_is_smaller),
         cmocka_unit_test(test_layout),    cmocka_unit_test(test_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

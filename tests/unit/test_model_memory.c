@@ -107,6 +107,8 @@ static void test_memory(void **state)
     cJSON_InitHooks(&hooks);
     for (uint64_t seed = 0; seed < 6; seed++) {
         nw_model *model = nw_random_model(seed, 3);
+        if (model && seed % 2)
+            nw_random_sparsify(model, seed);
         nw_bytes bytes = {0};
         nw_error error;
         assert_non_null(model);
