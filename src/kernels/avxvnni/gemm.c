@@ -24,6 +24,16 @@ static NW_INLINE __m256i broadcast4(const uint8_t *x)
     return _mm256_set1_epi32(four);
 }
 
+/*
+ * x, of which the compiler knows no more than that it is in a register of its own. GCC 12 otherwise lets accumulators
+ * share their first value, and moves and stores each of them in every turn of the loop (objdump).
+ */
+static NW_INLINE __m256i in_register(__m256i x)
+{
+    __asm__("" : "+x"(x));
+    return x;
+}
+
 /* sums[2 i], sums[2 i + 1] = the sums of pixel i. mr is a constant in each caller. */
 static NW_INLINE void tile(int32_t mr, const nw_quads_panel *p, const uint8_t *const *a, __m256i *sums)
 {
@@ -33,7 +43,8 @@ static NW_INLINE void tile(int32_t mr, const nw_quads_panel *p, const uint8_t *c
 #pragma GCC unroll 6
     for (int32_t i = 0; i < mr; i++) {
         x[i] = a[i];
-        acc[2 * i] = acc[2 * i + 1] = _mm256_setzero_si256();
+        acc[2 * i] = in_register(_mm256_setzero_si256());
+        acc[2 * i + 1] = in_register(_mm256_setzero_si256());
     }
     for (const int32_t *step = p->steps; step != p->steps_end; step++, w += 2) {
         const ptrdiff_t offset = *step;
