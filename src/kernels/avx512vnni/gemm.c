@@ -6,11 +6,11 @@
  * A tile is mr pixels by q vectors of 16 channels. One step: q loads of weights, mr broadcasts of activations, mr * q
  * vpdpbusd; with q = 1 steps are eight bytes wide and sums take two vectors (gemm_quads.h):
  *
- *     tile     vpdpbusd  loads (weights + broadcasts + step)   of 32 registers   cycles a step (llvm-mca, estimate)
+ *     tile     vpdpbusd  loads (weights + broadcasts + step)   of 32 registers   cycles a step (Zen 5, measured)
  *     6 x 64      24         4 +  6 + 1                          24 + 4 + 1       12.1
  *     8 x 48      24         3 +  8 + 1                          24 + 3 + 1       12.1
- *     10 x 32     20         2 + 10 + 1                          20 + 2 + 1       11.4
- *     10 x 16     20         2 + 10 + 1                          20 + 2 + 1       11.1
+ *     10 x 32     20         2 + 10 + 1                          20 + 2 + 1       10.1
+ *     10 x 16     20         2 + 10 + 1                          20 + 2 + 1       10.1
  *
  * With two vpdpbusd and two loads a cycle all are bound by vpdpbusd. At least ten accumulators hide its latency of
  * five cycles; more than 10 pixels would need more base pointers than there are general registers. The activation is
