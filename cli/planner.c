@@ -83,7 +83,7 @@ static size_t set_aside(size_t n)
     return wanted > n / 3 ? wanted : n >= 4 ? n / 3 : 0;
 }
 
-nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_dataset *data, int64_t samples,
+nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_sample_choice *choice,
                           const nw_quantize_options *options, int64_t threads, nw_error *error)
 {
     planner->model = model;
@@ -92,7 +92,7 @@ nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_dataset
     NW_TRY(settle(planner, error));
     if (planner->state && !planner->shard)
         NW_TRY(nw_file_check_writable(planner->state, error));
-    planner->choice = nw_sample_choice_make(data, samples);
+    planner->choice = *choice;
     planner->choice.held = set_aside(planner->choice.n);
     const double start = nw_seconds();
     NW_TRY(nw_calibrate_on(&planner->calibration, model, &planner->choice, error));

@@ -5,7 +5,7 @@
  *
  *     nw_planner planner = NW_PLANNER_DEFAULTS;
  *     const nw_option options[] = {NW_PLANNER_OPTIONS(&planner), ...};
- *     NW_TRY(nw_planner_open(&planner, model, data, samples, &quantize_options, 1, error));
+ *     NW_TRY(nw_planner_open(&planner, model, &sample_choice, &quantize_options, 1, error));
  *     NW_TRY(nw_planner_measure(&planner, error));
  *     NW_TRY(nw_planner_search(&planner, false, error));
  *     ... planner.found ...
@@ -68,10 +68,10 @@ bool nw_planner_has_goal(const nw_planner *planner);
 /**
  * Settles the options, sets samples aside and calibrates on the others.
  *
- * @param model    as imported: a size in percent refers to its source_size
- * @param samples  of the data to use; 0: all
+ * @param model   as imported: a size in percent refers to its source_size
+ * @param choice  copied; nothing set aside yet
  */
-nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_dataset *data, int64_t samples,
+nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_sample_choice *choice,
                           const nw_quantize_options *options, int64_t threads, nw_error *error);
 void nw_planner_close(nw_planner *planner);
 

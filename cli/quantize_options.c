@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_ROUNDING_SAMPLES 1000000
+
 nw_status nw_choose(int *value, const char *option, const char *given, const char *const *names, nw_error *error)
 {
     if (!given)
@@ -94,6 +96,9 @@ nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize
     NW_TRY(nw_choose(&correction, "bias-correction", q->bias_correction, corrections, error));
     if (q->weights < 1 || q->weights > 8 || q->acts < 1 || q->acts > 8)
         return nw_fail(error, NW_ERROR_USAGE, "--weights and --acts: from 1 to 8 bits");
+    if (q->rounding_samples < 0 || q->rounding_samples > MOST_ROUNDING_SAMPLES)
+        return nw_fail(error, NW_ERROR_USAGE, "--rounding-samples: from 1 to %d, or 0 for the default",
+                       MOST_ROUNDING_SAMPLES);
     o.activation_range = (nw_range_method)range;
     o.weight_range = (nw_weight_method)weight_range;
     o.bias_correction = (nw_bias_correction)correction;
@@ -113,10 +118,11 @@ nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize
 
 /* samples */
 
-nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted)
+nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted, int64_t kept)
 {
     const size_t count = nw_dataset_count(data);
-    return (nw_sample_choice){.data = data, .n = wanted && (size_t)wanted < count ? (size_t)wanted : count};
+    return (nw_sample_choice){
+        .data = data, .n = wanted && (size_t)wanted < count ? (size_t)wanted : count, .kept = kept};
 }
 
 /** Sample i of the n chosen ones. */
@@ -163,6 +169,7 @@ nw_status nw_calibrate_on(nw_calibration **out, const nw_model *model, const nw_
     const nw_sample_source source = {read_sample, &copy, (int64_t)(choice->n - choice->held)};
     nw_calibrate_options options = NW_CALIBRATE_DEFAULTS;
     nw_progress progress = {.phase = "calibrating"};
+    options.max_kept = (int32_t)choice->kept;
     options.progress = show_progress;
     options.progress_context = &progress;
     return nw_calibrate(out, model, &source, &options, error);

@@ -20,7 +20,7 @@
 typedef struct nw_quantize_choices {
     const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *weight_storage, *point_budget;
     const char *act_method, *act_placement, *act_ranking, *act_share;
-    int64_t weights, acts, act_extra_bits, input_bits, border, seed;
+    int64_t weights, acts, act_extra_bits, input_bits, border, rounding_samples, seed;
     bool equalize, limits, acc_first;
 } nw_quantize_choices;
 
@@ -63,6 +63,8 @@ typedef struct nw_quantize_choices {
     {"bias-correction", "METHOD", NW_OPTION_TEXT, &(o)->bias_correction, "none, analytic, empirical (default)"},     \
     {"equalize", NULL, NW_OPTION_FLAG, &(o)->equalize, "cross-layer equalization (--no-equalize turns it off)"},     \
     {"limits", NULL, NW_OPTION_FLAG, &(o)->limits, "per-channel limits from calibration (--no-limits: off)"},        \
+    {"rounding-samples", "N", NW_OPTION_NUMBER, &(o)->rounding_samples,                                              \
+     "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96)"}, \
     {"seed", "N", NW_OPTION_NUMBER, &(o)->seed, "stored in the plan (default 1)"}
 
 /** NW_ERROR_USAGE naming the option that is none. */
@@ -73,14 +75,16 @@ nw_status nw_choose(int *value, const char *option, const char *given, const cha
 
 /**
  * Samples of the data: `wanted` of them (0: all), spread evenly, so that a few of a folder of classes still come from
- * every class. `held` of these, spread evenly too, can be set aside.
+ * every class. `held` of these, spread evenly too, can be set aside. Calibration keeps `kept` of the others for bias
+ * correction and rounding (0: as many as its defaults allow).
  */
 typedef struct nw_sample_choice {
     const nw_dataset *data;
     size_t n, held; /* of the data's samples, and of these set aside */
+    int64_t kept;
 } nw_sample_choice;
 
-nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted);
+nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted, int64_t kept);
 
 /** Index in the data of sample i of those not set aside (0 .. n - held - 1), and of those set aside. */
 size_t nw_sample_used(const nw_sample_choice *choice, size_t i);

@@ -136,13 +136,14 @@ def quantize_switches(narrow):
     files = set()
     for options in ([], ["--no-equalize"], ["--no-limits"], ["--range", "minmax"], ["--weight-range", "minmax"],
                     ["--bias-correction", "none"], ["--weights", "5"], ["--acts", "6"],
+                    ["--rounding-samples", "5"],
                     ["--weights", "4", "--weight-book", "flint"], ["--weights", "4", "--weight-book", "power-of-two"],
                     ["--weights", "4", "--weight-method", "piecewise"], ["--weights", "4", "--weight-method", "ocs"],
                     ["--weights", "4", "--weight-method", "multipoint"],
                     ["--weights", "4", "--weight-method", "multipoint-random"]):
         with open(quantized(narrow, "net.nw", "--seed", "1", *options), "rb") as file:
             files.add(file.read())
-    assert len(files) == 14, "%d different files of 14" % len(files)
+    assert len(files) == 15, "%d different files of 15" % len(files)
     flags = os.path.join(narrow.folder, "flags.nw")
     narrow.good("quantize", ONNX, flags, "--calib", CALIB, "--mean", "127.5", "--std", "64,64,64", "--samples", "12")
     with open(flags, "rb") as a, open(quantized(narrow, "plain.nw"), "rb") as b:
