@@ -220,6 +220,8 @@ typedef struct nw_tap {
  *     codes:  sum = ((1 - w) (1 - u) top_low + (1 - w) u top_high + w (1 - u) bottom_low + w u bottom_high) * 2^22
  *             y = z + (floor((sum - z * 2^22 + 2^(21 + s)) / 2^(22 + s)) << s)
  *     reals:  left = top_low + (bottom_low - top_low) * w,  right likewise,  y = left + (right - left) * u
+ *
+ * Reals whose bottom is NULL lie in `top` as left and right.
  */
 typedef struct nw_resize_call {
     const uint8_t *top, *bottom; /* input rows, pixel 0, channel 0 */

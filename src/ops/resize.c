@@ -10,6 +10,8 @@
 #include "base/compiler.h"
 #include "ops/ops.h"
 
+#define ROW 4096 /* reals of an input row that are blended ahead, at most */
+
 typedef struct resize_state {
     void (*kernel)(const nw_resize_call *call); /* NULL: moves pixels */
     nw_view x, y;
@@ -18,6 +20,8 @@ typedef struct resize_state {
     int32_t zero_point;
     bool to_caller;
     float *const *caller;
+    int32_t n_blended; /* reals of an input row that are blended ahead, or 0 */
+    void (*float_line)(const nw_float_call *call);
     void (*transpose)(const nw_transpose_call *call);
 } resize_state;
 
@@ -78,8 +82,29 @@ static const nw_tap *make_taps(const nw_resize_params *params, int32_t in, int32
     return taps;
 }
 
-/** The pixels [first, first + n) of an output row, to `y`. */
-static void make_pixels(const resize_state *s, int32_t row, int32_t first, int32_t n, uint8_t *y, ptrdiff_t y_step)
+/**
+ * Rows of reals, once for all output pixels where there are many for each input pixel: `to` = top + (bottom - top) * w.
+ * Operation for operation what the kernel does, so where either gives a NaN the other does. NULL: not worth it.
+ */
+static const uint8_t *blend_row(const resize_state *s, int32_t row, float to[ROW])
+{
+    if (!s->n_blended)
+        return NULL;
+    const float *top = (const float *)(const void *)(s->x.data + s->rows[row].low);
+    const float *bottom = (const float *)(const void *)(s->x.data + s->rows[row].high);
+    const nw_float_call calls[3] = {
+        {.function = NW_FLOAT_SUB, .y = to, .a = bottom, .b = top, .a_step = 1, .b_step = 1, .n = s->n_blended},
+        {.function = NW_FLOAT_MUL, .y = to, .a = to, .b = &s->rows[row].fraction, .a_step = 1, .n = s->n_blended},
+        {.function = NW_FLOAT_ADD, .y = to, .a = top, .b = to, .a_step = 1, .b_step = 1, .n = s->n_blended},
+    };
+    for (size_t i = 0; i < NW_COUNT(calls); i++)
+        s->float_line(&calls[i]);
+    return (const uint8_t *)to;
+}
+
+/** The pixels [first, first + n) of an output row, to `y`; blended: from blend_row. */
+static void make_pixels(const resize_state *s, int32_t row, const uint8_t *blended, int32_t first, int32_t n, uint8_t *y,
+                        ptrdiff_t y_step)
 {
     if (!s->kernel) {
         const size_t size = (size_t)nw_view_channels(&s->y) * (size_t)s->y.element_size;
@@ -87,8 +112,8 @@ static void make_pixels(const resize_state *s, int32_t row, int32_t first, int32
             memcpy(y + i * y_step, s->x.data + (s->rows[row].low + s->columns[first + i].low), size);
         return;
     }
-    const nw_resize_call call = {.top = s->x.data + s->rows[row].low,
-                                 .bottom = s->x.data + s->rows[row].high,
+    const nw_resize_call call = {.top = blended ? blended : s->x.data + s->rows[row].low,
+                                 .bottom = blended ? NULL : s->x.data + s->rows[row].high,
                                  .down = s->rows[row],
                                  .taps = s->columns + first,
                                  .y = y,
@@ -101,7 +126,7 @@ static void make_pixels(const resize_state *s, int32_t row, int32_t first, int32
 }
 
 /** A row of reals to the planes of the caller's array, a few pixels at a time through memory that stays near. */
-static void give_row(const resize_state *s, int32_t row)
+static void give_row(const resize_state *s, int32_t row, const uint8_t *blended)
 {
     float pixels[4 * NW_RESIZE_MOST_PLANES];
     const int32_t channels = nw_view_channels(&s->y);
@@ -112,7 +137,7 @@ static void give_row(const resize_state *s, int32_t row)
     const int32_t most = (int32_t)NW_COUNT(pixels) / channels;
     for (int32_t i = 0; i < width; i += most) {
         const int32_t n = nw_min32(most, width - i);
-        make_pixels(s, row, i, n, (uint8_t *)pixels, step);
+        make_pixels(s, row, blended, i, n, (uint8_t *)pixels, step);
         s->transpose(&(nw_transpose_call){.y = y + (ptrdiff_t)sizeof(float) * i,
                                           .x = (const uint8_t *)pixels,
                                           .y_step = plane,
@@ -125,12 +150,22 @@ static void give_row(const resize_state *s, int32_t row)
 static void run(const void *state, int32_t begin, int32_t end)
 {
     const resize_state *s = state;
-    for (int32_t row = begin; row < end; row++)
+    float memory[ROW];
+    for (int32_t row = begin; row < end; row++) {
+        const uint8_t *blended = blend_row(s, row, memory);
         if (s->to_caller)
-            give_row(s, row);
+            give_row(s, row, blended);
         else
-            make_pixels(s, row, 0, nw_view_width(&s->y), s->y.data + row * nw_view_row_stride(&s->y),
+            make_pixels(s, row, blended, 0, nw_view_width(&s->y), s->y.data + row * nw_view_row_stride(&s->y),
                         nw_view_pixel_stride(&s->y));
+    }
+}
+
+/** Reals from the first of an input row to the last, if blending them ahead spares most of the work; else 0. */
+static int32_t row_to_blend(const nw_view *x, const nw_view *y)
+{
+    const ptrdiff_t n = (nw_view_width(x) - 1) * nw_view_pixel_stride(x) / 4 + nw_view_channels(x);
+    return x->element_size == 4 && n <= ROW && nw_view_width(y) >= 2 * nw_view_width(x) ? (int32_t)n : 0;
 }
 
 nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels, nw_arena *arena)
@@ -153,6 +188,8 @@ nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels,
                             .zero_point = codes ? params->y_codes.zero_point : 0,
                             .to_caller = params->to_caller,
                             .caller = params->caller,
+                            .n_blended = plain ? 0 : row_to_blend(x, y),
+                            .float_line = kernels->float_line,
                             .transpose = kernels->transpose};
     return (nw_job){.run = run,
                     .state = s,

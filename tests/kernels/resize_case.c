@@ -65,7 +65,7 @@ static void one(check *c, const nw_kernels *ref, const nw_kernels *opt, bool cod
     for (int32_t i = 0; i < channels; i++)
         shift[i] = check_range(c, 0, 7);
     nw_resize_call call = {.top = rows[0],
-                           .bottom = rows[check_one_in(c, 5) ? 0 : 1],
+                           .bottom = !codes && check_one_in(c, 4) ? NULL : rows[check_one_in(c, 5) ? 0 : 1],
                            .down = any_tap(c, 2, 0),
                            .taps = taps,
                            .y_step = size * (channels + (check_one_in(c, 2) ? check_range(c, 0, 9) : 0)),
@@ -76,7 +76,8 @@ static void one(check *c, const nw_kernels *ref, const nw_kernels *opt, bool cod
     const size_t out = (size_t)call.y_step * (size_t)n + 32;
     uint8_t *out_ref = check_alloc(c, 6, out, 4), *out_opt = check_alloc(c, 7, out, 4);
     memcpy(out_opt, out_ref, out);
-    check_describe(c, "n=%d channels=%d width=%d step=%d shifted=%d", n, channels, width, step, shifted);
+    check_describe(c, "n=%d channels=%d width=%d step=%d shifted=%d blended=%d", n, channels, width, step, shifted,
+                   !call.bottom);
     call.y = out_ref + 16;
     (codes ? ref->resize_codes : ref->resize_reals)(&call);
     call.y = out_opt + 16;

@@ -77,23 +77,46 @@ static NW_INLINE __m256 load(const uint8_t *at, __m256i mask)
     return _mm256_maskload_ps((const float *)(const void *)at, mask);
 }
 
-void nw_resize_reals_avx2(const nw_resize_call *call)
+/* One input column: its two rows blended, or as it lies. */
+static NW_INLINE __m256 real_column(const nw_resize_call *call, bool two_rows, ptrdiff_t at, __m256i mask, __m256 down)
+{
+    const __m256 top = load(call->top + at, mask);
+    return two_rows ? blend(top, load(call->bottom + at, mask), down) : top;
+}
+
+/* `two_rows` is a constant wherever this is inlined. */
+static NW_INLINE void resize_reals(const nw_resize_call *call, bool two_rows)
 {
     const __m256 down = _mm256_set1_ps(call->down.fraction);
     const __m256 nan = _mm256_set1_ps(NAN);
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const int32_t rest = call->channels % 8;
+    const __m256i rest_mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(rest), lanes);
     for (int32_t i = 0; i < call->n; i++) {
         const nw_tap *t = &call->taps[i];
         const __m256 across = _mm256_set1_ps(t->fraction);
         uint8_t *y = call->y + (ptrdiff_t)i * call->y_step;
-        for (int32_t c = 0; c < call->channels; c += 8) {
-            const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(call->channels - c), lanes);
-            const uint8_t *top = call->top + 4 * c, *bottom = call->bottom + 4 * c;
-            const __m256 left = blend(load(top + t->low, mask), load(bottom + t->low, mask), down);
-            const __m256 right = blend(load(top + t->high, mask), load(bottom + t->high, mask), down);
+        int32_t c = 0;
+        for (; c + 8 <= call->channels; c += 8) {
+            const __m256i all = _mm256_set1_epi32(-1);
+            const __m256 left = real_column(call, two_rows, t->low + 4 * c, all, down);
+            const __m256 right = real_column(call, two_rows, t->high + 4 * c, all, down);
             const __m256 v = blend(left, right, across);
-            store_reals((float *)(void *)(y + 4 * c), _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)),
-                        nw_min32(call->channels - c, 8));
+            _mm256_storeu_ps((float *)(void *)(y + 4 * c), _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+        }
+        if (rest) {
+            const __m256 left = real_column(call, two_rows, t->low + 4 * c, rest_mask, down);
+            const __m256 right = real_column(call, two_rows, t->high + 4 * c, rest_mask, down);
+            const __m256 v = blend(left, right, across);
+            store_reals((float *)(void *)(y + 4 * c), _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)), rest);
         }
     }
+}
+
+void nw_resize_reals_avx2(const nw_resize_call *call)
+{
+    if (call->bottom)
+        resize_reals(call, true);
+    else
+        resize_reals(call, false);
 }

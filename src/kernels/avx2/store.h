@@ -38,10 +38,19 @@ static NW_INLINE void store_reals(float *y, __m256 v, int32_t n)
         _mm256_storeu_ps(y, v);
         return;
     }
-    float reals[8];
-    _mm256_storeu_ps(reals, v);
-    for (int32_t i = 0; i < n; i++)
-        y[i] = reals[i];
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (n & 4) {
+        _mm_storeu_ps(y, rest);
+        rest = _mm256_extractf128_ps(v, 1);
+        y += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)y, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        y += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(y, rest);
 }
 
 #endif

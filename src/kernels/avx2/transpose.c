@@ -10,6 +10,7 @@
 #include "base/arith.h"
 #include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx2/store.h"
 
 #define SIDE 8
 #define PIECE 64 /* rows of y */
@@ -37,28 +38,6 @@ static NW_INLINE void turn(__m256 r[SIDE])
     }
 }
 
-/* The first m of 8 elements. */
-static NW_INLINE void store_first(uint8_t *y, __m256 v, int32_t m)
-{
-    __m128 rest = _mm256_castps256_ps128(v);
-    if (m == SIDE) {
-        _mm256_storeu_ps((float *)(void *)y, v);
-        return;
-    }
-    if (m & 4) {
-        _mm_storeu_ps((float *)(void *)y, rest);
-        rest = _mm256_extractf128_ps(v, 1);
-        y += 16;
-    }
-    if (m & 2) {
-        _mm_storel_pi((__m64 *)(void *)y, rest);
-        rest = _mm_movehl_ps(rest, rest);
-        y += 8;
-    }
-    if (m & 1)
-        _mm_store_ss((float *)(void *)y, rest);
-}
-
 /* y[i][j] = x[j][i] for i < n <= 8, j < m <= 8; constants where they are 8. */
 static NW_INLINE void block(uint8_t *y, ptrdiff_t y_step, const uint8_t *x, ptrdiff_t x_step, int32_t n, int32_t m)
 {
@@ -74,7 +53,7 @@ static NW_INLINE void block(uint8_t *y, ptrdiff_t y_step, const uint8_t *x, ptrd
 #pragma GCC unroll 8
     for (int32_t i = 0; i < SIDE; i++)
         if (i < n)
-            store_first(y + i * y_step, r[i], m);
+            store_reals((float *)(void *)(y + i * y_step), r[i], m);
 }
 
 /* Columns [0, m) of the rows [begin, end) of y, m <= 8. */

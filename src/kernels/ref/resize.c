@@ -31,10 +31,12 @@ void nw_resize_reals_ref(const nw_resize_call *call)
         for (int32_t c = 0; c < call->channels; c++) {
             const int32_t low = t->low + 4 * c;
             const int32_t high = t->high + 4 * c;
-            const float top_left = nw_load_f32(call->top + low);
-            const float top_right = nw_load_f32(call->top + high);
-            const float left = top_left + (nw_load_f32(call->bottom + low) - top_left) * call->down.fraction;
-            const float right = top_right + (nw_load_f32(call->bottom + high) - top_right) * call->down.fraction;
+            float left = nw_load_f32(call->top + low);
+            float right = nw_load_f32(call->top + high);
+            if (call->bottom) {
+                left = left + (nw_load_f32(call->bottom + low) - left) * call->down.fraction;
+                right = right + (nw_load_f32(call->bottom + high) - right) * call->down.fraction;
+            }
             nw_store_f32(y + 4 * c, left + (right - left) * t->fraction);
         }
     }
