@@ -14,7 +14,7 @@
 #include "base/arith.h"
 #include "kernels/avx512/depthwise_block.h"
 #include "kernels/avx512vnni/avx512vnni.h"
-#include "kernels/avx512vnni/depthwise_3x3.h"
+#include "kernels/avx512vnni/depthwise_columns.h"
 #include "kernels/depthwise_quads.h"
 
 #define LANES 4
@@ -125,21 +125,22 @@ static NW_NOINLINE void run_16(const block *b, bool together)
         run_block(b, 1, false);
 }
 
-/* Packed weights open with this, then what depthwise_quads.h draws, then the columns of 3x3. */
+/* Packed weights open with this, then what depthwise_quads.h draws, then those of depthwise_columns.h. */
 typedef struct packed_weights {
     int64_t quads, columns; /* bytes from the start */
-    nw_avx2_3x3 shape;      /* column 0: no columns */
+    nw_columns shape;
 } packed_weights;
+_Static_assert(sizeof(packed_weights) <= NW_ALIGNMENT, "the quads begin behind it");
 
 size_t nw_depthwise_pack_avx512vnni(void *packed, const nw_depthwise_source *source)
 {
-    packed_weights whole = {.quads = NW_ALIGNMENT, .shape = nw_avx2_3x3_shape(source)};
+    packed_weights whole = {.quads = NW_ALIGNMENT, .shape = nw_columns_of(source)};
     uint8_t *base = packed;
     size_t size = NW_ALIGNMENT + nw_depthwise_quads_pack(base ? base + whole.quads : NULL, source, LANES, 1);
     size = nw_align(size, NW_ALIGNMENT);
     whole.columns = (int64_t)size;
-    if (whole.shape.column)
-        size += nw_avx512vnni_3x3_pack(base ? base + whole.columns : NULL, source);
+    if (whole.shape.side)
+        size += nw_columns_pack(base ? base + whole.columns : NULL, source, &whole.shape);
     if (packed)
         memcpy(packed, &whole, sizeof(whole));
     return size;
@@ -165,10 +166,10 @@ static void run_rows_of_block(block *b, const packed_weights *whole, const int8_
     const nw_depthwise_call *call = b->base.call;
     nw_depthwise_call row = *call;
     b->base.call = &row;
-    const bool by_columns = b->base.bounded && nw_avx512vnni_3x3_serves(&whole->shape, call, q);
+    const bool by_columns = b->base.bounded && nw_columns_serve(&whole->shape, call, q);
     for (int32_t i = 0; i < call->rows; i++) {
         if (by_columns)
-            nw_avx512vnni_3x3_run(&b->base, &whole->shape, columns);
+            nw_columns_run(&b->base, &whole->shape, columns);
         else
             run_quads(b, q);
         row.a += call->a_row;
@@ -187,8 +188,8 @@ void nw_depthwise_run_rows_avx512vnni(const nw_depthwise_call *call)
     const int8_t *weights = (const int8_t *)quads + header->blocks;
     const int8_t *columns = (const int8_t *)call->packed + whole->columns;
     assert(call->n >= 1 && call->requant->n_extra == 0);
-    if (nw_avx512vnni_3x3_can_pair(&whole->shape, call)) {
-        nw_avx512vnni_3x3_run_paired(call, &whole->shape, columns);
+    if (nw_columns_can_pair(&whole->shape, call)) {
+        nw_columns_run_paired(call, &whole->shape, columns);
         return;
     }
     block b = {.taps = (const int32_t *)(const void *)(quads + header->taps),
@@ -201,7 +202,7 @@ void nw_depthwise_run_rows_avx512vnni(const nw_depthwise_call *call)
         b.weights = weights;
         run_rows_of_block(&b, whole, columns, q);
         weights += header->block_size;
-        columns += NW_AVX512VNNI_3X3_BLOCK;
+        columns += nw_columns_block(&whole->shape);
     }
 }
 
