@@ -66,6 +66,7 @@ static nw_status open_all(plan *p, const char *const *paths, nw_error *error)
     bool given;
     if (paths[1])
         NW_TRY(nw_file_check_writable(paths[1], error));
+    nw_quantize_choices_prefer_small(&p->choices);
     NW_TRY(nw_quantize_choices_settle(&p->options, &p->choices, error));
     NW_TRY(nw_thread_count_check(p->threads, error));
     NW_TRY(nw_float_model_read(&p->model, paths[0], error));

@@ -85,6 +85,8 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
 {
     nw_quantize_options options;
     NW_TRY(check_output(paths[1], error));
+    if (nw_planner_has_goal(&q->planner))
+        nw_quantize_choices_prefer_small(&q->choices);
     NW_TRY(nw_quantize_choices_settle(&options, &q->choices, error));
     if (!nw_code_book_exists(options.book, options.weight_bits) && !q->plan_path && !q->layer_bits)
         return nw_fail(error, NW_ERROR_USAGE, "--weight-book %s: has no codes of %d bits", q->choices.weight_book,

@@ -19,6 +19,16 @@ nw_status nw_choose(int *value, const char *option, const char *given, const cha
     return nw_fail(error, NW_ERROR_USAGE, "--%s %s: no such choice; see `narrow quantize --help`", option, given);
 }
 
+void nw_quantize_choices_prefer_small(nw_quantize_choices *choices)
+{
+    const char *method = choices->weight_method ? choices->weight_method : "refine";
+    const bool one_point = !strcmp(method, "plain") || !strcmp(method, "feedback") || !strcmp(method, "refine");
+    if (!choices->weight_storage)
+        choices->weight_storage = nw_plan_storages[NW_STORED_CODED];
+    if (!choices->weight_book && one_point && !strcmp(choices->weight_storage, nw_plan_storages[NW_STORED_CODED]))
+        choices->weight_book = nw_plan_books[NW_BOOK_SHARED];
+}
+
 /** --weight-method: how codes are found, and whether channels may have more points. */
 static nw_status settle_weights(nw_quantize_options *o, const nw_quantize_choices *q, nw_error *error)
 {

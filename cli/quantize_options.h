@@ -70,6 +70,12 @@ typedef struct nw_quantize_choices {
 /** NW_ERROR_USAGE naming the option that is none. */
 nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize_choices *choices, nw_error *error);
 
+/**
+ * For planning, where the smallest file is wanted: weights are coded and the rows of a layer share a step, unless an
+ * option says otherwise or gives channels further points.
+ */
+void nw_quantize_choices_prefer_small(nw_quantize_choices *choices);
+
 /** Index of `given` among names (NULL-terminated) into *value; untouched if nothing is given. */
 nw_status nw_choose(int *value, const char *option, const char *given, const char *const *names, nw_error *error);
 

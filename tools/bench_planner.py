@@ -5,7 +5,8 @@
     python3 tools/bench_planner.py --narrow build/narrow [--only REGEX] [--fresh] [--work FOLDER]
 
 Weights only: activations keep 8 bits. Every allocation gets the same measured damage, rounding and file size, is chosen
-on calibration samples and judged by the integer engine on the test split. Rows already in planner.json are kept unless
+on calibration samples and judged by the integer engine on the test split. "coded": weights entropy-coded in the file;
+"shared": one step for all rows of a layer. Rows already in planner.json are kept unless
 --fresh is given; --only limits the work to rows whose title ("resnet20-cifar10 exact 3") matches; --work keeps the
 measured states. Networks and data come from the test-bed (NARROW_TESTBED, default ../shared/testbed).
 """
@@ -37,8 +38,13 @@ NETWORKS = {
     "unet-camvid": (CAMVID, "camvid/calib --labels $NARROW_TESTBED/data/camvid/calib_labels",
                     "camvid/test --labels $NARROW_TESTBED/data/camvid/test_labels"),
 }
-ARMS = {"exact": "--allocation exact", "equal": "--allocation equal", "adaptive": "--allocation adaptive",
-        "sqnr": "--allocation sqnr"}
+PACKED = "--weight-storage packed"
+CODED = "--weight-book uniform --weight-storage coded"
+ARMS = {"exact": f"--allocation exact {PACKED}", "equal": f"--allocation equal {PACKED}",
+        "exact, shared and coded": "--allocation exact", # the command's default
+        "exact, coded": f"--allocation exact {CODED}",
+        "equal, shared and coded": "--allocation equal",
+        "adaptive": f"--allocation adaptive {PACKED}", "sqnr": f"--allocation sqnr {PACKED}"}
 LEVELS = (3, 4, 2, 5)
 GOALS = {"drop of 0.5": "--max-drop 0.5", "size of 20 %": "--target-size 20%"}
 
@@ -62,9 +68,8 @@ class Network:
         self.onnx = f"$NARROW_TESTBED/models/{name}.onnx"
         self.preprocess = preprocess
         self.options = f"--calib $NARROW_TESTBED/data/{calib} {preprocess}"
-        self.state = work / f"{name}.state.json"
         plan = work / f"{name}.plan.json"
-        made = run(narrow, f"plan {self.onnx} {plan} {self.options} --robustness --state {self.state} "
+        made = run(narrow, f"plan {self.onnx} {plan} {self.options} {PACKED} --state {self.state(PACKED)} "
                            f"--target-size 1000000000 --json --threads {threads}")
         self.measuring = made["phase_seconds"]["measuring"]
         rows = json.loads(plan.read_text())["layers"]
@@ -72,11 +77,15 @@ class Network:
         self.sizes = {b: others + sum(w["bytes"] for row in rows for w in row["why"]["by_bits"] if w["bits"] == b) + 40 * len(rows) + 64
                       for b in range(2, 9)}
 
+    def state(self, flags):
+        """What is measured of the weights depends on their book only."""
+        return self.work / f"{self.name}.{'uniform' if PACKED in flags or CODED in flags else 'shared'}.state.json"
+
     def make(self, flags):
         """Quantizes and judges; the row's figures."""
         out = self.work / f"{self.name}.nw"
         command = f"quantize {self.onnx} OUT.nw {self.options} {flags}"
-        made = run(self.narrow, command.replace("OUT.nw", str(out)) + f" --state {self.state} --json "
+        made = run(self.narrow, command.replace("OUT.nw", str(out)) + f" --state {self.state(flags)} --json "
                    f"--threads {self.threads}", codes=(0, 1))
         score = run(self.narrow, f"eval {out} --data $NARROW_TESTBED/data/{self.test} --against {self.onnx} --json "
                                  f"--threads {self.threads}")
@@ -149,10 +158,11 @@ def write(results, facts):
     results = sorted((r for r in results if r["title"] in order), key=lambda r: order[r["title"]])
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "planner.json").write_text(json.dumps({"facts": facts, "rows": results}, indent=1) + "\n")
-    lines = ["# Planner", "", "Written by `make bench-planner`. Weights only: activations have 8 bits. All allocations round, correct and store"
-             " alike, fit the same file size (level b: that of b bits everywhere) and were chosen on calibration pictures; the score is the"
-             " integer engine's on the test split, which nothing else saw. Agreement: answers equal to the float network's. One standard error of"
-             " a score is 1.1 to 1.4 points (CIFAR-10, 498 pictures) and 1.4 to 2.3 (ImageNet, 450); agreement and SQNR are"
+    lines = ["# Planner", "", "Written by `make bench-planner`. Weights only: activations have 8 bits. All allocations round and correct alike, fit the same"
+             " file size (level b: that of b bits everywhere, packed) and were chosen on calibration pictures; the score is the integer"
+             " engine's on the test split, which nothing else saw. Packed, unless an allocation says *coded*: weights entropy-coded in"
+             " the file; *shared*: one step for all rows of a layer (docs/methods.md). Agreement: answers equal to the float network's. One"
+             " standard error of a score is 1.1 to 1.4 points (CIFAR-10, 498 pictures), 1.4 to 2.3 (ImageNet, 450); agreement and SQNR are"
              " paired and tell differences apart that the score cannot.", ""]
     for network in NETWORKS:
         mine = [r for r in results if r["network"] == network]
@@ -166,7 +176,7 @@ def write(results, facts):
                          f" {r['sqnr_db']:.1f} |")
         lines.append("")
         for rival in ("equal", "sqnr"):
-            for arm in ("exact", "adaptive"):
+            for arm in ("exact", "exact, coded", "exact, shared and coded", "equal, shared and coded", "adaptive"):
                 said = []
                 for key, name in (("sqnr_db", "SQNR"), ("agreement", "agreement")):
                     shares = saved(mine, arm, rival, key)
@@ -220,7 +230,7 @@ def main():
                 continue
             if name not in networks:
                 networks[name] = Network(arguments.narrow, name, work, arguments.threads)
-                found = slopes(networks[name].state)
+                found = slopes(networks[name].state(PACKED))
                 facts[name] = {"slope_median": found[len(found) // 2], "slope_low": found[0], "slope_high": found[-1],
                                "measuring": max(networks[name].measuring, facts.get(name, {}).get("measuring", 0.0))}
             network = networks[name]

@@ -62,6 +62,8 @@ static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i,
     NW_TRY(nw_plan_add_layer(&row, plan, name, false, error));
     row->bits = bits;
     row->method = bits < 8 ? (int32_t)task->options->rounding : NW_PLAN_UNSAID;
+    const nw_book_kind book = nw_code_book_make(task->options->book, bits).kind;
+    row->book = book != NW_BOOK_UNIFORM ? (int32_t)book : NW_PLAN_UNSAID;
     row->why = reason(task, i, item, bits);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
@@ -81,6 +83,8 @@ nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_it
 {
     nw_plan *plan = nw_plan_create();
     nw_status status = plan ? NW_OK : nw_fail_memory(error, "a plan");
+    if (plan && task->options->weight_storage != NW_STORED_PACKED)
+        plan->weight_storage = (int32_t)task->options->weight_storage;
     if (plan && task->options->weight_storage != NW_STORED_PACKED)
         plan->weight_storage = (int32_t)task->options->weight_storage;
     for (int32_t i = 0; !status && i < task->measurement->n; i++)

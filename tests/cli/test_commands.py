@@ -184,15 +184,16 @@ PLAN = ["--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--meas
 
 def planning(narrow):
     """A plan for a size: what it says is what quantize makes of it, and a better one than equal widths."""
+    packed = [*PLAN, "--weight-storage", "packed"]  # sizes are known to the byte
     path = os.path.join(narrow.folder, "plan.json")
     state = os.path.join(narrow.folder, "state.json")
-    seen = narrow.report("plan", ONNX, *PLAN, "--state", state)
+    seen = narrow.report("plan", ONNX, *packed, "--state", state)
     check_keys("plan", seen, "planned", "judged")
     sizes = [point["bytes"] for point in seen["front"]]
     assert sizes == sorted(sizes) and len(sizes) > 8 and seen["samples"] == {
         "calibration": 16, "measured": 4, "held_out": 8}, seen
     goal = sizes[4]
-    report = narrow.report("plan", ONNX, path, *PLAN, "--state", state, "--target-size", str(goal))
+    report = narrow.report("plan", ONNX, path, *packed, "--state", state, "--target-size", str(goal))
     check_keys("plan", report, "planned", "judged", "written", "goal")
     assert report["chosen"]["met"] and goal * 0.97 < report["chosen"]["bytes"] <= goal, report["chosen"]
     with open(path) as file:
@@ -206,22 +207,27 @@ def planning(narrow):
     near(sum(row["why"]["damage"] for row in plan["layers"]), report["chosen"]["damage"], "sum of reasons", 1e-3)
     net = os.path.join(narrow.folder, "net.nw")
     direct = os.path.join(narrow.folder, "direct.nw")
-    made = narrow.report("quantize", ONNX, direct, *PLAN, "--state", state, "--target-size", str(goal))
+    made = narrow.report("quantize", ONNX, direct, *packed, "--state", state, "--target-size", str(goal))
     check_keys("quantize", made, "goal")
     assert os.path.getsize(direct) == report["chosen"]["bytes"] == made["chosen"]["bytes"]
     narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path)
     assert os.path.getsize(net) == os.path.getsize(direct)
     stored = json.loads(narrow.good("inspect", net, "--plan").out)
     assert all("by_bits" not in row["why"] and "damage" in row["why"] for row in stored["layers"])
-    equal = narrow.report("plan", ONNX, *PLAN, "--state", state, "--target-size", str(goal), "--allocation", "equal")
+    equal = narrow.report("plan", ONNX, *packed, "--state", state, "--target-size", str(goal), "--allocation", "equal")
     assert equal["chosen"]["damage"] > report["chosen"]["damage"] and equal["chosen"]["bytes"] <= goal
-    narrow.good("plan", ONNX, path, *PLAN, "--tensors", "--target-size", str(goal))
+    narrow.good("plan", ONNX, path, *packed, "--tensors", "--target-size", str(goal))
     with open(path) as file:
         tensors = json.load(file)["tensors"]
     assert len(tensors) > 5 and all(len(row["why"]["by_bits"]) == 7 and "bits" not in row for row in tensors)
     narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", path)
-    text = narrow.good("plan", ONNX, path, *PLAN, "--state", state, "--target-size", "30%", "--dry-run").out
+    text = narrow.good("plan", ONNX, path, *packed, "--state", state, "--target-size", "30%", "--dry-run").out
     assert "chosen:" in text and "0 networks tried" in text, text
+    small = narrow.report("quantize", ONNX, net, *PLAN, "--target-size", str(goal))
+    assert small["weight_storage"] == "coded" and small["chosen"]["met"] and os.path.getsize(net) <= goal, small["chosen"]
+    stored = json.loads(narrow.good("inspect", net, "--plan").out)
+    assert stored["weight_storage"] == "coded" and any(row.get("book") == "shared" for row in stored["layers"])
+    assert small["chosen"]["damage"] < 0.8 * made["chosen"]["damage"], (small["chosen"], made["chosen"])
 
 
 def missed_goals(narrow):
