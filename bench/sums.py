@@ -104,8 +104,8 @@ def with_32_bit_sums(path):
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8:8 + size])
     graph = json.loads(header["__metadata__"]["narrow.graph"])
-    for node in graph["nodes"]:
-        if "accumulator" in node:
+    for i, node in enumerate(graph["nodes"]):
+        if f"n{i}.weights" in header:
             node["accumulator"] = "32"
     header["__metadata__"]["narrow.graph"] = json.dumps(graph)
     text = json.dumps(header).encode()
