@@ -155,9 +155,10 @@ def claim_rivals(rows):
     for rival in ("OCS 10 %", "piecewise linear", "power of two"):
         pairs, text = versus(rows, TEN, rival)
         if pairs:
-            size = statistics.median(a["weight_bytes"] / b["weight_bytes"] for a, b in pairs)
-            found.append(f"against {rival} {text}, at {size:.2f} times its bytes as stored here: {listed(pairs)}")
-    return ". ".join(found) + (". Clipping is in both arms: steps are chosen by output error" if found else "")
+            size, macs = (statistics.median(a[key] / b[key] for a, b in pairs) for key in ("weight_bytes", "macs"))
+            found.append(f"against {rival} {text}, at {size:.2f} times its bytes and {macs:.2f} times its"
+                         f" multiply-accumulates as stored and played here: {listed(pairs)}")
+    return "; ".join(found) + (". Clipping is in both arms: steps are chosen by output error" if found else "")
 
 
 def claim_choice(rows):
