@@ -102,7 +102,6 @@ static NW_INLINE void store_pixel(uint8_t *c, __m512i y, int q, int32_t width)
 /** Writes 16 q codes each of n <= 4 / q pixels, of which the lowest `width` count; q is 1 or 2. */
 static NW_INLINE void store_pixels(uint8_t *const c[4], __m512i y, int q, int32_t n, int32_t width)
 {
-#pragma GCC unroll 4
     for (int p = 0; p < 4 / q; p++)
         if (p < n)
             store_pixel(c[p], from_lane(y, q * p), q, width);

@@ -88,12 +88,8 @@ static NW_INLINE void store_parts(uint8_t *c, const ptrdiff_t part[4], __m512i y
     if (q == 4) {
         store_codes(c, y, width);
     } else if (width < 16 * q) {
-#pragma GCC unroll 4
-        for (int p = 0; p < 4 / q; p++) {
-            const __m512i lane = q == 2 ? _mm512_castsi256_si512(_mm512_extracti64x4_epi64(y, p % 2))
-                                        : _mm512_castsi128_si512(_mm512_extracti32x4_epi32(y, p));
-            _mm512_mask_storeu_epi8(c + part[p], low_bits(width), lane);
-        }
+        for (int p = 0; p < 4 / q; p++)
+            _mm512_mask_storeu_epi8(c + part[p], low_bits(width), from_lane(y, q * p));
     } else {
         uint8_t *const pixels[4] = {c, c + part[1], c + part[2], c + part[3]};
         store_pixels(pixels, y, q, 4 / q, width);
