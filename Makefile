@@ -7,12 +7,9 @@
 #                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
 # make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md, activations.md; BENCH= flags
 # make bench-planner  the planner's allocations beside each other: docs/results/planner.md; BENCH= flags. Hours
-<<<<<<< Updated upstream
 # make test-long  an array job on a real Slurm, and networks on a big-endian machine under emulation. Minutes
-=======
 # make bench-sums  what 16-bit sums buy and cost, and how often fixed widths would overflow them: docs/results/sums.md,
 #                 overflow.md; BENCH= flags of both, NARROW_RANDOM= as above
->>>>>>> Stashed changes
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -20,11 +17,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-<<<<<<< Updated upstream
-.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-accuracy bench-planner clean install
-=======
-.PHONY: all build demo demo-real test fuzz bench-speed bench-accuracy bench-planner bench-sums clean install
->>>>>>> Stashed changes
+.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-sums bench-accuracy bench-planner clean install
 
 all: build
 
