@@ -15,6 +15,7 @@
 #include "kernels/avx512/depthwise_block.h"
 #include "kernels/avx512vnni/avx512vnni.h"
 #include "kernels/avx512vnni/depthwise_columns.h"
+#include "kernels/avx512vnni/interleave.h"
 #include "kernels/depthwise_quads.h"
 
 #define LANES 4
@@ -27,19 +28,6 @@ typedef struct block {
     int32_t n_groups, column; /* column in bytes */
     size_t shifted;
 } block;
-
-/* Four vectors of codes to four vectors of 16 channels with four codes each. */
-static NW_INLINE void interleave(__m512i v[4], __m512i t0, __m512i t1, __m512i t2, __m512i t3)
-{
-    const __m512i low01 = _mm512_unpacklo_epi8(t0, t1);
-    const __m512i high01 = _mm512_unpackhi_epi8(t0, t1);
-    const __m512i low23 = _mm512_unpacklo_epi8(t2, t3);
-    const __m512i high23 = _mm512_unpackhi_epi8(t2, t3);
-    v[0] = _mm512_unpacklo_epi16(low01, low23);
-    v[1] = _mm512_unpackhi_epi16(low01, low23);
-    v[2] = _mm512_unpacklo_epi16(high01, high23);
-    v[3] = _mm512_unpackhi_epi16(high01, high23);
-}
 
 static NW_INLINE void multiply_add(__m512i acc[4], const __m512i v[4], const int8_t *weights)
 {

@@ -20,6 +20,7 @@
 
 #include "base/arith.h"
 #include "kernels/avx512vnni/depthwise_columns.h"
+#include "kernels/avx512vnni/interleave.h"
 #include "kernels/depthwise_groups.h"
 
 #define POSITIONS 4
@@ -35,18 +36,6 @@ typedef struct walk {
     ptrdiff_t a_step, c_step;       /* from position to position */
     ptrdiff_t a_part[4], c_part[4]; /* from the first part to each */
 } walk;
-
-static NW_INLINE void interleave(__m512i v[4], __m512i r0, __m512i r1, __m512i r2, __m512i r3)
-{
-    const __m512i low01 = _mm512_unpacklo_epi8(r0, r1);
-    const __m512i high01 = _mm512_unpackhi_epi8(r0, r1);
-    const __m512i low23 = _mm512_unpacklo_epi8(r2, r3);
-    const __m512i high23 = _mm512_unpackhi_epi8(r2, r3);
-    v[0] = _mm512_unpacklo_epi16(low01, low23);
-    v[1] = _mm512_unpackhi_epi16(low01, low23);
-    v[2] = _mm512_unpacklo_epi16(high01, high23);
-    v[3] = _mm512_unpackhi_epi16(high01, high23);
-}
 
 /* Row r beside nothing. */
 static NW_INLINE void interleave_one(__m512i v[4], __m512i r)
