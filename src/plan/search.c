@@ -194,7 +194,7 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
     return NW_OK;
 }
 
-/** Makes the network of a decision, and judges it. */
+/** Makes the network of a decision. */
 static nw_status make(nw_found *found, nw_search *s, nw_error *error)
 {
     nw_quantize_options options = *s->task.options;
@@ -204,32 +204,42 @@ static nw_status make(nw_found *found, nw_search *s, nw_error *error)
     NW_TRY(nw_model_serialize(&file, found->model, error));
     found->bytes = file.size;
     nw_bytes_free(&file);
-    return s->task.judge ? s->task.judge(s->task.context, found->model, &found->drop, error) : NW_OK;
+    return NW_OK;
+}
+
+static double byte_limit(const nw_goals *goals)
+{
+    return goals->bytes > 0.0 ? goals->bytes : INFINITY;
 }
 
 static bool meets(const nw_found *found, const nw_goals *goals)
 {
-    return (goals->bytes <= 0.0 || (double)found->bytes <= goals->bytes) &&
+    return (double)found->bytes <= byte_limit(goals) &&
            (goals->arena <= 0.0 || (double)found->arena <= goals->arena) &&
            (goals->seconds <= 0.0 || found->seconds <= goals->seconds) &&
            (goals->drop < 0.0 || found->drop <= goals->drop);
 }
 
-/** Coded weights may come out a little longer than they were when measured: then again with a smaller budget. */
-static nw_status try_budget(nw_found *found, nw_search *s, double bytes, bool dry, nw_error *error)
+/**
+ * The network for a budget, judged. Coded weights may come out a little longer than they were when measured: if the file
+ * then exceeds `limit`, again with a smaller budget, unless there is nothing smaller.
+ */
+static nw_status try_budget(nw_found *found, nw_search *s, double budget, double limit, bool dry, nw_error *error)
 {
     nw_found one = {0};
     nw_status status = NW_OK;
-    double budget = bytes;
     for (int32_t step = 0; !status && step < CODED_TRIES; step++) {
         nw_found_clear(&one);
         status = decide(&one, s, budget, error);
+        const bool is_least = (double)one.bytes > budget;
         if (!status && !dry)
             status = make(&one, s, error);
-        if (!is_coded(s) || (double)one.bytes <= bytes)
+        if (is_least || (double)one.bytes <= limit)
             break;
-        budget -= 1.2 * ((double)one.bytes - bytes);
+        budget -= 1.2 * ((double)one.bytes - limit);
     }
+    if (!status && !dry && s->task.judge)
+        status = s->task.judge(s->task.context, one.model, &one.drop, error);
     if (status)
         nw_found_clear(&one);
     else
@@ -296,12 +306,13 @@ static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, n
     span(s, &lo, &hi);
     lo += s->others;
     hi += s->others * 1.1;
-    hi = goals->bytes > 0.0 ? fmin(hi, goals->bytes) : hi;
+    const double limit = byte_limit(goals);
+    hi = fmin(hi, limit);
     NW_TRY(first_budget(&next, s, lo, hi, goals->drop, error));
     bool met = false;
     for (int32_t step = 0; step < NW_MOST_TRIES; step++) {
         nw_found one = {0};
-        NW_TRY(try_budget(&one, s, next, false, error));
+        NW_TRY(try_budget(&one, s, next, limit, false, error));
         best->trail[best->tried].bytes = one.bytes;
         best->trail[best->tried++].drop = one.drop;
         const bool good = one.drop <= goals->drop;
@@ -339,7 +350,7 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
     if (!status && goals->drop >= 0.0 && !dry && search->task.judge) {
         status = smallest(&best, search, goals, error);
     } else if (!status) {
-        status = try_budget(&best, search, goals->bytes > 0.0 ? goals->bytes : INFINITY, dry, error);
+        status = try_budget(&best, search, byte_limit(goals), byte_limit(goals), dry, error);
         if (!status && !dry) {
             best.trail[0].bytes = best.bytes;
             best.trail[0].drop = best.drop;
