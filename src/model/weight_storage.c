@@ -25,13 +25,18 @@ size_t nw_weight_packed_bytes(const nw_linear *linear)
     return (size_t)linear->n_rows * nw_bits_row_size((size_t)linear->k, linear->weight_bits);
 }
 
+size_t nw_rows_coded_size(const int8_t *values, size_t n_rows, size_t k, size_t period, int bits)
+{
+    const size_t size = nw_weight_code_encode(NULL, values, n_rows, k, period);
+    const bool shorter = size + NW_CODED_LEAST_GAIN < n_rows * nw_bits_row_size(k, bits);
+    return shorter && n_rows * k / NW_CODED_MOST_WEIGHTS < size ? size : 0;
+}
+
 size_t nw_weight_coded_size(const nw_node *node, const int8_t *values)
 {
     const nw_linear *linear = node->linear;
-    const size_t rows = (size_t)linear->n_rows, k = (size_t)linear->k;
-    const size_t size = nw_weight_code_encode(NULL, values, rows, k, nw_weight_period(node));
-    const bool shorter = size + NW_CODED_LEAST_GAIN < nw_weight_packed_bytes(linear);
-    return shorter && rows * k / NW_CODED_MOST_WEIGHTS < size ? size : 0;
+    return nw_rows_coded_size(values, (size_t)linear->n_rows, (size_t)linear->k, nw_weight_period(node),
+                              linear->weight_bits);
 }
 
 nw_status nw_weight_storage_settle(nw_model *model, nw_error *error)

@@ -30,6 +30,9 @@ static inline size_t nw_weight_period(const nw_node *node)
 /** Bytes of the packed rows. */
 size_t nw_weight_packed_bytes(const nw_linear *linear);
 
+/** Bytes of rows of values coded, 0 where they stay packed in so many bits. @param period  as in weight_code.h */
+size_t nw_rows_coded_size(const int8_t *values, size_t n_rows, size_t k, size_t period, int bits);
+
 /** Bytes of a linear node's values coded, 0 if it stays packed. @param values  nw_weight_values */
 size_t nw_weight_coded_size(const nw_node *node, const int8_t *values);
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "model/weight_code.h"
 #include "model/weight_storage.h"
 #include "quant/narrow.h"
 #include "quant/patches.h"
@@ -287,10 +286,9 @@ size_t nw_trials_coded_bytes(const nw_trials *trials)
 {
     const size_t n = (size_t)trials->shape.n_channels;
     const size_t k = (size_t)trials->shape.k;
-    const size_t period = (size_t)trials->shape.group_inputs;
-    const size_t packed = n * nw_bits_row_size(k, nw_weights_least_bits(trials->codes, n * k));
-    const size_t coded = nw_weight_code_encode(NULL, trials->codes, n, k, period);
-    return coded + NW_CODED_LEAST_GAIN < packed ? coded : packed;
+    const int32_t bits = nw_weights_least_bits(trials->codes, n * k);
+    const size_t coded = nw_rows_coded_size(trials->codes, n, k, (size_t)trials->shape.group_inputs, bits);
+    return coded ? coded : n * nw_bits_row_size(k, bits);
 }
 
 /* tensors */
