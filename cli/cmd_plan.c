@@ -140,7 +140,7 @@ static nw_status check(const plan *p, const char *const *paths, nw_error *error)
         return nw_fail(error, NW_ERROR_USAGE, "--shard needs --state FILE, where its part is kept");
     if (paths[1] && !p->planner.shard && !nw_planner_has_goal(&p->planner))
         return nw_fail(error, NW_ERROR_USAGE,
-                       "%s: a plan needs a goal: --target-size, --max-drop or --arena (without OUT the front is shown)",
+                       "%s: a plan needs a goal: --target-size, --max-drop, --target-acts, --arena (without OUT the front is shown)",
                        paths[1]);
     return NW_OK;
 }

@@ -20,7 +20,8 @@
 
 bool nw_planner_has_goal(const nw_planner *planner)
 {
-    return planner->target_size || planner->max_drop >= 0.0 || planner->arena > 0.0 || planner->latency > 0.0;
+    return planner->target_size || planner->max_drop >= 0.0 || planner->arena > 0.0 || planner->latency > 0.0 ||
+           planner->target_acts > 0.0;
 }
 
 /* options */
@@ -67,6 +68,17 @@ static nw_status settle(nw_planner *planner, nw_error *error)
         return nw_fail(error, NW_ERROR_USAGE, "--measure-samples: at least 1");
     if (planner->max_drop > 100.0 || planner->arena < 0.0 || planner->latency < 0.0)
         return nw_fail(error, NW_ERROR_USAGE, "--max-drop is 0 to 100 points, --arena bytes, --target-latency milliseconds");
+    if (planner->target_acts != 0.0 &&
+        !(planner->target_acts >= NW_LEAST_ACTIVATION_BITS && planner->target_acts <= planner->options->activation_bits))
+        return nw_fail(error, NW_ERROR_USAGE, "--target-acts is a mean width of %d bits to those of --acts",
+                       NW_LEAST_ACTIVATION_BITS);
+    if ((planner->target_acts > 0.0 || planner->arena > 0.0) && planner->options->activation_kind == NW_ACTIVATION_DQA)
+        return nw_fail(error, NW_ERROR_USAGE, "--target-acts and --arena choose the widths of whole tensors: not with "
+                                              "--act-method dqa");
+    if ((planner->target_acts > 0.0 || planner->arena > 0.0) && planner->options->placement != NW_PLACEMENT_ALL)
+        return nw_fail(error, NW_ERROR_USAGE, "--target-acts and --arena choose which tensors are narrow: not with "
+                                              "--act-placement");
+    planner->goals.activation_bits = planner->target_acts;
     planner->goals.drop = planner->max_drop >= 0.0 ? 0.01 * planner->max_drop : -1.0;
     planner->goals.arena = planner->arena;
     planner->goals.seconds = 1e-3 * planner->latency;
@@ -163,7 +175,7 @@ nw_status nw_planner_measure(nw_planner *planner, nw_error *error)
     float *samples = NULL;
     int32_t n = 0;
     nw_measure_options options = NW_MEASURE_DEFAULTS;
-    options.tensors = planner->tensors;
+    options.tensors = planner->tensors || planner->arena > 0.0 || planner->target_acts > 0.0;
     options.robustness = planner->robustness;
     options.shard = planner->shard_index;
     options.n_shards = planner->n_shards;
@@ -256,6 +268,7 @@ nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
         .model = planner->model,
         .calibration = planner->calibration,
         .options = planner->options,
+        .trials = planner->trials,
         .measurement = planner->measurement,
         .times = planner->times,
         .kind = planner->kind,
@@ -281,9 +294,12 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)
     if (planner->goals.bytes > 0.0 && (double)found->bytes > planner->goals.bytes)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.0f bytes cannot be met: the smallest found has %zu",
                        planner->goals.bytes, found->bytes);
-    if (planner->goals.arena > 0.0 && (double)found->arena > planner->goals.arena)
+    if (planner->goals.arena > 0.0 && (double)found->activations.arena > planner->goals.arena)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.0f bytes of activations cannot be met: they take %zu",
-                       planner->goals.arena, found->arena);
+                       planner->goals.arena, found->activations.arena);
+    if (planner->goals.activation_bits > 0.0 && found->activations.mean_bits > planner->goals.activation_bits * (1.0 + 1e-9))
+        return nw_fail(error, NW_GOAL_MISSED, "the goal of %.3f bits for activations cannot be met: they take %.3f",
+                       planner->goals.activation_bits, found->activations.mean_bits);
     if (planner->goals.seconds > 0.0 && found->seconds > planner->goals.seconds)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.3f ms cannot be met: the fastest found takes %.3f",
                        planner->latency, 1e3 * found->seconds);

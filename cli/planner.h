@@ -22,7 +22,7 @@
 typedef struct nw_planner {
     /* options */
     const char *target_size, *damage, *allocation, *state, *shard, *cache;
-    double max_drop, arena, latency; /* points, below 0: no goal; bytes, ms, 0: no goal */
+    double max_drop, arena, latency, target_acts; /* points, below 0: no goal; bytes, ms, bits, 0: no goal */
     int64_t measured;        /* samples that damage is measured with */
     bool tensors, robustness;
     /* borrowed */
@@ -53,7 +53,9 @@ typedef struct nw_planner {
     {"target-size", "SIZE", NW_OPTION_TEXT, &(p)->target_size, "goal: bytes of the file, or 20% of the ONNX file's"}, \
     {"max-drop", "POINTS", NW_OPTION_REAL, &(p)->max_drop,                                                           \
      "goal: points of accuracy lost on calibration data set aside (without labels: answers that differ)"},           \
-    {"arena", "BYTES", NW_OPTION_REAL, &(p)->arena, "goal: memory of activations"},                                  \
+    {"arena", "BYTES", NW_OPTION_REAL, &(p)->arena,                                                                  \
+     "goal: memory of activations while the network runs (packed storage, one thread)"},                            \
+    {"target-acts", "BITS", NW_OPTION_REAL, &(p)->target_acts, "goal: mean width of activations, like 4.5"},          \
     {"target-latency", "MS", NW_OPTION_REAL, &(p)->latency, "goal: time of a run on this machine, one thread"},       \
     {"cache", "FILE", NW_OPTION_TEXT, &(p)->cache, "keeps what --target-latency timed (default: in the user's cache)"}, \
     {"allocation", "METHOD", NW_OPTION_TEXT, &(p)->allocation,                                                       \

@@ -28,7 +28,8 @@ static void report_found(cJSON *report, const nw_planner *planner)
     const nw_found *found = &planner->found;
     cJSON *chosen = cJSON_AddObjectToObject(report, "chosen");
     cJSON_AddNumberToObject(chosen, "bytes", (double)found->bytes);
-    cJSON_AddNumberToObject(chosen, "arena_bytes", (double)found->arena);
+    cJSON_AddNumberToObject(chosen, "arena_bytes", (double)found->activations.arena);
+    cJSON_AddStringToObject(chosen, "activation_storage", found->activations.packed ? "packed" : "bytes");
     cJSON_AddNumberToObject(chosen, "damage", found->damage);
     if (!isnan(found->seconds))
         cJSON_AddNumberToObject(chosen, "milliseconds", 1e3 * found->seconds);
@@ -52,6 +53,18 @@ static void report_found(cJSON *report, const nw_planner *planner)
         cJSON_AddStringToObject(row, "node", planner->measurement->rows[i].name);
         cJSON_AddNumberToObject(row, "bits", found->bits[i]);
         cJSON_AddItemToArray(layers, row);
+    }
+    if (!found->narrow)
+        return;
+    cJSON_AddNumberToObject(chosen, "activation_bits", found->activations.mean_bits);
+    cJSON *tensors = cJSON_AddArrayToObject(chosen, "tensors");
+    for (int32_t i = 0; i < planner->measurement->n; i++) {
+        if (!planner->measurement->rows[i].tensor)
+            continue;
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddStringToObject(row, "tensor", planner->measurement->rows[i].name);
+        cJSON_AddNumberToObject(row, "bits", found->bits[i]);
+        cJSON_AddItemToArray(tensors, row);
     }
 }
 
@@ -92,6 +105,9 @@ void nw_planner_print(const nw_planner *planner)
     if (!found->plan)
         return;
     printf("chosen: %zu bytes, %s %.4g", found->bytes, nw_damage_names[planner->kind], found->damage);
+    if (found->narrow)
+        printf(", activations of %.2f bits, arena %zu bytes (%s)", found->activations.mean_bits, found->activations.arena,
+               found->activations.packed ? "packed" : "bytes");
     if (!isnan(found->seconds))
         printf(", %.3f ms expected", 1e3 * found->seconds);
     if (!isnan(found->drop))

@@ -2,19 +2,25 @@
 /* See cost.h. Used by search.c. */
 #include "plan/cost.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "model/file.h"
-#include "runtime/layout.h"
 
 void nw_costs_free(nw_costs *costs)
 {
     if (!costs)
         return;
+    for (int32_t t = 0; costs->as_made && t < costs->skeleton->n_tensors; t++) {
+        free(costs->as_made[t].lo);
+        free(costs->as_made[t].hi);
+    }
+    free(costs->as_made);
     nw_model_free(costs->skeleton);
     free(costs->node_of);
+    free(costs->codes_of);
     free(costs);
 }
 
@@ -60,29 +66,97 @@ void nw_match_nodes(int32_t *node_of, const nw_model *model, const nw_model *int
     }
 }
 
+/** Copies of what nw_costs_set_activation changes. */
+static nw_status remember_grids(nw_costs *costs, nw_error *error)
+{
+    const nw_model *skeleton = costs->skeleton;
+    costs->as_made = calloc((size_t)skeleton->n_tensors + 1, sizeof(*costs->as_made));
+    if (!costs->as_made)
+        return nw_fail_memory(error, "counting bytes");
+    for (int32_t t = 0; t < skeleton->n_tensors; t++) {
+        const nw_quant *from = &skeleton->tensors[t].quant;
+        const size_t size = (size_t)nw_tensor_channels(&skeleton->tensors[t]) * sizeof(float);
+        nw_quant *to = &costs->as_made[t];
+        if (skeleton->tensors[t].type != NW_TYPE_U8)
+            continue;
+        *to = (nw_quant){from->bits, from->zero_point, from->scale, malloc(size + 1), malloc(size + 1), NULL};
+        if (!to->lo || !to->hi)
+            return nw_fail_memory(error, "counting bytes");
+        memcpy(to->lo, from->lo, size);
+        memcpy(to->hi, from->hi, size);
+    }
+    return NW_OK;
+}
+
+/** Codes keep the name of the tensor, with ".codes" behind it at the graph's borders (quant/emit.c). */
+static int32_t find_codes(const nw_model *skeleton, const char *name)
+{
+    const size_t size = strlen(name);
+    for (int32_t t = 0; t < skeleton->n_tensors; t++) {
+        const nw_tensor *tensor = &skeleton->tensors[t];
+        if (tensor->type == NW_TYPE_U8 && strncmp(tensor->name, name, size) == 0 &&
+            (!tensor->name[size] || strcmp(tensor->name + size, ".codes") == 0))
+            return t;
+    }
+    return NW_NONE;
+}
+
 nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibration *calibration,
                           const nw_quantize_options *options, nw_error *error)
 {
-    nw_layout layout = {0};
     nw_costs *costs = calloc(1, sizeof(*costs));
     if (!costs)
         return nw_fail_memory(error, "counting bytes");
     costs->n_nodes = model->n_nodes;
     costs->rounding = options->rounding;
     costs->book = options->book;
+    costs->kind = options->activation_kind;
     costs->node_of = malloc(((size_t)model->n_nodes + 1) * sizeof(*costs->node_of));
-    nw_status status = costs->node_of ? make_skeleton(costs, model, calibration, options, error)
-                                      : nw_fail_memory(error, "counting bytes");
+    costs->codes_of = malloc(((size_t)model->n_tensors + 1) * sizeof(*costs->codes_of));
+    nw_status status = costs->node_of && costs->codes_of ? make_skeleton(costs, model, calibration, options, error)
+                                                         : nw_fail_memory(error, "counting bytes");
     if (!status)
-        status = nw_layout_make(&layout, costs->skeleton, NULL, error);
+        status = remember_grids(costs, error);
     if (status) {
         nw_costs_free(costs);
         return status;
     }
-    costs->arena = layout.size;
-    nw_layout_free(&layout);
     nw_match_nodes(costs->node_of, model, costs->skeleton);
+    for (int32_t t = 0; t < model->n_tensors; t++)
+        costs->codes_of[t] = model->tensors[t].data ? NW_NONE : find_codes(costs->skeleton, model->tensors[t].name);
     *out = costs;
+    return NW_OK;
+}
+
+void nw_costs_set_activation(nw_costs *costs, int32_t tensor, int32_t bits)
+{
+    const int32_t t = costs->codes_of[tensor];
+    if (t == NW_NONE || bits > costs->as_made[t].bits)
+        return;
+    const nw_quant *from = &costs->as_made[t];
+    nw_quant *to = &costs->skeleton->tensors[t].quant;
+    const float coarser = exp2f((float)(from->bits - bits));
+    to->bits = (uint8_t)bits;
+    to->zero_point = (uint8_t)(from->zero_point >> (from->bits - bits));
+    const float most = (float)((1 << bits) - 1 - to->zero_point);
+    for (int32_t c = 0; c < nw_tensor_channels(&costs->skeleton->tensors[t]); c++) {
+        to->lo[c] = fmaxf(ceilf(from->lo[c] / coarser), -(float)to->zero_point);
+        to->hi[c] = fminf(ceilf(from->hi[c] / coarser), most);
+    }
+}
+
+const nw_layout_options *nw_costs_storage(bool packed)
+{
+    static const nw_layout_options one_thread = {.packed = true, .lanes = 1};
+    return packed ? &one_thread : NULL;
+}
+
+nw_status nw_costs_arena(size_t *bytes, const nw_costs *costs, bool packed, nw_error *error)
+{
+    nw_layout layout;
+    NW_TRY(nw_layout_make(&layout, costs->skeleton, nw_costs_storage(packed), error));
+    *bytes = layout.size;
+    nw_layout_free(&layout);
     return NW_OK;
 }
 
@@ -105,6 +179,13 @@ static void set_widths(nw_costs *costs, const nw_plan *plan)
     }
 }
 
+/** Width of a tensor's codes in the skeleton; `otherwise` if it has none. */
+static int32_t width_of(const nw_costs *costs, const char *name, int32_t otherwise)
+{
+    const int32_t codes = find_codes(costs->skeleton, name);
+    return codes == NW_NONE ? otherwise : costs->skeleton->tensors[codes].quant.bits;
+}
+
 /** What the quantizer will write down for a layer or tensor of codes (quant/follow.c). */
 static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan *plan)
 {
@@ -124,6 +205,10 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
         nw_plan_tensor said = {.bits = row->bits};
         nw_plan_tensor_of(&said, plan, row->key.name);
         row->bits = said.bits;
+        if (costs->kind != NW_ACTIVATION_DQA) { /* its codes have extra bits, and nobody gave them a width */
+            row->bits = width_of(costs, row->key.name, said.bits);
+            row->scheme = row->bits < 8 ? (int32_t)costs->kind : NW_PLAN_UNSAID;
+        }
         row->why = said.why ? nw_plan_brief(said.why) : NULL;
         if (said.why && !row->why)
             return NW_ERROR_MEMORY;

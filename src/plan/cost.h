@@ -7,12 +7,15 @@
  *     NW_TRY(nw_costs_create(&costs, model, calibration, &options, error));
  *     double bytes = nw_costs_layer_bytes(costs, node, 3);
  *     NW_TRY(nw_costs_file_bytes(&size, costs, plan, error));
+ *     nw_costs_set_activation(costs, tensor, 4);
+ *     NW_TRY(nw_costs_arena(&arena, costs, true, error));
  *     nw_costs_free(costs);
  */
 #ifndef NARROW_PLAN_COST_H
 #define NARROW_PLAN_COST_H
 
 #include "quant/quantize.h"
+#include "runtime/layout.h"
 
 typedef struct nw_costs {
     nw_model *skeleton; /* owned; weights 0 */
@@ -20,8 +23,13 @@ typedef struct nw_costs {
     int32_t n_nodes;
     nw_rounding rounding;
     nw_book_kind book;
-    size_t arena;       /* bytes of activations while the network runs */
+    nw_activation_kind kind;
+    int32_t *codes_of;  /* [tensors of the float network] owned; the tensor of its codes in the skeleton, or NW_NONE */
+    nw_quant *as_made;  /* [tensors of the skeleton] owned, with limits; whatever widths they have now */
 } nw_costs;
+
+/** How the arena is laid out: packed storage on one thread, or, with false, NULL for bytes. */
+const nw_layout_options *nw_costs_storage(bool packed);
 
 /** Options for a network whose structure is right and whose weights do not matter: quickly made, 8 bits, no plan. */
 nw_quantize_options nw_quickest(const nw_quantize_options *options);
@@ -32,6 +40,12 @@ void nw_match_nodes(int32_t *node_of, const nw_model *model, const nw_model *int
 nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibration *calibration,
                           const nw_quantize_options *options, nw_error *error);
 void nw_costs_free(nw_costs *costs);
+
+/** Gives the codes of a tensor of the float network, if it has any, a width: 1 to 8 bits. */
+void nw_costs_set_activation(nw_costs *costs, int32_t tensor, int32_t bits);
+
+/** Bytes of activations while the network runs on one thread. @param packed  with packed storage, else all in bytes */
+nw_status nw_costs_arena(size_t *bytes, const nw_costs *costs, bool packed, nw_error *error);
 
 /** Bytes of a layer's packed weights; what else a layer has in the file does not depend on its width. */
 double nw_costs_layer_bytes(const nw_costs *costs, int32_t node, int32_t bits);

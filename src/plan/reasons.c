@@ -2,6 +2,7 @@
 /* See reasons.h. Between search.c and quant/plan.h. */
 #include "plan/reasons.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,11 +19,10 @@ static double rounded(double value)
 static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits)
 {
     const nw_measured *row = &task->measurement->rows[i];
-    if (row->tensor)
-        return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[bits]));
+    const double bytes = row->tensor ? ceil(item->size * bits / 8.0) : item->cost[bits];
     return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[bits])) &&
-           cJSON_AddNumberToObject(object, "bytes", item->cost[bits]) &&
-           (!task->times ||
+           cJSON_AddNumberToObject(object, "bytes", bytes) &&
+           (row->tensor || !task->times ||
             cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][bits])));
 }
 
@@ -68,27 +68,28 @@ static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i,
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
-/** What a tensor's widths would do; its width is left to the options. */
+/** What a tensor's widths would do; its width is left to the options unless it was chosen. */
 static nw_status add_tensor(nw_plan *plan, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits,
-                            nw_error *error)
+                            bool narrow, nw_error *error)
 {
     nw_plan_tensor *row;
     NW_TRY(nw_plan_add_tensor(&row, plan, task->measurement->rows[i].name, false, error));
+    if (narrow)
+        row->bits = bits;
     row->why = reason(task, i, item, bits);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
 nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *bits,
-                          nw_error *error)
+                          bool narrow, nw_error *error)
 {
     nw_plan *plan = nw_plan_create();
     nw_status status = plan ? NW_OK : nw_fail_memory(error, "a plan");
     if (plan && task->options->weight_storage != NW_STORED_PACKED)
         plan->weight_storage = (int32_t)task->options->weight_storage;
-    if (plan && task->options->weight_storage != NW_STORED_PACKED)
-        plan->weight_storage = (int32_t)task->options->weight_storage;
     for (int32_t i = 0; !status && i < task->measurement->n; i++)
-        status = (task->measurement->rows[i].tensor ? add_tensor : add_layer)(plan, task, i, &items[i], bits[i], error);
+        status = task->measurement->rows[i].tensor ? add_tensor(plan, task, i, &items[i], bits[i], narrow, error)
+                                                   : add_layer(plan, task, i, &items[i], bits[i], error);
     if (status)
         nw_plan_free(plan);
     else

@@ -11,13 +11,14 @@
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
  *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...]}
  *
- * and "time" (seconds) beside every "bytes" if times are known. Tensors that were measured have rows without a width, and
- * damages alone.
+ * and "time" (seconds) beside every "bytes" of a layer if times are known. Bytes of a tensor: its values, and those that share
+ * its grid.
  *
  * @param items  [measurement->n] of the search
  * @param bits   [measurement->n]
+ * @param narrow  widths of tensors were chosen; else their rows have no width, only reasons
  */
 nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *bits,
-                          nw_error *error);
+                          bool narrow, nw_error *error);
 
 #endif

@@ -11,7 +11,7 @@
 #include "plan/reasons.h"
 
 #define CLOSE_BYTES 1.02 /* two networks this near in size: no need to try what lies between */
-#define CODED_TRIES 3   /* networks made for one budget */
+#define CODED_TRIES 5   /* networks made for one budget */
 #define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
 
 const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
@@ -19,9 +19,11 @@ const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
 struct nw_search {
     nw_search_task task;
     nw_costs *costs;
-    nw_item *items; /* [n] owned; of layers. Tensors have one width and no cost */
+    nw_item *items; /* [n] owned; of layers. Tensors have one width and no cost: activations.h chooses it */
     nw_item *priced; /* [n] owned; the same, time added to the damage at some price */
     double seconds; /* goal; 0: none */
+    nw_activation_choice activations;
+    bool narrow;
     int32_t n;
     double others; /* bytes of the file that are no packed weights, as far as is known */
     int64_t done;
@@ -60,13 +62,15 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
     *item = (nw_item){.least = NW_LEAST_BITS, .most = NW_MOST_BITS};
     for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
         item->damage[b] = damage_of(&row->at[b], task->kind);
-    if (row->tensor) { /* its width is the options' */
-        item->least = item->most = task->options->activation_bits;
+    item->rate = rate_of(task->measurement, row);
+    if (row->tensor) {
+        const int32_t least = nw_activations_is_input(task->model, task->trials, row->index) ? task->options->input_bits : 0;
+        item->least = item->most = least > task->options->activation_bits ? least : task->options->activation_bits;
+        item->size = nw_activations_size(task->model, task->trials, row->index);
         return;
     }
     const nw_node *node = &task->model->nodes[row->index];
     item->size = (double)nw_tensor_elements(&task->model->tensors[node->inputs[1]]);
-    item->rate = rate_of(task->measurement, row);
     for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
         item->cost[b] = is_coded(s) ? fmax(row->coded[b], item->cost[b - 1])
                                     : nw_costs_layer_bytes(s->costs, row->index, b);
@@ -82,6 +86,24 @@ void nw_search_free(nw_search *search)
     free(search);
 }
 
+/** Widths of activations for the goals; goals NULL: those of the options. */
+static nw_status choose_activations(nw_search *s, const nw_goals *goals, nw_error *error)
+{
+    const nw_activation_task task = {
+        .model = s->task.model,
+        .trials = s->task.trials,
+        .measurement = s->task.measurement,
+        .costs = s->costs,
+        .most = s->task.options->activation_bits,
+        .inputs = s->task.options->input_bits <= s->task.options->activation_bits && s->task.options->input_bits < 8,
+        .how = s->task.how,
+        .mean_bits = goals ? goals->activation_bits : 0.0,
+        .arena = goals ? goals->arena : 0.0,
+    };
+    s->narrow = task.mean_bits > 0.0 || task.arena > 0.0;
+    return nw_activations_choose(&s->activations, s->items, &task, error);
+}
+
 nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error *error)
 {
     nw_search *s = calloc(1, sizeof(*s));
@@ -95,6 +117,8 @@ nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error
                                 : nw_fail_memory(error, "planning");
     for (int32_t i = 0; !status && i < s->n; i++)
         make_item(&s->items[i], s, &task->measurement->rows[i]);
+    if (!status)
+        status = choose_activations(s, NULL, error);
     if (status)
         nw_search_free(s);
     else
@@ -181,14 +205,15 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
         nw_plan_free(found->plan);
         found->plan = NULL;
         NW_TRY(allocate(found->bits, &fits, s, bytes - others, error));
-        NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->bits, error));
+        NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->bits, s->narrow, error));
         NW_TRY(count_bytes(found, s, error));
         if ((double)found->bytes <= bytes || !fits)
             break;
         others += ((double)found->bytes - bytes) * (double)(1 << step); /* the text of the plan changes too */
     }
     found->damage = nw_items_damage(s->items, s->n, found->bits);
-    found->arena = s->costs->arena;
+    found->activations = s->activations;
+    found->narrow = s->narrow;
     found->seconds = time_of(s, found->bits);
     found->drop = NAN;
     return NW_OK;
@@ -215,7 +240,8 @@ static double byte_limit(const nw_goals *goals)
 static bool meets(const nw_found *found, const nw_goals *goals)
 {
     return (double)found->bytes <= byte_limit(goals) &&
-           (goals->arena <= 0.0 || (double)found->arena <= goals->arena) &&
+           (goals->arena <= 0.0 || (double)found->activations.arena <= goals->arena) &&
+           (goals->activation_bits <= 0.0 || found->activations.mean_bits <= goals->activation_bits * (1.0 + 1e-9)) &&
            (goals->seconds <= 0.0 || found->seconds <= goals->seconds) &&
            (goals->drop < 0.0 || found->drop <= goals->drop);
 }
@@ -236,7 +262,7 @@ static nw_status try_budget(nw_found *found, nw_search *s, double budget, double
             status = make(&one, s, error);
         if (is_least || (double)one.bytes <= limit)
             break;
-        budget -= 1.2 * ((double)one.bytes - limit);
+        budget -= 1.2 * (step + 1) * ((double)one.bytes - limit);
     }
     if (!status && !dry && s->task.judge)
         status = s->task.judge(s->task.context, one.model, &one.drop, error);
@@ -342,7 +368,9 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
     double least, most;
     search->seconds = goals->seconds;
     nw_found probe = {0}; /* learns what the file holds besides weights */
-    nw_status status = decide(&probe, search, INFINITY, error);
+    nw_status status = choose_activations(search, goals, error);
+    if (!status)
+        status = decide(&probe, search, INFINITY, error);
     if (!status)
         search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
     nw_found_clear(&probe);
@@ -377,7 +405,7 @@ nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search,
     nw_found_clear(&probe);
     span(search, &least, &most);
     for (int32_t i = 0; i < search->n; i++)
-        weights += search->items[i].size;
+        weights += search->task.measurement->rows[i].tensor ? 0.0 : search->items[i].size;
     for (int32_t i = 0; !status && i < *n; i++) {
         nw_found one = {0};
         const double share = *n > 1 ? (double)i / (*n - 1) : 1.0;
@@ -385,7 +413,7 @@ nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search,
         if (!status && (kept == 0 || one.bytes > points[kept - 1].bytes)) {
             double sum = 0.0;
             for (int32_t j = 0; j < search->n; j++)
-                sum += search->items[j].size * one.bits[j];
+                sum += search->task.measurement->rows[j].tensor ? 0.0 : search->items[j].size * one.bits[j];
             points[kept++] = (nw_front_point){one.bytes, one.damage, weights > 0.0 ? sum / weights : 0.0};
         }
         nw_found_clear(&one);

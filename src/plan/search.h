@@ -10,11 +10,13 @@
  *     nw_found_clear(&found);
  *     nw_search_free(search);
  *
- * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others.
+ * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others. Widths of
+ * activations are chosen first (activations.h), for the goals that they alone can meet: they cost no bytes of the file.
  */
 #ifndef NARROW_PLAN_SEARCH_H
 #define NARROW_PLAN_SEARCH_H
 
+#include "plan/activations.h"
 #include "plan/allocate.h"
 #include "plan/cost.h"
 #include "plan/measure.h"
@@ -36,6 +38,7 @@ typedef struct nw_search_task {
     const nw_model *model; /* all borrowed */
     const nw_calibration *calibration;
     const nw_quantize_options *options;
+    const nw_trials *trials;
     const nw_measurement *measurement; /* complete */
     const nw_times *times; /* NULL: nothing is known, and there can be no goal for the time */
     nw_damage_kind kind;
@@ -49,6 +52,7 @@ typedef struct nw_goals {
     double bytes; /* of the file; 0: no goal */
     double drop;  /* share of answers; below 0: no goal */
     double arena; /* bytes; 0: no goal */
+    double activation_bits; /* mean over the values that may be narrow; 0: no goal */
     double seconds; /* of a run; 0: no goal */
 } nw_goals;
 
@@ -63,9 +67,10 @@ void nw_search_free(nw_search *search);
 typedef struct nw_found {
     nw_plan *plan;   /* owned; with reasons */
     nw_model *model; /* owned; NULL after a dry run */
-    int32_t *bits;   /* [measurement->n] owned; of layers */
+    int32_t *bits;   /* [measurement->n] owned */
     size_t bytes;    /* of the file */
-    size_t arena;
+    nw_activation_choice activations;
+    bool narrow;     /* widths of activations were chosen */
     double seconds;  /* as predicted; NAN without times */
     double damage;   /* sum of what was measured */
     double drop;     /* as judged; NAN if it was not */

@@ -230,6 +230,48 @@ def planning(narrow):
     assert small["chosen"]["damage"] < 0.8 * made["chosen"]["damage"], (small["chosen"], made["chosen"])
 
 
+def planned_activations(narrow):
+    """Widths of activations for an arena and for a mean width: the layout and the network hold what the plan says."""
+    path, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
+    common = [*PLAN, "--state", os.path.join(narrow.folder, "state.json")]
+    wide = narrow.report("plan", ONNX, path, *common, "--arena", "1000000")["chosen"]
+    assert wide["met"] and wide["activation_storage"] == "bytes" and wide["activation_bits"] == 8, wide
+    least = narrow("plan", ONNX, *common, "--arena", "1", "--dry-run", "--json")
+    assert least.code == 1 and "1 bytes of activations cannot be met: they take" in least.err, least.err
+    least = least.json()["chosen"]
+    assert least["activation_bits"] == 3 and not least["met"] and least["arena_bytes"] < wide["arena_bytes"], least
+    goal = (least["arena_bytes"] + wide["arena_bytes"]) // 2
+    report = narrow.report("plan", ONNX, path, *common, "--arena", str(goal), "--target-size", "25%")
+    check_keys("plan", report, "planned", "judged", "written", "goal", "activations")
+    chosen = report["chosen"]
+    assert chosen["met"] and least["arena_bytes"] <= chosen["arena_bytes"] <= goal, chosen
+    equal = narrow.report("plan", ONNX, *common, "--arena", str(goal), "--dry-run", "--allocation", "equal")["chosen"]
+    assert equal["arena_bytes"] <= goal and equal["activation_bits"] == int(equal["activation_bits"])
+    assert narrow.report("plan", ONNX, *common, "--arena", str(goal), "--dry-run")["chosen"]["damage"] < equal["damage"]
+    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path)
+    run = narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed")
+    assert run["activation_bytes"] == chosen["arena_bytes"], (run["activation_bytes"], chosen["arena_bytes"])
+    with open(path) as file:
+        rows = json.load(file)["tensors"]
+    assert {row["tensor"]: row["bits"] for row in rows} == {row["tensor"]: row["bits"] for row in chosen["tensors"]}
+    for row in rows:
+        own = [width for width in row["why"]["by_bits"] if width["bits"] == row["bits"]][0]
+        assert row["why"]["damage"] == own["damage"] and row["why"]["bytes"] == own["bytes"], row
+    stored = {row["tensor"]: row["bits"] for row in json.loads(narrow.good("inspect", net, "--plan").out)["tensors"]}
+    assert all(stored[row["tensor"]] == row["bits"] for row in rows) and min(stored.values()) < 8
+    mean = narrow.report("plan", ONNX, path, *common, "--target-acts", "4.5")["chosen"]
+    assert mean["met"] and 4.0 < mean["activation_bits"] <= 4.5, mean
+    both = narrow.report("plan", ONNX, *common, "--target-acts", "4.5", "--arena", str(goal), "--dry-run")["chosen"]
+    assert both["activation_bits"] <= 4.5 and both["arena_bytes"] <= goal and both["met"], both
+    rows[0]["bits"] = 5 # edited plans go back in
+    edited = narrow.file("edited.json", json.dumps({"version": 1, "tensors": rows}))
+    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", edited)
+    narrow.bad(2, "mean width", "plan", ONNX, *common, "--target-acts", "2")
+    narrow.bad(2, "mean width", "plan", ONNX, *common, "--target-acts", "6", "--acts", "5")
+    narrow.bad(2, "dqa", "plan", ONNX, *common, "--arena", "5000", "--act-method", "dqa")
+    narrow.bad(2, "placement", "plan", ONNX, *common, "--arena", "5000", "--act-placement", "blocks")
+
+
 def missed_goals(narrow):
     """The best found is written, the report printed, and the code is 1."""
     net = os.path.join(narrow.folder, "net.nw")
@@ -628,5 +670,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
-        planning, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
+        planning, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
         bench, storage, inspect, coded, report, verify])

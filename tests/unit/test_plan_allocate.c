@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocation of bits: the exact one against all combinations, the closed forms against their own conditions. */
+/*
+ * Allocation of bits: the exact one and the one under a peak against all combinations, the closed forms against their own
+ * conditions.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +13,7 @@
 #include <cmocka.h>
 
 #include "plan/allocate.h"
+#include "plan/peak.h"
 #include "quant_graphs.h"
 
 #define MOST 7
@@ -140,12 +144,105 @@ static void closed_form(void **state)
         assert_int_equal(bits[i], 5 - i);
 }
 
+/* under a peak */
+
+#define MOMENTS 9
+
+typedef struct peak_case {
+    nw_item items[MOST];
+    double base[MOMENTS], bytes[MOMENTS * MOST * NW_WIDTHS];
+    nw_peak task;
+} peak_case;
+
+/** Items alive for a while, each of the same size as long as it lives; one in four twice, like a group of two tensors. */
+static void make_peak(peak_case *c, uint64_t seed)
+{
+    graph_random random = {seed * 6007u + 11u};
+    for (int i = 0; i < 8; i++)
+        graph_uniform(&random);
+    *c = (peak_case){0};
+    const int32_t n = make_items(c->items, seed);
+    c->task = (nw_peak){c->items, n, MOMENTS, c->base, c->bytes, 0.0};
+    for (int32_t m = 0; m < MOMENTS; m++)
+        c->base[m] = floor(50.0 + 50.0 * (double)graph_uniform(&random));
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t life = 0; life < (i % 4 == 3 ? 2 : 1); life++) {
+            const int32_t first = (int32_t)(4.0 + 3.99 * (double)graph_uniform(&random));
+            const int32_t last = first + (int32_t)(2.0 + 1.99 * (double)graph_uniform(&random));
+            for (int32_t m = first; m <= last && m < MOMENTS; m++)
+                for (int32_t b = c->items[i].least; b <= c->items[i].most; b++)
+                    c->bytes[(m * n + i) * NW_WIDTHS + b] = ceil(c->items[i].size * b / 8.0);
+        }
+}
+
+static double peak_of(const nw_peak *task, const int32_t *bits)
+{
+    double most = 0.0;
+    for (int32_t m = 0; m < task->n_moments; m++)
+        most = fmax(most, nw_peak_at(task, m, bits));
+    return most;
+}
+
+static double brute_force_peak(const nw_peak *task)
+{
+    int32_t bits[MOST];
+    double best = INFINITY;
+    for (int32_t i = 0; i < task->n; i++)
+        bits[i] = task->items[i].least;
+    for (;;) {
+        if (peak_of(task, bits) <= task->budget)
+            best = fmin(best, nw_items_damage(task->items, task->n, bits));
+        int32_t at = 0;
+        while (at < task->n && bits[at] == task->items[at].most) {
+            bits[at] = task->items[at].least;
+            at++;
+        }
+        if (at == task->n)
+            return best;
+        bits[at]++;
+    }
+}
+
+static void under_a_peak(void **state)
+{
+    (void)state;
+    int32_t bound = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        peak_case c;
+        int32_t bits[MOST], least[MOST], most[MOST];
+        make_peak(&c, seed);
+        for (int32_t i = 0; i < c.task.n; i++) {
+            least[i] = c.items[i].least;
+            most[i] = c.items[i].most;
+        }
+        const double lo = peak_of(&c.task, least);
+        const double hi = peak_of(&c.task, most);
+        const double free = brute_force_peak(&(nw_peak){c.items, c.task.n, MOMENTS, c.base, c.bytes, INFINITY});
+        for (int32_t step = -1; step <= 4; step++) {
+            bool fits;
+            c.task.budget = lo + (hi - lo) * step / 4.0;
+            const double best = brute_force_peak(&c.task);
+            assert_int_equal(nw_peak_solve(bits, &fits, &c.task, NULL), NW_OK);
+            assert_int_equal(fits, best < INFINITY);
+            for (int32_t i = 0; i < c.task.n && !fits; i++)
+                assert_int_equal(bits[i], c.items[i].least);
+            if (!fits)
+                continue;
+            assert_true(peak_of(&c.task, bits) <= c.task.budget);
+            assert_true(fabs(nw_items_damage(c.items, c.task.n, bits) - best) <= 1e-9 * best);
+            bound += best > free * 1.01;
+        }
+    }
+    assert_true(bound > 60); /* or the peak did not matter */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_is_the_best_of_all),
         cmocka_unit_test(many_items),
         cmocka_unit_test(closed_form),
+        cmocka_unit_test(under_a_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
