@@ -77,6 +77,11 @@ static bool has_avx512vnni(void)
     return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VNNI);
 }
 
+bool nw_cpu_has_vbmi2(void)
+{
+    return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VBMI2);
+}
+
 /* Linux enables the registers of tiles in XCR0, but a process must ask before it may use them. */
 static bool may_use_tiles(void)
 {
@@ -142,6 +147,11 @@ void nw_cpu_brand(char brand[64])
 }
 
 #else
+
+bool nw_cpu_has_vbmi2(void)
+{
+    return false;
+}
 
 #if defined(NW_HAVE_NEON) && defined(__linux__)
 

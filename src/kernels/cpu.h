@@ -35,6 +35,9 @@ const char *nw_isa_name(nw_isa isa);
  */
 bool nw_isa_available(nw_isa isa);
 
+/** AVX-512 VBMI2, which families above AVX2 use where it is there: bytes moved together by a mask. */
+bool nw_cpu_has_vbmi2(void);
+
 /** The best available family. */
 nw_isa nw_isa_best(void);
 

@@ -21,5 +21,8 @@ void nw_max_pool_avx512(const nw_pool_call *call);
 void nw_average_pool_avx512(const nw_pool_call *call);
 void nw_table_avx512(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
 void nw_tables_avx512(const nw_tables_call *call);
+/* with VBMI2 */
+size_t nw_squeeze_avx512(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
+void nw_expand_avx512(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 
 #endif

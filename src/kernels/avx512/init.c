@@ -2,6 +2,7 @@
 /* The table of this family. Matrices are packed by the AVX2 family, whose layout gemm.c reads. */
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx512/avx512.h"
+#include "kernels/cpu.h"
 #include "kernels/depthwise_pairs.h"
 
 void nw_kernels_init_avx512(nw_kernels *kernels)
@@ -23,4 +24,8 @@ void nw_kernels_init_avx512(nw_kernels *kernels)
     kernels->average_pool = nw_average_pool_avx512;
     kernels->table = nw_table_avx512;
     kernels->tables = nw_tables_avx512;
+    if (!nw_cpu_has_vbmi2())
+        return;
+    kernels->squeeze = nw_squeeze_avx512;
+    kernels->expand = nw_expand_avx512;
 }

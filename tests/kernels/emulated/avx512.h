@@ -162,6 +162,46 @@ static inline void emulate_mm_mask_storeu_epi8(void *to, __mmask16 mask, __m128i
     emulate_store(to, mask, &a, 16, 1);
 }
 
+/* Bytes whose bit is set, one behind the other, the rest 0; and the way back, the others from `rest`. */
+static inline __m512i emulate_maskz_compress_epi8(__mmask64 mask, __m512i a)
+{
+    uint8_t x[64];
+    uint8_t y[64] = {0};
+    __m512i r;
+    memcpy(x, &a, 64);
+    for (int i = 0, n = 0; i < 64; i++)
+        if ((mask >> i) & 1)
+            y[n++] = x[i];
+    memcpy(&r, y, 64);
+    return r;
+}
+
+static inline __m512i emulate_mask_expand_epi8(__m512i rest, __mmask64 mask, __m512i a)
+{
+    uint8_t x[64];
+    uint8_t y[64];
+    __m512i r;
+    memcpy(x, &a, 64);
+    memcpy(y, &rest, 64);
+    for (int i = 0, n = 0; i < 64; i++)
+        if ((mask >> i) & 1)
+            y[i] = x[n++];
+    memcpy(&r, y, 64);
+    return r;
+}
+
+static inline __mmask64 emulate_cmpneq_epi8_mask(__m512i a, __m512i b)
+{
+    uint8_t x[64];
+    uint8_t y[64];
+    __mmask64 mask = 0;
+    memcpy(x, &a, 64);
+    memcpy(y, &b, 64);
+    for (int i = 0; i < 64; i++)
+        mask |= (__mmask64)(x[i] != y[i]) << i;
+    return mask;
+}
+
 #define _mm512_cvtepi32_ps emulate_cvtepi32_ps
 #define _mm512_cvtps_epi32 emulate_cvtps_epi32
 #define _mm512_srai_epi32 emulate_srai_epi32
@@ -171,6 +211,12 @@ static inline void emulate_mm_mask_storeu_epi8(void *to, __mmask16 mask, __m128i
 #define _mm512_madd_epi16 emulate_madd_epi16
 #undef _mm512_test_epi16_mask
 #define _mm512_test_epi16_mask emulate_test_epi16_mask
+#undef _mm512_maskz_compress_epi8
+#define _mm512_maskz_compress_epi8 emulate_maskz_compress_epi8
+#undef _mm512_mask_expand_epi8
+#define _mm512_mask_expand_epi8 emulate_mask_expand_epi8
+#undef _mm512_cmpneq_epi8_mask
+#define _mm512_cmpneq_epi8_mask emulate_cmpneq_epi8_mask
 #define _mm512_maskz_loadu_epi8 emulate_maskz_loadu_epi8
 #define _mm512_maskz_loadu_epi32 emulate_maskz_loadu_epi32
 #define _mm512_maskz_loadu_ps emulate_maskz_loadu_ps
