@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See facts.h: what a network's file and its engine say without running anything. */
 #include "cli/report/facts.h"
-#include "model/weight_storage.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+
+#include "model/weight_storage.h"
+#include "runtime/layout.h"
 
 static uint64_t file_size(const char *path)
 {
@@ -82,7 +84,9 @@ static nw_status take_tensor(nw_tensor_facts *facts, const nw_model *model, int3
     const int32_t channels = nw_tensor_channels(t);
     const double codes = (double)((1 << q->bits) - 1);
     *facts = (nw_tensor_facts){.tensor = model->nodes[n].output, .node = n, .n_limits = channels};
-    facts->at_limit_share = facts->accumulated_db = NAN;
+    facts->at_limit_share = facts->accumulated_db = facts->damage = NAN;
+    for (int32_t b = 0; b < NW_FACT_WIDTHS; b++)
+        facts->damage_by_bits[b] = facts->bytes_by_bits[b] = NAN;
     facts->limits = malloc((size_t)channels * sizeof(*facts->limits));
     if (!facts->limits)
         return NW_ERROR_MEMORY;
@@ -170,6 +174,11 @@ nw_status nw_facts_create(nw_facts *facts, const nw_network *network, const char
                         .chosen_bytes = NAN,
                         .chosen_damage = NAN};
     nw_shares_count(&facts->shares, network->model);
+    nw_layout packed = {0};
+    const nw_layout_options one_thread = {.packed = true, .lanes = 1};
+    if (!nw_layout_make(&packed, network->model, &one_thread, NULL))
+        facts->packed_activation_bytes = packed.size;
+    nw_layout_free(&packed);
     const bool memory = facts->layers && facts->tensors && facts->floats;
     if (memory && !take_nodes(facts, network))
         return NW_OK;

@@ -56,6 +56,9 @@ typedef struct nw_tensor_facts {
     int64_t n_at_limit;
     double at_limit_share;   /* of the codes: at the upper limit of their channel */
     double accumulated_db;
+    double damage;           /* as planned, of it and those that share its grid */
+    int32_t n_by_bits;       /* widths the planner measured: */
+    double damage_by_bits[NW_FACT_WIDTHS], bytes_by_bits[NW_FACT_WIDTHS]; /* NAN: not measured */
 } nw_tensor_facts;
 
 /** A node that computes in reals. */
@@ -70,7 +73,7 @@ typedef struct nw_facts {
     const char *isa;
     nw_shares shares;
     uint64_t file_bytes, against_bytes, float_weight_bytes; /* weights and biases of the linear layers in binary32 */
-    size_t activation_bytes, engine_bytes;
+    size_t activation_bytes, packed_activation_bytes, engine_bytes; /* packed: with packed storage, one thread */
     nw_layer_facts *layers;   /* [n_layers] owned */
     nw_tensor_facts *tensors; /* [n_tensors] owned */
     nw_float_facts *floats;   /* [n_floats] owned */
@@ -102,7 +105,7 @@ void nw_facts_free(nw_facts *facts);
 nw_status nw_facts_measure(nw_facts *facts, nw_network *network, nw_network *floats, const nw_dataset *data,
                            size_t n_samples, nw_error *error);
 
-/** Reasons and the front, from a plan; layers without reasons stay without. */
+/** Reasons and the front, from a plan; layers and tensors without reasons stay without. */
 nw_status nw_facts_add_plan(nw_facts *facts, const nw_plan *plan, nw_error *error);
 
 /** Sets `why` of a layer from its runs: speed.c. */

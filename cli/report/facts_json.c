@@ -49,17 +49,17 @@ static void add_weights(cJSON *row, const nw_layer_facts *layer)
     }
 }
 
-static void add_by_bits(cJSON *row, const nw_layer_facts *layer)
+static void add_by_bits(cJSON *row, double damage, int32_t n, const double *damages, const double *bytes)
 {
-    add_measured(row, "damage", layer->damage);
-    cJSON *list = layer->n_by_bits ? cJSON_AddArrayToObject(row, "by_bits") : NULL;
+    add_measured(row, "damage", damage);
+    cJSON *list = n ? cJSON_AddArrayToObject(row, "by_bits") : NULL;
     for (int32_t bits = 1; list && bits <= 8; bits++) {
-        if (isnan(layer->damage_by_bits[bits]) || isnan(layer->bytes_by_bits[bits]))
+        if (isnan(damages[bits]) || isnan(bytes[bits]))
             continue;
         cJSON *one = cJSON_CreateObject();
         cJSON_AddNumberToObject(one, "bits", bits);
-        cJSON_AddNumberToObject(one, "damage", layer->damage_by_bits[bits]);
-        cJSON_AddNumberToObject(one, "bytes", layer->bytes_by_bits[bits]);
+        cJSON_AddNumberToObject(one, "damage", damages[bits]);
+        cJSON_AddNumberToObject(one, "bytes", bytes[bits]);
         cJSON_AddItemToArray(list, one);
     }
 }
@@ -85,7 +85,7 @@ static cJSON *layer_row(const nw_facts *facts, const nw_layer_facts *layer)
         add_real(row, "isolated_db", layer->isolated_db);
         add_real(row, "accumulated_db", layer->accumulated_db);
     }
-    add_by_bits(row, layer);
+    add_by_bits(row, layer->damage, layer->n_by_bits, layer->damage_by_bits, layer->bytes_by_bits);
     add_weights(row, layer);
     add_runs(row, layer);
     return row;
@@ -110,6 +110,7 @@ static cJSON *tensor_row(const nw_facts *facts, const nw_tensor_facts *facts_of)
     }
     if (facts->against && facts->data)
         add_real(row, "accumulated_db", facts_of->accumulated_db);
+    add_by_bits(row, facts_of->damage, facts_of->n_by_bits, facts_of->damage_by_bits, facts_of->bytes_by_bits);
     return row;
 }
 
@@ -180,6 +181,7 @@ cJSON *nw_facts_json(const nw_facts *facts)
     cJSON_AddNumberToObject(report, "file_bytes", (double)facts->file_bytes);
     cJSON_AddNumberToObject(report, "float_weight_bytes", (double)facts->float_weight_bytes);
     cJSON_AddNumberToObject(report, "activation_bytes", (double)facts->activation_bytes);
+    cJSON_AddNumberToObject(report, "packed_activation_bytes", (double)facts->packed_activation_bytes);
     cJSON_AddNumberToObject(report, "engine_bytes", (double)facts->engine_bytes);
     if (facts->against) {
         cJSON_AddStringToObject(report, "against", facts->against);

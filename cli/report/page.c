@@ -57,7 +57,13 @@ static void size_tiles(nw_html *page, const nw_facts *facts)
     close_tile(page);
     open_tile(page, "Memory for activations");
     nw_html_figure(page, NW_AS_BYTES, (double)facts->activation_bytes, "activation_bytes");
-    nw_html_put(page, "<small>engine with weights ");
+    nw_html_put(page, "<small>");
+    if (facts->packed_activation_bytes < facts->activation_bytes) {
+        nw_html_put(page, "packed ");
+        nw_html_figure(page, NW_AS_BYTES, (double)facts->packed_activation_bytes, "packed_activation_bytes");
+        nw_html_put(page, "; ");
+    }
+    nw_html_put(page, "engine with weights ");
     nw_html_figure(page, NW_AS_BYTES, (double)facts->engine_bytes, "engine_bytes");
     close_tile(page);
 }

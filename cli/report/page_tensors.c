@@ -70,6 +70,10 @@ static void tensor(nw_html *page, const nw_facts *facts, int32_t i)
         nw_html_figure(page, NW_AS_PERCENT, t->at_limit_share, "tensors.%d.at_limit_share", i);
         nw_html_put(page, " at a limit");
     }
+    if (!isnan(t->damage)) {
+        nw_html_put(page, "; damage ");
+        nw_html_figure(page, NW_AS_REAL, t->damage, "tensors.%d.damage", i);
+    }
     nw_html_put(page, "</p><div class=\"pair\">");
     if (facts->data)
         codes_chart(page, facts, t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a plan says of why: each layer's damage, and from the damages of all widths the front, the least damage for every
+ * What a plan says of why: each layer's and tensor's damage, and from the damages of all widths the front, the least damage for every
  * size (facts.h: nw_facts_add_plan). A plan as `narrow plan` writes it:
  *
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": .., "by_bits": [{"bits": 2, "damage": .., "bytes": ..}]}
@@ -21,30 +21,61 @@ static double number(const cJSON *object, const char *key)
     return cJSON_IsNumber(item) && isfinite(item->valuedouble) ? item->valuedouble : NAN;
 }
 
-static void take_widths(nw_layer_facts *layer, const cJSON *list)
+/** Damages and bytes by bits. @return how many widths have both */
+static int32_t take_widths(double *damages, double *bytes, const cJSON *list)
 {
+    int32_t n = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {
         int32_t bits;
         if (!nw_json_int(&bits, cJSON_GetObjectItemCaseSensitive(item, "bits"), 1, 8))
             continue;
-        layer->damage_by_bits[bits] = number(item, "damage");
-        layer->bytes_by_bits[bits] = number(item, "bytes");
+        damages[bits] = number(item, "damage");
+        bytes[bits] = number(item, "bytes");
     }
     for (int32_t bits = 1; bits <= 8; bits++)
-        layer->n_by_bits += !isnan(layer->damage_by_bits[bits]) && !isnan(layer->bytes_by_bits[bits]);
+        n += !isnan(damages[bits]) && !isnan(bytes[bits]);
+    return n;
+}
+
+/** A row's damage and its unit. */
+static double take_damage(nw_facts *facts, const cJSON *object)
+{
+    const cJSON *measure = cJSON_GetObjectItemCaseSensitive(object, "damage_measure");
+    const double damage = number(object, "damage");
+    if (!isnan(damage))
+        snprintf(facts->damage_measure, sizeof(facts->damage_measure), "%s",
+                 cJSON_IsString(measure) ? measure->valuestring : "damage");
+    return damage;
 }
 
 static void take_reason(nw_facts *facts, nw_layer_facts *layer, const char *why)
 {
     cJSON *object = cJSON_Parse(why);
-    const cJSON *measure = cJSON_GetObjectItemCaseSensitive(object, "damage_measure");
-    layer->damage = number(object, "damage");
-    if (!isnan(layer->damage))
-        snprintf(facts->damage_measure, sizeof(facts->damage_measure), "%s",
-                 cJSON_IsString(measure) ? measure->valuestring : "damage");
-    take_widths(layer, cJSON_GetObjectItemCaseSensitive(object, "by_bits"));
+    layer->damage = take_damage(facts, object);
+    layer->n_by_bits = take_widths(layer->damage_by_bits, layer->bytes_by_bits,
+                                   cJSON_GetObjectItemCaseSensitive(object, "by_bits"));
+    cJSON_Delete(object);
+}
+
+/** Codes at the graph's borders carry ".codes" behind the name that plans know. */
+static void take_tensor_reason(nw_facts *facts, nw_tensor_facts *tensor, const nw_plan *plan)
+{
+    const char *full = facts->model->tensors[tensor->tensor].name;
+    const size_t size = strlen(full);
+    nw_plan_tensor row = NW_PLAN_TENSOR_UNSAID;
+    char name[256];
+    snprintf(name, sizeof(name), "%s", full);
+    if (size > 6 && size < sizeof(name) && strcmp(full + size - 6, ".codes") == 0)
+        name[size - 6] = '\0';
+    nw_plan_tensor_of(&row, plan, name);
+    if (!row.why)
+        nw_plan_tensor_of(&row, plan, full);
+    cJSON *object = row.why ? cJSON_Parse(row.why) : NULL;
+    tensor->damage = take_damage(facts, object);
+    tensor->n_by_bits = take_widths(tensor->damage_by_bits, tensor->bytes_by_bits,
+                                    cJSON_GetObjectItemCaseSensitive(object, "by_bits"));
     cJSON_Delete(object);
 }
 
@@ -118,5 +149,7 @@ nw_status nw_facts_add_plan(nw_facts *facts, const nw_plan *plan, nw_error *erro
         if (row.why)
             take_reason(facts, &facts->layers[i], row.why);
     }
+    for (int32_t i = 0; i < facts->n_tensors; i++)
+        take_tensor_reason(facts, &facts->tensors[i], plan);
     return add_front(facts, error);
 }

@@ -191,10 +191,11 @@ def planning(narrow):
     check_keys("plan", seen, "planned", "judged")
     sizes = [point["bytes"] for point in seen["front"]]
     assert sizes == sorted(sizes) and len(sizes) > 8 and seen["samples"] == {
-        "calibration": 16, "measured": 4, "held_out": 8}, seen
+        "calibration": 16, "measured": 4, "held_out": 8, "judged": 64}, seen
     goal = sizes[4]
     report = narrow.report("plan", ONNX, path, *packed, "--state", state, "--target-size", str(goal))
-    check_keys("plan", report, "planned", "judged", "written", "goal")
+    check_keys("plan", report, "planned", "judged", "labels", "written", "goal")
+    assert report["samples"]["judged"] == 64 and 0 < report["chosen"]["drop_standard_error"] <= report["chosen"]["drop"]
     assert report["chosen"]["met"] and goal * 0.97 < report["chosen"]["bytes"] <= goal, report["chosen"]
     with open(path) as file:
         plan = json.load(file)
@@ -208,7 +209,7 @@ def planning(narrow):
     net = os.path.join(narrow.folder, "net.nw")
     direct = os.path.join(narrow.folder, "direct.nw")
     made = narrow.report("quantize", ONNX, direct, *packed, "--state", state, "--target-size", str(goal))
-    check_keys("quantize", made, "goal")
+    check_keys("quantize", made, "goal", "labels")
     assert os.path.getsize(direct) == report["chosen"]["bytes"] == made["chosen"]["bytes"]
     narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path)
     assert os.path.getsize(net) == os.path.getsize(direct)
@@ -242,7 +243,7 @@ def planned_activations(narrow):
     assert least["activation_bits"] == 3 and not least["met"] and least["arena_bytes"] < wide["arena_bytes"], least
     goal = (least["arena_bytes"] + wide["arena_bytes"]) // 2
     report = narrow.report("plan", ONNX, path, *common, "--arena", str(goal), "--target-size", "25%")
-    check_keys("plan", report, "planned", "judged", "written", "goal", "activations")
+    check_keys("plan", report, "planned", "judged", "labels", "written", "goal", "activations")
     chosen = report["chosen"]
     assert chosen["met"] and least["arena_bytes"] <= chosen["arena_bytes"] <= goal, chosen
     equal = narrow.report("plan", ONNX, *common, "--arena", str(goal), "--dry-run", "--allocation", "equal")["chosen"]
@@ -632,9 +633,12 @@ def report(narrow):
     for row in plan["layers"]:
         widths = [{"bits": b, "damage": 4.0 ** -b, "bytes": 100 * b} for b in range(2, 9)]
         row["why"] = {"damage": 0.004, "damage_measure": "noise", "by_bits": widths}
+    for row in plan["tensors"]:
+        row["why"] = dict(plan["layers"][0]["why"], damage=0.25)
     whole = narrow.report("report", net, "--against", ONNX, "--data", TEST, "--limit", "2", "--samples", "1", "--bench",
                           "--runs", "2", "--plan", narrow.file("plan.json", json.dumps(plan)))
-    check_keys("report", whole, "--against", "--data", "classes", "--bench", "reasons", "all widths", *runs)
+    check_keys("report", whole, "--against", "--data", "classes", "--bench", "reasons", "tensor reasons", "all widths", *runs)
+    assert {t["damage"] for t in whole["tensors"]} == {0.25} and whole["packed_activation_bytes"] == whole["activation_bytes"]
     inspected = narrow.report("inspect", net)
     layers = [n for n in inspected["nodes"] if "weight_bits" in n]
     for key in ("node", "weight_bits", "macs", "weight_bytes", "shape"):
