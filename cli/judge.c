@@ -12,6 +12,7 @@
 #define JUDGED 1024      /* blends wanted; at most MOST_BLENDS of each picture */
 #define MOST_BLENDS 8
 #define SEARCH_STEPS 6   /* of the share to blend by */
+#define FAINT 0.95       /* of its confidence that the float network keeps where blends only stretch few pictures */
 
 /* samples */
 
@@ -21,7 +22,7 @@ static nw_status read_sample(const nw_holdout *h, size_t i, float *values, float
     const size_t held = h->choice.held;
     const size_t n = nw_dataset_sample_size(h->choice.data);
     NW_TRY(nw_dataset_tensor(h->choice.data, nw_sample_held(&h->choice, i % held), values, error));
-    if (!(h->blend > 0.0f))
+    if (!(h->blend > 0.0f) || i < h->plain)
         return NW_OK;
     const size_t round = i / held; /* partners lie far apart: data are often sorted by class */
     const size_t partner = (i + 1 + held * (2 * round + 1) / (2 * MOST_BLENDS)) % held;
@@ -92,20 +93,52 @@ static nw_status score_float(nw_holdout *h, nw_float_engine *engine, size_t n, n
     return run_float(h, engine, n, h->answers, &h->floats, error);
 }
 
-/** Finds the share to blend by. */
-static nw_status harden(nw_holdout *h, nw_float_engine *engine, nw_error *error)
+/** How sure the float network is of the held samples, as they are or as they were blended last. */
+static double confidence_of(const nw_holdout *h)
 {
+    return nw_sharpness_confidence(h->answers, h->choice.held, h->size, h->is_probability, 1.0);
+}
+
+/** Whether blends are hard enough. @param confidence  of the pictures themselves; 0: their answers are known by heart */
+static bool is_hard(const nw_holdout *h, double confidence)
+{
+    return confidence > 0.0 ? confidence_of(h) <= FAINT * confidence : nw_score_top1(&h->floats) <= HARDENED;
+}
+
+/** Finds the share to blend by; answers to all samples. @param n  samples, the pictures themselves first unless hardened */
+static nw_status blend(nw_holdout *h, nw_float_engine *engine, size_t n, nw_error *error)
+{
+    const bool harden = nw_score_top1(&h->floats) > KNOWN_BY_HEART;
+    const double confidence = harden ? 0.0 : confidence_of(h);
     float lo = 0.0f;
     float hi = 0.5f; /* beyond it the other picture is the answer */
+    h->plain = 0;
     for (int32_t step = 0; step < SEARCH_STEPS; step++) {
         h->blend = 0.5f * (lo + hi);
         NW_TRY(score_float(h, engine, h->choice.held, error));
-        if (nw_score_top1(&h->floats) > HARDENED)
-            lo = h->blend;
-        else
+        if (is_hard(h, confidence))
             hi = h->blend;
+        else
+            lo = h->blend;
     }
-    return score_float(h, engine, h->n, error);
+    h->plain = harden ? 0 : h->choice.held;
+    h->n = n;
+    return score_float(h, engine, n, error);
+}
+
+/** Least that a changed answer costs. */
+static double closest_call(const nw_holdout *h)
+{
+    double least = 1.0;
+    for (size_t i = 0; i < h->n; i++)
+        least = fmin(least, nw_expected_closest(h->answers + i * h->size, h->size, h->is_probability, h->sharpness));
+    return least;
+}
+
+static void settle(nw_holdout *h)
+{
+    h->sharpness = nw_sharpness_find(h->answers, h->n, h->size, h->is_probability, nw_score_top1(&h->floats));
+    h->closest = closest_call(h);
 }
 
 /* life */
@@ -123,7 +156,7 @@ static nw_status check(const nw_sample_choice *choice, const nw_model *model, nw
     return NW_OK;
 }
 
-/** Samples to judge once they are hardened. */
+/** Samples to judge where there are labels: blends make up for pictures that are missing. */
 static size_t blends_of(size_t held)
 {
     const size_t blends = (JUDGED + held - 1) / held;
@@ -138,6 +171,8 @@ nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, c
     const bool labels = nw_dataset_has_labels(choice->data);
     holdout->measure = labels ? "top1" : nw_dataset_has_maps(choice->data) ? "miou" : "agreement";
     holdout->size = nw_tensor_elements(&model->tensors[model->outputs[0]]);
+    const int32_t last = nw_model_producer(model, model->outputs[0]);
+    holdout->is_probability = last != NW_NONE && model->nodes[last].op == NW_OP_SOFTMAX;
     const size_t room = labels ? blends_of(choice->held) : choice->held;
     holdout->answers = malloc(holdout->size * room * sizeof(float));
     if (!holdout->answers)
@@ -145,10 +180,10 @@ nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, c
     nw_float_engine *engine = NULL;
     NW_TRY(nw_float_create(&engine, model, BATCH, error));
     nw_status status = score_float(holdout, engine, holdout->n, error);
-    if (!status && labels && nw_score_top1(&holdout->floats) > KNOWN_BY_HEART) {
-        holdout->n = room;
-        status = harden(holdout, engine, error);
-    }
+    if (!status && labels && (room > holdout->n || nw_score_top1(&holdout->floats) > KNOWN_BY_HEART))
+        status = blend(holdout, engine, room, error);
+    if (!status && labels)
+        settle(holdout);
     nw_float_free(engine);
     nw_float_release_threads();
     return status;
@@ -163,46 +198,55 @@ void nw_holdout_close(nw_holdout *holdout)
 
 /* judging */
 
-/** One standard error of a difference of top-1 between networks that differ in a share of their answers. */
-static double doubt(const nw_score *score)
-{
-    const double differ = 1.0 - nw_score_agreement(score);
-    return score->labelled ? sqrt(differ / (double)score->labelled) : 0.0;
-}
-
+/** What labels do not say, and what they say of segmentations. */
 static double drop_of(const nw_holdout *h, const nw_score *score)
 {
-    if (nw_dataset_has_labels(h->choice.data))
-        return nw_score_top1(&h->floats) - nw_score_top1(score) + doubt(score);
     if (nw_dataset_has_maps(h->choice.data))
         return nw_score_miou(&h->floats) - nw_score_miou(score);
     return 1.0 - nw_score_agreement(score);
 }
 
+/** Top-1: expected, with its error; as if the closest call of all had been lost too, where none was. */
+static nw_verdict expect(const nw_holdout *h, const nw_score *score, const nw_expected *expected)
+{
+    const double error = fmax(nw_expected_error(expected), h->closest / (double)h->choice.held);
+    return (nw_verdict){.drop = nw_expected_mean(expected) + error,
+                        .error = error,
+                        .counted = nw_score_top1(&h->floats) - nw_score_top1(score)};
+}
+
 /** Runs an engine on every sample. */
-static nw_status run_integer(const nw_holdout *h, nw_engine *engine, nw_score *score, float **outputs, nw_error *error)
+static nw_status run_integer(const nw_holdout *h, nw_engine *engine, nw_score *score, nw_expected *expected,
+                             float **outputs, nw_error *error)
 {
     const size_t sample = nw_dataset_sample_size(h->choice.data);
+    const bool labels = nw_dataset_has_labels(h->choice.data);
     float *values = malloc(2 * sample * sizeof(*values));
     nw_status status = values ? NW_OK : nw_fail_memory(error, "judging");
     for (size_t i = 0; !status && i < h->n; i++) {
         const nw_input input = {.values = values};
+        const float *reference = h->answers + i * h->size;
         status = read_sample(h, i, values, values + sample, error);
         if (!status)
             status = nw_engine_run(engine, &input, outputs, NULL);
         if (!status)
-            status = add_answer(h, score, i, outputs[0], h->answers + i * h->size, error);
+            status = add_answer(h, score, i, outputs[0], reference, error);
+        if (!status && labels)
+            nw_expected_add(expected, i % h->choice.held,
+                            nw_expected_loss(reference, h->size, h->is_probability, h->sharpness, outputs[0]));
     }
     free(values);
     return status;
 }
 
-nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, double *drop, nw_error *error)
+nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, nw_verdict *verdict, nw_error *error)
 {
     nw_score score = {0};
+    nw_expected expected = {0};
     nw_engine *engine = NULL;
     float **outputs = nw_network_outputs(integer);
-    nw_status status = outputs ? NW_OK : nw_fail_memory(error, "judging");
+    nw_status status = outputs && !nw_expected_init(&expected, holdout->choice.held) ? NW_OK
+                                                                                     : nw_fail_memory(error, "judging");
     /* one thread: samples are small, and teams whose members wait for each other cost more on a busy machine than they
        gain on an idle one */
     if (!status)
@@ -211,10 +255,13 @@ nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, double 
         status = nw_score_init(&score, &holdout->model->tensors[holdout->model->outputs[0]],
                                holdout->model->preprocess.class_offset, error);
     if (!status)
-        status = run_integer(holdout, engine, &score, outputs, error);
+        status = run_integer(holdout, engine, &score, &expected, outputs, error);
     if (!status)
-        *drop = drop_of(holdout, &score);
+        *verdict = nw_dataset_has_labels(holdout->choice.data)
+                       ? expect(holdout, &score, &expected)
+                       : (nw_verdict){.drop = drop_of(holdout, &score), .error = NAN, .counted = NAN};
     nw_score_free(&score);
+    nw_expected_free(&expected);
     nw_engine_free(engine);
     nw_network_outputs_free(outputs, integer);
     return status;

@@ -5,20 +5,26 @@
  *
  *     nw_holdout holdout;
  *     NW_TRY(nw_holdout_open(&holdout, &choice, float_model, threads, error));
- *     NW_TRY(nw_holdout_judge(&holdout, integer, &drop, error));
+ *     NW_TRY(nw_holdout_judge(&holdout, integer, &verdict, error));
  *     nw_holdout_close(&holdout);
  *
  * Calibration data are mostly training pictures, which the float network knows by heart: it gets them all right, far from
  * any doubt, and so does a network that loses points on new pictures. Labelled pictures of which it gets more than 95 %
  * right are therefore hardened: each is blended with another one, by a share at which the float network gets 92 % right,
- * like new pictures at a usual error rate. What is lost then includes one standard error, since few pictures prove little.
+ * like new pictures at a usual error rate. Where fewer pictures are there than are wanted, blends stretch them too, by a share
+ * that takes a twentieth of the float network's confidence.
+ *
+ * What is lost is told from the float network's own probabilities (expected.h), made as sure as it is right on these samples:
+ * the labels are asked for that alone. A standard error over pictures comes with it, and is counted as lost.
  */
 #ifndef NARROW_CLI_JUDGE_H
 #define NARROW_CLI_JUDGE_H
 
+#include "cli/expected.h"
 #include "cli/network.h"
 #include "cli/quantize_options.h"
 #include "cli/score.h"
+#include "plan/search.h"
 
 typedef struct nw_holdout {
     nw_sample_choice choice; /* its `held` samples */
@@ -26,6 +32,9 @@ typedef struct nw_holdout {
     int64_t threads;
     size_t n;                /* samples judged: the held ones, or several blends of each */
     float blend;             /* share of the other picture; 0: none */
+    size_t plain;            /* so many first samples are pictures as they are */
+    bool is_probability;     /* answers are, or logits */
+    double sharpness, closest; /* of the answers (labels), and the least that a changed answer costs */
     float *answers;          /* [n, output size] owned; of the float network */
     size_t size;             /* of an output */
     nw_score floats;         /* of the float network */
@@ -37,11 +46,7 @@ nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, c
                           nw_error *error);
 void nw_holdout_close(nw_holdout *holdout);
 
-/**
- * Runs an integer network.
- *
- * @param drop  share of top-1 (one standard error included) or mIoU lost, or of answers that differ from the float ones
- */
-nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, double *drop, nw_error *error);
+/** Runs an integer network. Lost is a share of top-1, of mIoU (no error known), or of answers that differ from the float ones. */
+nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, nw_verdict *verdict, nw_error *error);
 
 #endif

@@ -248,10 +248,10 @@ static nw_status measure_times(nw_planner *planner, nw_error *error)
 
 /* searching */
 
-static nw_status judge(void *context, const nw_model *integer, double *drop, nw_error *error)
+static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdict, nw_error *error)
 {
     nw_planner *planner = context;
-    return nw_holdout_judge(&planner->holdout, integer, drop, error);
+    return nw_holdout_judge(&planner->holdout, integer, verdict, error);
 }
 
 nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
@@ -303,8 +303,8 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)
     if (planner->goals.seconds > 0.0 && found->seconds > planner->goals.seconds)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.3f ms cannot be met: the fastest found takes %.3f",
                        planner->latency, 1e3 * found->seconds);
-    if (isnan(found->drop))
+    if (isnan(found->verdict.drop))
         return nw_fail(error, NW_GOAL_MISSED, "whether the drop is met is not known without making the network");
     return nw_fail(error, NW_GOAL_MISSED, "the goal of %.2f points cannot be met: the best found loses %.2f",
-                   planner->max_drop, 100.0 * found->drop);
+                   planner->max_drop, 100.0 * found->verdict.drop);
 }

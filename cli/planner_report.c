@@ -33,8 +33,12 @@ static void report_found(cJSON *report, const nw_planner *planner)
     cJSON_AddNumberToObject(chosen, "damage", found->damage);
     if (!isnan(found->seconds))
         cJSON_AddNumberToObject(chosen, "milliseconds", 1e3 * found->seconds);
-    if (!isnan(found->drop))
-        cJSON_AddNumberToObject(chosen, "drop", found->drop);
+    if (!isnan(found->verdict.drop))
+        cJSON_AddNumberToObject(chosen, "drop", found->verdict.drop);
+    if (!isnan(found->verdict.error)) {
+        cJSON_AddNumberToObject(chosen, "drop_standard_error", found->verdict.error);
+        cJSON_AddNumberToObject(chosen, "drop_counted", found->verdict.counted);
+    }
     cJSON_AddNumberToObject(chosen, "networks_tried", found->tried);
     cJSON_AddBoolToObject(chosen, "met", found->met);
     cJSON *trail = cJSON_AddArrayToObject(chosen, "trail");
@@ -57,6 +61,7 @@ static void report_found(cJSON *report, const nw_planner *planner)
     if (!found->narrow)
         return;
     cJSON_AddNumberToObject(chosen, "activation_bits", found->activations.mean_bits);
+    cJSON_AddNumberToObject(chosen, "activation_values", found->activations.values);
     cJSON *tensors = cJSON_AddArrayToObject(chosen, "tensors");
     for (int32_t i = 0; i < planner->measurement->n; i++) {
         if (!planner->measurement->rows[i].tensor)
@@ -74,6 +79,8 @@ void nw_planner_report(cJSON *report, const nw_planner *planner)
     cJSON_AddNumberToObject(samples, "calibration", (double)(planner->choice.n - planner->choice.held));
     cJSON_AddNumberToObject(samples, "measured", planner->measurement->n_samples);
     cJSON_AddNumberToObject(samples, "held_out", (double)planner->choice.held);
+    if (planner->holdout.measure)
+        cJSON_AddNumberToObject(samples, "judged", (double)planner->holdout.n);
     cJSON *seconds = cJSON_AddObjectToObject(report, "phase_seconds");
     cJSON_AddNumberToObject(seconds, "calibrating", planner->seconds_calibrating);
     cJSON_AddNumberToObject(seconds, "measuring", planner->seconds_measuring);
@@ -110,8 +117,12 @@ void nw_planner_print(const nw_planner *planner)
                found->activations.packed ? "packed" : "bytes");
     if (!isnan(found->seconds))
         printf(", %.3f ms expected", 1e3 * found->seconds);
-    if (!isnan(found->drop))
-        printf(", %.2f points lost (%s, %zu samples set aside)", 100.0 * found->drop, planner->holdout.measure,
+    if (!isnan(found->verdict.error))
+        printf(", %.2f +- %.2f points expected to be lost (top1, %zu samples set aside, %zu with blends)",
+               100.0 * (found->verdict.drop - found->verdict.error), 100.0 * found->verdict.error, planner->choice.held,
+               planner->holdout.n);
+    else if (!isnan(found->verdict.drop))
+        printf(", %.2f points lost (%s, %zu samples set aside)", 100.0 * found->verdict.drop, planner->holdout.measure,
                planner->choice.held);
     printf("; %d networks tried, measured on %d samples in %.1f s, searched in %.1f s\n", found->tried,
            planner->measurement->n_samples, planner->seconds_measuring, planner->seconds_searching);

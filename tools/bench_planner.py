@@ -4,22 +4,25 @@
 
     python3 tools/bench_planner.py --narrow build/narrow [--only REGEX] [--fresh] [--work FOLDER]
 
-Weights only: activations keep 8 bits. Every allocation gets the same measured damage, rounding and file size, is chosen
+Weights only (activations keep 8 bits), and weights and activations. Every allocation gets the same measured damage, rounding and file size, is chosen
 on calibration samples and judged by the integer engine on the test split. "coded": weights entropy-coded in the file;
 "shared": one step for all rows of a layer. Rows already in planner.json are kept unless
 --fresh is given; --only limits the work to rows whose title ("resnet20-cifar10 exact 3") matches; --work keeps the
 measured states. Networks and data come from the test-bed (NARROW_TESTBED, default ../shared/testbed).
 """
 import argparse
+import itertools
 import json
 import math
 import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -27,6 +30,7 @@ TESTBED = pathlib.Path(os.environ.get("NARROW_TESTBED", ROOT / ".." / "shared" /
 
 CIFAR = "--mean 123.675,116.28,103.53 --std 58.395,57.12,57.375"
 IMAGENET = "--resize shorter_side:256 --crop center --mean 127.5 --std 127.5 --class-offset 1"
+JPEG_CIFAR = "--mean 125.307,122.961,113.8575 --std 62.985,62.0925,66.708"
 CAMVID = "--mean 104.55,107.1,109.65 --std 76.5,79.05,79.05"
 # network: preprocessing, calibration, what it has for options, test, what that has
 NETWORKS = {
@@ -34,6 +38,7 @@ NETWORKS = {
     "mobilenetv1-0.25-imagenet": (IMAGENET, "imagenet/calib.csv", "imagenet/test.csv"),
     "resnet32-cifar10": (CIFAR, "cifar10-png/calib --samples 512", "cifar10-png/test"),
     "resnet56-cifar10": (CIFAR, "cifar10-png/calib --samples 512", "cifar10-png/test"),
+    "mobilenetv2-cifar10": (JPEG_CIFAR, "cifar10-png/calib --samples 512", "cifar10-png/test"),
     "mobilenetv2-imagenet": (IMAGENET, "imagenet/calib.csv", "imagenet/test.csv"),
     "unet-camvid": (CAMVID, "camvid/calib --labels $NARROW_TESTBED/data/camvid/calib_labels",
                     "camvid/test --labels $NARROW_TESTBED/data/camvid/test_labels"),
@@ -45,6 +50,10 @@ ARMS = {"exact": f"--allocation exact {PACKED}", "equal": f"--allocation equal {
         "exact, coded": f"--allocation exact {CODED}",
         "equal, shared and coded": "--allocation equal",
         "adaptive": f"--allocation adaptive {PACKED}", "sqnr": f"--allocation sqnr {PACKED}"}
+# weights and activations: at level b files as above, and activations of b bits on average
+BOTH = {"exact, activations": "exact", "equal, activations": "equal", "sqnr, activations": "sqnr",
+        "exact, shared and coded, activations": "exact, shared and coded"}
+BOTH_LEVELS = (4, 3, 5)
 LEVELS = (3, 4, 2, 5)
 GOALS = {"drop of 0.5": "--max-drop 0.5", "size of 20 %": "--target-size 20%"}
 
@@ -68,18 +77,37 @@ class Network:
         self.onnx = f"$NARROW_TESTBED/models/{name}.onnx"
         self.preprocess = preprocess
         self.options = f"--calib $NARROW_TESTBED/data/{calib} {preprocess}"
-        plan = work / f"{name}.plan.json"
-        made = run(narrow, f"plan {self.onnx} {plan} {self.options} {PACKED} --state {self.state(PACKED)} "
-                           f"--target-size 1000000000 --json --threads {threads}")
-        self.measuring = made["phase_seconds"]["measuring"]
+        known = work / f"{name}.sizes.json"
+        if not known.is_file():
+            known.write_text(json.dumps(self.look(work / f"{name}.plan.json")))
+        facts = json.loads(known.read_text())
+        self.measuring = facts["measuring"]
+        self.sizes = {int(bits): size for bits, size in facts["sizes"].items()}
+
+    def look(self, plan):
+        """Seconds that measuring took, and the size of the file at every equal width."""
+        made = run(self.narrow, f"plan {self.onnx} {plan} {self.options} {PACKED} --state {self.state(PACKED)} "
+                                f"--target-size 1000000000 --json --threads {self.threads}")
         rows = json.loads(plan.read_text())["layers"]
-        others = made["chosen"]["bytes"] - sum(row["why"]["bytes"] for row in rows)
-        self.sizes = {b: others + sum(w["bytes"] for row in rows for w in row["why"]["by_bits"] if w["bits"] == b) + 40 * len(rows) + 64
-                      for b in range(2, 9)}
+        others = made["chosen"]["bytes"] - sum(row["why"]["bytes"] for row in rows) + 40 * len(rows) + 64
+        return {"measuring": made["phase_seconds"]["measuring"],
+                "sizes": {bits: others + sum(w["bytes"] for row in rows for w in row["why"]["by_bits"] if w["bits"] == bits)
+                          for bits in range(2, 9)}}
+
+    def size(self, level, both):
+        """Bytes of the file at a level; reasons of tensors take some too."""
+        rows = sum("node" in row for row in json.loads(self.state(PACKED).read_text())["rows"])
+        return self.sizes[level] + (90 * rows if both else 0)
 
     def state(self, flags):
         """What is measured of the weights depends on their book only."""
-        return self.work / f"{self.name}.{'uniform' if PACKED in flags or CODED in flags else 'shared'}.state.json"
+        weights = self.work / f"{self.name}.{'uniform' if PACKED in flags or CODED in flags else 'shared'}.state.json"
+        if "--target-acts" not in flags:
+            return weights
+        both = weights.with_suffix(".both.json") # a run that measures no tensors would write a state without them
+        if not both.is_file() and weights.is_file():
+            shutil.copy(weights, both)
+        return both
 
     def make(self, flags):
         """Quantizes and judges; the row's figures."""
@@ -96,6 +124,10 @@ class Network:
                 "seconds": round(made["seconds"], 1), "samples": score["samples"], "score": score[what], "what": what,
                 "float": score["against"][what], "agreement": score["agreement"], "sqnr_db": score["sqnr_db"],
                 "float_bytes": (TESTBED / "models" / f"{self.name}.onnx").stat().st_size,
+                "drop_error": made["chosen"].get("drop_standard_error"),
+                "activation_bits": made["chosen"].get("activation_bits"),
+                "activation_bytes": made["chosen"].get("activation_bits", 0) * made["chosen"].get("activation_values", 0) / 8,
+                "activations": {row["tensor"]: row["bits"] for row in made["chosen"].get("tensors", [])},
                 "bits": {row["node"]: row["bits"] for row in made["chosen"]["layers"]},
                 "command": f"narrow {command} && narrow eval OUT.nw --data $NARROW_TESTBED/data/{self.test} "
                            f"--against {self.onnx}"}
@@ -109,6 +141,9 @@ def titles():
                 yield f"{network} {arm} {level}", network, arm, level
         for goal in GOALS:
             yield f"{network} {goal}", network, goal, None
+        for level in BOTH_LEVELS:
+            for arm in BOTH:
+                yield f"{network} {arm} {level}", network, arm, level
     for network in NETWORKS:
         for arm in ARMS:
             yield f"{network} {arm} {LEVELS[3]}", network, arm, LEVELS[3]
@@ -116,16 +151,21 @@ def titles():
 
 # ---- what the figures say ----
 
+def total(row):
+    """Bytes of the file, and of all activations of one run where these were searched too."""
+    return row["bytes"] + (row.get("activation_bytes") or 0)
+
+
 def size_at(points, value, key):
     """Bytes at which a front (points by bytes) reaches a value, interpolated in log bytes; None outside of it."""
     best = []
-    for p in sorted(points, key=lambda p: p["bytes"]):
+    for p in sorted(points, key=total):
         if not best or p[key] > best[-1][key]:
             best.append(p)
     for a, b in zip(best, best[1:]):
         if a[key] <= value <= b[key]:
             share = (value - a[key]) / (b[key] - a[key])
-            return math.exp(math.log(a["bytes"]) + share * math.log(b["bytes"] / a["bytes"]))
+            return math.exp(math.log(total(a)) + share * math.log(total(b) / total(a)))
     return None
 
 
@@ -136,8 +176,18 @@ def saved(rows, arm, rival, key):
     for point in (r for r in rows if r["kind"] == rival):
         size = size_at(front, point[key], key)
         if size:
-            shares.append(1.0 - size / point["bytes"])
+            shares.append(1.0 - size / total(point))
     return shares
+
+
+def said(rows, arm, rival):
+    """One line on what an arm saves, or none."""
+    parts = []
+    for key, name in (("sqnr_db", "SQNR"), ("agreement", "agreement")):
+        shares = saved(rows, arm, rival, key)
+        if shares:
+            parts.append(f"{100 * sum(shares) / len(shares):.0f} % at equal {name} ({len(shares)} points)")
+    return [f"- {arm} over {rival}: bytes saved " + ", ".join(parts)] if parts else []
 
 
 def slopes(state):
@@ -158,7 +208,7 @@ def write(results, facts):
     results = sorted((r for r in results if r["title"] in order), key=lambda r: order[r["title"]])
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "planner.json").write_text(json.dumps({"facts": facts, "rows": results}, indent=1) + "\n")
-    lines = ["# Planner", "", "Written by `make bench-planner`. Weights only: activations have 8 bits. All allocations round and correct alike, fit the same"
+    lines = ["# Planner", "", "Written by `make bench-planner`. Weights only (activations have 8 bits) unless said otherwise. All allocations round and correct alike, fit the same"
              " file size (level b: that of b bits everywhere, packed) and were chosen on calibration pictures; the score is the integer"
              " engine's on the test split, which nothing else saw. Packed, unless an allocation says *coded*: weights entropy-coded in"
              " the file; *shared*: one step for all rows of a layer (docs/methods.md). Agreement: answers equal to the float network's. One"
@@ -177,17 +227,23 @@ def write(results, facts):
         lines.append("")
         for rival in ("equal", "sqnr"):
             for arm in ("exact", "exact, coded", "exact, shared and coded", "equal, shared and coded", "adaptive"):
-                said = []
-                for key, name in (("sqnr_db", "SQNR"), ("agreement", "agreement")):
-                    shares = saved(mine, arm, rival, key)
-                    if shares:
-                        said.append(f"{100 * sum(shares) / len(shares):.0f} % at equal {name} ({len(shares)} points)")
-                if said:
-                    lines.append(f"- {arm} over {rival}: bytes saved " + ", ".join(said))
+                lines += said(mine, arm, rival)
+        both = [r for r in mine if r["kind"] in BOTH]
+        if both:
+            lines += ["", "Weights and activations: a file as above, and activations of as many bits on average.", "",
+                      "| allocation | level | file bytes | activation bits | activation bytes | score | lost | agreement | SQNR dB |",
+                      "|---|---|---|---|---|---|---|---|---|"]
+            for r in both:
+                lines.append(f"| {r['kind']} | {r['level']} | {r['bytes']} | {r['activation_bits']:.2f} |"
+                             f" {r['activation_bytes']:.0f} | {100 * r['score']:.2f} | {100 * (r['float'] - r['score']):.2f} |"
+                             f" {100 * r['agreement']:.2f} % | {r['sqnr_db']:.1f} |")
+            lines.append("")
+            for arm, rival in itertools.product(BOTH, ("equal, activations", "sqnr, activations")):
+                lines += said(mine, arm, rival) if arm != rival else []
         if network in facts:
             f = facts[network]
             lines.append(f"- noise on Z falls by {-f['slope_median']:.1f} dB per bit (median over layers; {-f['slope_high']:.1f} to"
-                         f" {-f['slope_low']:.1f}); measured in {f['measuring']:.0f} s")
+                         f" {-f['slope_low']:.1f})" + (f"; measured in {f['measuring']:.0f} s" if f["measuring"] > 1.0 else ""))
         lines.append("")
         goals = [r for r in mine if r["kind"] in GOALS]
         if goals:
@@ -195,6 +251,8 @@ def write(results, facts):
                       "|---|---|---|---|---|---|---|---|"]
             for r in goals:
                 held = "" if r["held_out_drop"] is None else f"{100 * r['held_out_drop']:.2f} ({r['held_out']})"
+                if r.get("drop_error") is not None:
+                    held = f"{100 * (r['held_out_drop'] - r['drop_error']):.2f} +- {100 * r['drop_error']:.2f} ({r['held_out']})"
                 lines.append(f"| {r['kind']} | {'yes' if r['met'] else 'no'} | {r['bytes']} |"
                              f" {100 * r['bytes'] / r['float_bytes']:.1f} % | {held} |"
                              f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {r['tried']} | {r['seconds']:.0f} |")
@@ -211,6 +269,7 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="measure rows again that planner.json already has")
     parser.add_argument("--work", help="folder for states and networks; default: a temporary one")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row after so long")
     parser.add_argument("--results", help="folder of planner.md and planner.json")
     arguments = parser.parse_args()
     if not TESTBED.is_dir():
@@ -222,19 +281,23 @@ def main():
     before = json.loads(known.read_text()) if known.is_file() else {"facts": {}, "rows": []}
     facts, results = before["facts"], before["rows"]
     networks = {}
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(arguments.work or temporary)
         work.mkdir(parents=True, exist_ok=True)
         for title, name, kind, level in titles():
             if not re.search(arguments.only, title) or (not arguments.fresh and any(r["title"] == title for r in results)):
                 continue
+            if time.monotonic() - start > 60 * arguments.minutes:
+                break
             if name not in networks:
                 networks[name] = Network(arguments.narrow, name, work, arguments.threads)
                 found = slopes(networks[name].state(PACKED))
                 facts[name] = {"slope_median": found[len(found) // 2], "slope_low": found[0], "slope_high": found[-1],
                                "measuring": max(networks[name].measuring, facts.get(name, {}).get("measuring", 0.0))}
             network = networks[name]
-            flags = GOALS.get(kind) or f"{ARMS[kind]} --target-size {network.sizes[level]}"
+            flags = GOALS.get(kind) or f"{ARMS[BOTH.get(kind, kind)]} --target-size {network.size(level, kind in BOTH)}"
+            flags += f" --target-acts {level}" if kind in BOTH else ""
             row = {"title": title, "kind": kind, "level": level, **network.make(flags)}
             results = [r for r in results if r["title"] != title] + [row]
             write(results, facts)

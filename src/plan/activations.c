@@ -268,8 +268,9 @@ nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, co
     }
     if (!status)
         status = nw_costs_arena(&choice->arena, task->costs, choice->packed, error);
-    if (!status && c.n)
-        choice->mean_bits = 8.0 * nw_items_cost(c.items, c.n, c.bits) / size_of(&c);
+    choice->values = status ? 0.0 : size_of(&c);
+    if (choice->values > 0.0)
+        choice->mean_bits = 8.0 * nw_items_cost(c.items, c.n, c.bits) / choice->values;
     clear(&c);
     return status;
 }

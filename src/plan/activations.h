@@ -32,6 +32,7 @@ typedef struct nw_activation_task {
 
 typedef struct nw_activation_choice {
     double mean_bits; /* over the values of all tensors that may be narrow */
+    double values;    /* how many these are */
     size_t arena;     /* bytes */
     bool packed;      /* `arena` is that of packed storage */
 } nw_activation_choice;

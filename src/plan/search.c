@@ -215,7 +215,7 @@ static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *e
     found->activations = s->activations;
     found->narrow = s->narrow;
     found->seconds = time_of(s, found->bits);
-    found->drop = NAN;
+    found->verdict = (nw_verdict){NAN, NAN, NAN};
     return NW_OK;
 }
 
@@ -243,7 +243,7 @@ static bool meets(const nw_found *found, const nw_goals *goals)
            (goals->arena <= 0.0 || (double)found->activations.arena <= goals->arena) &&
            (goals->activation_bits <= 0.0 || found->activations.mean_bits <= goals->activation_bits * (1.0 + 1e-9)) &&
            (goals->seconds <= 0.0 || found->seconds <= goals->seconds) &&
-           (goals->drop < 0.0 || found->drop <= goals->drop);
+           (goals->drop < 0.0 || found->verdict.drop <= goals->drop);
 }
 
 /**
@@ -265,7 +265,7 @@ static nw_status try_budget(nw_found *found, nw_search *s, double budget, double
         budget -= 1.2 * (step + 1) * ((double)one.bytes - limit);
     }
     if (!status && !dry && s->task.judge)
-        status = s->task.judge(s->task.context, one.model, &one.drop, error);
+        status = s->task.judge(s->task.context, one.model, &one.verdict, error);
     if (status)
         nw_found_clear(&one);
     else
@@ -340,10 +340,10 @@ static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, n
         nw_found one = {0};
         NW_TRY(try_budget(&one, s, next, limit, false, error));
         best->trail[best->tried].bytes = one.bytes;
-        best->trail[best->tried++].drop = one.drop;
-        const bool good = one.drop <= goals->drop;
+        best->trail[best->tried++].drop = one.verdict.drop;
+        const bool good = one.verdict.drop <= goals->drop;
         const double size = (double)one.bytes;
-        if (!best->model || (good ? !met || one.bytes < best->bytes : !met && one.drop < best->drop))
+        if (!best->model || (good ? !met || one.bytes < best->bytes : !met && one.verdict.drop < best->verdict.drop))
             take(best, &one);
         nw_found_clear(&one);
         if (s->task.progress)
@@ -381,7 +381,7 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
         status = try_budget(&best, search, byte_limit(goals), byte_limit(goals), dry, error);
         if (!status && !dry) {
             best.trail[0].bytes = best.bytes;
-            best.trail[0].drop = best.drop;
+            best.trail[0].drop = best.verdict.drop;
             best.tried = 1;
         }
     }

@@ -31,8 +31,14 @@ extern const char *const nw_damage_names[];
 /** Divergence where Z holds the scores of classes of one output, else noise. */
 nw_damage_kind nw_damage_default(const nw_measurement *measurement);
 
-/** How good an integer network is: share of answers lost, 0 to 1 (or below 0: gained). */
-typedef nw_status nw_judge(void *context, const nw_model *integer, double *drop, nw_error *error);
+/** How good an integer network is. */
+typedef struct nw_verdict {
+    double drop;    /* share of answers lost, `error` included, 0 to 1 (or below 0: gained) */
+    double error;   /* standard error of the drop; NAN: not known */
+    double counted; /* what labels count without any error; NAN: nothing */
+} nw_verdict;
+
+typedef nw_status nw_judge(void *context, const nw_model *integer, nw_verdict *verdict, nw_error *error);
 
 typedef struct nw_search_task {
     const nw_model *model; /* all borrowed */
@@ -73,7 +79,7 @@ typedef struct nw_found {
     bool narrow;     /* widths of activations were chosen */
     double seconds;  /* as predicted; NAN without times */
     double damage;   /* sum of what was measured */
-    double drop;     /* as judged; NAN if it was not */
+    nw_verdict verdict; /* all NAN if it was not judged */
     bool met;        /* all goals */
     int32_t tried;   /* networks that were made and judged on the way */
     struct {

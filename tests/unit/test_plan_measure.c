@@ -217,7 +217,7 @@ static void shards_make_the_whole(void **state)
 }
 
 /** Drop that falls with the mean width: a goal between two widths can be met or not, and is met as tightly as can be. */
-static nw_status judge(void *context, const nw_model *integer, double *lost, nw_error *error)
+static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdict, nw_error *error)
 {
     (void)error;
     double bits = 0.0;
@@ -229,7 +229,7 @@ static nw_status judge(void *context, const nw_model *integer, double *lost, nw_
             n += size;
         }
     (*(int32_t *)context)++;
-    *lost = 0.5 * exp2(-bits / n);
+    *verdict = (nw_verdict){0.5 * exp2(-bits / n), NAN, NAN};
     return NW_OK;
 }
 
@@ -283,7 +283,7 @@ static void goals(void **state)
     judged = 0;
     const nw_goals lost = {.drop = 0.5 * exp2(-4.0)};
     assert_int_equal(nw_search_run(&found, search, &lost, false, NULL), NW_OK);
-    assert_true(found.met && found.drop <= lost.drop && found.drop > 0.7 * lost.drop);
+    assert_true(found.met && found.verdict.drop <= lost.drop && found.verdict.drop > 0.7 * lost.drop);
     assert_int_equal(found.tried, judged);
     assert_true(judged <= 8);
     const nw_goals hopeless = {.drop = 0.0};
