@@ -325,23 +325,39 @@ static void take(nw_found *best, nw_found *one)
     *one = (nw_found){0};
 }
 
-/** The smallest network within the drop, by bisection; best found if none is. */
+/** Sizes between which the goal is met, and what is lost there; NAN: not known. */
+typedef struct bracket {
+    double lo, hi, lost_lo, lost_hi;
+} bracket;
+
+/** Where to try next: what is lost falls about evenly from octave to octave. */
+static double between(const bracket *b, double goal)
+{
+    if (!(b->lost_hi > 0.0 && b->lost_lo > b->lost_hi && goal > 0.0))
+        return sqrt(b->lo * b->hi);
+    const double share = log(b->lost_lo / goal) / log(b->lost_lo / b->lost_hi);
+    return b->lo * pow(b->hi / b->lo, fmin(fmax(share + 0.05, 0.1), 0.9));
+}
+
+/** The smallest network within the drop; best found if none is. */
 static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, nw_error *error)
 {
-    double lo, hi, next;
-    span(s, &lo, &hi);
-    lo += s->others;
-    hi += s->others * 1.1;
+    bracket b = {.lost_lo = NAN, .lost_hi = NAN};
+    double next;
+    span(s, &b.lo, &b.hi);
+    b.lo += s->others;
+    b.hi += s->others * 1.1;
     const double limit = byte_limit(goals);
-    hi = fmin(hi, limit);
-    NW_TRY(first_budget(&next, s, lo, hi, goals->drop, error));
+    b.hi = fmin(b.hi, limit);
+    NW_TRY(first_budget(&next, s, b.lo, b.hi, goals->drop, error));
     bool met = false;
     for (int32_t step = 0; step < NW_MOST_TRIES; step++) {
         nw_found one = {0};
         NW_TRY(try_budget(&one, s, next, limit, false, error));
         best->trail[best->tried].bytes = one.bytes;
         best->trail[best->tried++].drop = one.verdict.drop;
-        const bool good = one.verdict.drop <= goals->drop;
+        const double lost = one.verdict.drop;
+        const bool good = lost <= goals->drop;
         const double size = (double)one.bytes;
         if (!best->model || (good ? !met || one.bytes < best->bytes : !met && one.verdict.drop < best->verdict.drop))
             take(best, &one);
@@ -349,15 +365,18 @@ static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, n
         if (s->task.progress)
             s->task.progress(s->task.context, step + 1, NW_MOST_TRIES);
         met = met || good;
-        if (good)
-            hi = fmin(size, next);
-        else if (next >= hi)
+        if (!good && next >= b.hi)
             break; /* the largest is not good enough */
-        else
-            lo = fmax(next, lo);
-        if (hi <= lo * CLOSE_BYTES && (met || step + 2 >= NW_MOST_TRIES))
+        if (good) {
+            b.hi = fmin(size, next);
+            b.lost_hi = lost;
+        } else if (next >= b.lo) {
+            b.lo = next;
+            b.lost_lo = lost;
+        }
+        if (b.hi <= b.lo * CLOSE_BYTES && (met || step + 2 >= NW_MOST_TRIES))
             break;
-        next = met ? sqrt(lo * hi) : step > 1 ? hi : sqrt(next * hi);
+        next = met ? between(&b, goals->drop) : step > 1 ? b.hi : sqrt(next * b.hi);
     }
     return NW_OK;
 }
