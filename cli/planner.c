@@ -223,7 +223,8 @@ static bool default_cache(char *path, size_t size, uint64_t hash)
     return snprintf(path, size, "%s/times-%016" PRIx64 ".json", folder, hash) < (int)size;
 }
 
-static nw_status measure_times(nw_planner *planner, nw_error *error)
+static nw_status measure_times(nw_times **times, const nw_planner *planner, const nw_quantize_options *options,
+                               nw_error *error)
 {
     char brand[64];
     char key[256];
@@ -231,16 +232,18 @@ static nw_status measure_times(nw_planner *planner, nw_error *error)
     nw_isa isa;
     NW_TRY(nw_isa_choose(&isa, getenv("NARROW_ISA"), error));
     nw_cpu_brand(brand);
-    snprintf(key, sizeof(key), "%s, %s, %d activation bits, network and data %016" PRIx64, brand, nw_isa_name(isa),
-             (int)planner->options->activation_bits, planner->measurement->fingerprint);
+    snprintf(key, sizeof(key), "%s, %s, %d activation bits, sums %s, network and data %016" PRIx64, brand,
+             nw_isa_name(isa), (int)options->activation_bits, nw_plan_accumulators[options->accumulator],
+             planner->measurement->fingerprint);
     if (planner->cache)
-        snprintf(path, sizeof(path), "%s", planner->cache);
+        snprintf(path, sizeof(path), "%s%s", planner->cache,
+                 options->accumulator == planner->options->accumulator ? "" : ".16");
     else if (!default_cache(path, sizeof(path), nw_state_hash_text(key)))
         path[0] = '\0';
-    if (path[0] && nw_times_read(&planner->times, path, key, planner->model->n_nodes, NULL) == NW_OK)
+    if (path[0] && nw_times_read(times, path, key, planner->model->n_nodes, NULL) == NW_OK)
         return NW_OK;
-    NW_TRY(nw_times_measure(&planner->times, planner->model, planner->calibration, planner->options, ROUNDS, error));
-    if (path[0] && nw_times_write(planner->times, path, key, error) && planner->cache)
+    NW_TRY(nw_times_measure(times, planner->model, planner->calibration, options, ROUNDS, error));
+    if (path[0] && nw_times_write(*times, path, key, error) && planner->cache)
         return NW_ERROR_DATA; /* a default cache that cannot be written only costs time */
     error->message[0] = '\0';
     return NW_OK;
@@ -254,23 +257,19 @@ static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdi
     return nw_holdout_judge(&planner->holdout, integer, verdict, error);
 }
 
-nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
+/** The search with some options; what comes out is the caller's in any case. */
+static nw_status search_with(nw_times **times, nw_search **search, nw_found *found, nw_planner *planner,
+                             const nw_quantize_options *options, bool dry, nw_error *error)
 {
-    const double start = nw_seconds();
-    const bool can_judge = planner->choice.held > 0 && planner->measurement->n_classes > 1;
-    if ((int)planner->kind < 0)
-        planner->kind = nw_damage_default(planner->measurement);
-    if (!dry && (can_judge || planner->goals.drop >= 0.0))
-        NW_TRY(nw_holdout_open(&planner->holdout, &planner->choice, planner->model, planner->threads, error));
     if (planner->goals.seconds > 0.0)
-        NW_TRY(measure_times(planner, error));
+        NW_TRY(measure_times(times, planner, options, error));
     const nw_search_task task = {
         .model = planner->model,
         .calibration = planner->calibration,
-        .options = planner->options,
+        .options = options,
         .trials = planner->trials,
         .measurement = planner->measurement,
-        .times = planner->times,
+        .times = *times,
         .kind = planner->kind,
         .how = planner->how,
         .judge = planner->holdout.answers ? judge : NULL,
@@ -278,9 +277,73 @@ nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
         .context = planner,
     };
     planner->progress = (nw_progress){.phase = "searching"};
-    NW_TRY(nw_search_create(&planner->search, &task, error));
-    if (nw_planner_has_goal(planner))
-        NW_TRY(nw_search_run(&planner->found, planner->search, &planner->goals, dry, error));
+    NW_TRY(nw_search_create(search, &task, error));
+    return nw_planner_has_goal(planner) ? nw_search_run(found, *search, &planner->goals, dry, error) : NW_OK;
+}
+
+/** Whether ranges narrowed for 16-bit sums can make this machine's kernels faster: those with dot products gain nothing. */
+static bool sums_may_pay(void)
+{
+    nw_isa isa;
+    return !nw_isa_choose(&isa, getenv("NARROW_ISA"), NULL) &&
+           (isa == NW_ISA_AVX2 || isa == NW_ISA_AVX512 || isa == NW_ISA_NEON);
+}
+
+/** What no damage was measured of, 16-bit sums, is preferred where the judge does, or nothing else meets the goals. */
+static bool is_better(const nw_found *one, const nw_found *than)
+{
+    return one->met != than->met ? one->met : one->verdict.drop < than->verdict.drop;
+}
+
+/** Which layers sum in 16 bits: the quantizer decided that, the plan is to say it. */
+static void note_sums(nw_found *found)
+{
+    for (int32_t i = 0; found->model && i < found->model->n_nodes; i++)
+        for (int32_t j = 0; found->model->nodes[i].linear && j < found->plan->n_layers; j++)
+            if (nw_plan_matches(&found->plan->layers[j].key, found->model->nodes[i].name))
+                found->plan->layers[j].accumulator = found->model->nodes[i].linear->accumulator;
+}
+
+/** The same search with ranges narrowed for sums in 16 bits, for a goal of time; it stays if it is the better one. */
+static nw_status try_sums(nw_planner *planner, bool dry, nw_error *error)
+{
+    planner->with_sums = *planner->options;
+    planner->with_sums.accumulator = NW_ACCUMULATOR_16;
+    nw_times *times = NULL;
+    nw_search *search = NULL;
+    nw_found found = {0};
+    const nw_status status = search_with(&times, &search, &found, planner, &planner->with_sums, dry, error);
+    if (!status && is_better(&found, &planner->found)) {
+        nw_times *other_times = planner->times;
+        nw_search *other_search = planner->search;
+        const nw_found other_found = planner->found;
+        planner->times = times;
+        planner->search = search;
+        planner->found = found;
+        planner->accumulator = NW_ACCUMULATOR_16;
+        note_sums(&planner->found);
+        times = other_times;
+        search = other_search;
+        found = other_found;
+    }
+    nw_found_clear(&found);
+    nw_search_free(search);
+    nw_times_free(times);
+    return status;
+}
+
+nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
+{
+    const double start = nw_seconds();
+    const bool can_judge = planner->choice.held > 0 && planner->measurement->n_classes > 1;
+    if ((int)planner->kind < 0)
+        planner->kind = nw_damage_default(planner->measurement);
+    planner->accumulator = planner->options->accumulator;
+    if (!dry && (can_judge || planner->goals.drop >= 0.0))
+        NW_TRY(nw_holdout_open(&planner->holdout, &planner->choice, planner->model, planner->threads, error));
+    NW_TRY(search_with(&planner->times, &planner->search, &planner->found, planner, planner->options, dry, error));
+    if (planner->goals.seconds > 0.0 && planner->accumulator == NW_ACCUMULATOR_AUTO && sums_may_pay())
+        NW_TRY(try_sums(planner, dry, error));
     nw_progress_show(&planner->progress, 1, 1);
     planner->seconds_searching = nw_seconds() - start;
     return NW_OK;

@@ -38,6 +38,8 @@ typedef struct nw_planner {
     nw_times *times;
     nw_search *search;
     nw_found found;
+    nw_accumulator accumulator; /* of what was found */
+    nw_quantize_options with_sums; /* the options, but for 16-bit sums */
     nw_goals goals;
     nw_damage_kind kind;
     nw_allocation how;

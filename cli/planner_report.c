@@ -31,8 +31,10 @@ static void report_found(cJSON *report, const nw_planner *planner)
     cJSON_AddNumberToObject(chosen, "arena_bytes", (double)found->activations.arena);
     cJSON_AddStringToObject(chosen, "activation_storage", found->activations.packed ? "packed" : "bytes");
     cJSON_AddNumberToObject(chosen, "damage", found->damage);
-    if (!isnan(found->seconds))
+    if (!isnan(found->seconds)) {
         cJSON_AddNumberToObject(chosen, "milliseconds", 1e3 * found->seconds);
+        cJSON_AddStringToObject(chosen, "accumulator", nw_plan_accumulators[planner->accumulator]);
+    }
     if (!isnan(found->verdict.drop))
         cJSON_AddNumberToObject(chosen, "drop", found->verdict.drop);
     if (!isnan(found->verdict.error)) {
@@ -116,7 +118,7 @@ void nw_planner_print(const nw_planner *planner)
         printf(", activations of %.2f bits, arena %zu bytes (%s)", found->activations.mean_bits, found->activations.arena,
                found->activations.packed ? "packed" : "bytes");
     if (!isnan(found->seconds))
-        printf(", %.3f ms expected", 1e3 * found->seconds);
+        printf(", %.3f ms expected, sums %s", 1e3 * found->seconds, nw_plan_accumulators[planner->accumulator]);
     if (!isnan(found->verdict.error))
         printf(", %.2f +- %.2f points expected to be lost (top1, %zu samples set aside, %zu with blends)",
                100.0 * (found->verdict.drop - found->verdict.error), 100.0 * found->verdict.error, planner->choice.held,
