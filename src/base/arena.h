@@ -29,6 +29,12 @@ static inline void *nw_arena_take(nw_arena *arena, size_t size)
     return arena->base ? arena->base + at : NULL;
 }
 
+/** Where the next take will lie; NULL while counting. */
+static inline void *nw_arena_next(const nw_arena *arena)
+{
+    return arena->base ? arena->base + arena->used : NULL;
+}
+
 /** A copy of `size` bytes of `data` followed by `padding` zero bytes; NULL while counting. */
 static inline void *nw_arena_copy(nw_arena *arena, const void *data, size_t size, size_t padding)
 {

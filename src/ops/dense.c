@@ -380,10 +380,8 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
             source.n_segments = make_segments(p.segments, params, at);
             if (params->transpose && phases[0] * phases[1] > 1 && params->x_codes.zero_point)
                 restrict_offsets(&u.requant, &source, params->x_codes.zero_point, arena);
-            void *packed = nw_arena_take(arena, kernels->gemm.pack(NULL, &source));
-            if (packed)
-                kernels->gemm.pack(packed, &source);
-            u.packed = packed;
+            u.packed = nw_arena_next(arena); /* counting told its size before */
+            nw_arena_take(arena, kernels->gemm.pack(nw_arena_next(arena), &source));
             if (s.units)
                 s.units[i++] = u;
         }

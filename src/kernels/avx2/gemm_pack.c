@@ -72,21 +72,57 @@ static void write_unit(writer *w, const nw_avx2_unit *unit, const nw_avx2_bytes 
                 *out++ = (int8_t)(unit->take[s][j] < 0 ? 0 : bytes->weights[unit->take[s][j]][c]);
 }
 
+#define MAX_NOTED_GROUPS 512
+#define MAX_NOTED_UNITS 1024
+
+/*
+ * The units of a panel's groups of 16 bytes, in the order of k: the counting pass notes what it chose and the writing pass
+ * reads it, because choosing takes most of the time of packing. Groups there was no room for are chosen again.
+ */
+typedef struct notes {
+    int32_t n_groups, n_units; /* noted */
+    uint8_t count[MAX_NOTED_GROUPS]; /* units of a group */
+    nw_avx2_unit units[MAX_NOTED_UNITS];
+} notes;
+
 /* One pass over a panel: forms the runs and counts them, or writes them to the places the counts gave. */
 typedef struct pass {
     nw_avx2_reader reader;
     writer *writer;
     const nw_avx2_mode *mode;
     bool writing;
+    notes *notes; /* of the counting pass */
+    int32_t n_groups, n_units; /* so far */
     nw_avx2_step waiting[NW_RUNS_WINDOW];
     nw_avx2_step run[NW_AVX2_MAX_RUN];
     nw_runs runs;
 } pass;
 
+/* Units of the next 16 bytes, chosen or as noted: units[] or a part of the notes. */
+static const nw_avx2_unit *next_units(pass *p, nw_avx2_unit units[NW_AVX2_MAX_UNITS], int32_t *n)
+{
+    notes *all = p->notes;
+    const int32_t group = p->n_groups++;
+    if (p->writing && group < all->n_groups) {
+        const nw_avx2_unit *noted = all->units + p->n_units;
+        *n = all->count[group];
+        p->n_units += *n;
+        return noted;
+    }
+    *n = nw_avx2_choose_units(units, &p->reader.units);
+    if (!p->writing && group == all->n_groups && group < MAX_NOTED_GROUPS && all->n_units + *n <= MAX_NOTED_UNITS) {
+        memcpy(all->units + all->n_units, units, (size_t)*n * sizeof(*units));
+        all->count[all->n_groups++] = (uint8_t)*n;
+        all->n_units += *n;
+    }
+    return units;
+}
+
 static void place_units(pass *p)
 {
-    nw_avx2_unit units[NW_AVX2_MAX_UNITS];
-    const int32_t n = nw_avx2_choose_units(units, &p->reader.units);
+    nw_avx2_unit chosen[NW_AVX2_MAX_UNITS];
+    int32_t n;
+    const nw_avx2_unit *units = next_units(p, chosen, &n);
     for (int32_t i = 0; i < n; i++)
         if (p->writing)
             write_unit(p->writer, &units[i], &p->reader.units, p->reader.units_offset);
@@ -123,10 +159,10 @@ static void take_step(void *context, int32_t slot, int32_t place)
         p->run[place] = p->waiting[slot];
 }
 
-static void form_runs(const nw_gemm_source *source, int32_t row, int32_t end_row, writer *w, bool writing,
+static void form_runs(const nw_gemm_source *source, int32_t row, int32_t end_row, writer *w, notes *notes, bool writing,
                       const nw_avx2_mode *mode)
 {
-    pass p = {.writer = w, .mode = mode, .writing = writing};
+    pass p = {.writer = w, .mode = mode, .writing = writing, .notes = notes};
     nw_avx2_reader_init(&p.reader, source, row, end_row, mode->form);
     nw_runs_init(&p.runs, N_LANES, mode->window, mode->max_run, read_step, take_step, &p);
     for (int32_t length; (length = nw_runs_next(&p.runs)) > 0;) {
@@ -140,10 +176,12 @@ static void form_runs(const nw_gemm_source *source, int32_t row, int32_t end_row
 }
 
 /* Counts the runs of a panel arranged by `mode`. */
-static void count_panel(writer *w, const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode)
+static void count_panel(writer *w, notes *notes, const nw_gemm_source *source, int32_t row, int32_t end_row,
+                        const nw_avx2_mode *mode)
 {
     memset(w, 0, sizeof(*w));
-    form_runs(source, row, end_row, w, false, mode);
+    notes->n_groups = notes->n_units = 0;
+    form_runs(source, row, end_row, w, notes, false, mode);
     for (int32_t length = NW_AVX2_MAX_RUN; length > 0; length--) { /* long runs first */
         w->at[length] = w->n_steps;
         w->n_steps += w->n_runs[length] * length;
@@ -173,23 +211,23 @@ static int64_t cost(const writer *w)
 }
 
 /* Counts the arrangement that costs least, if `mode` leaves it open, and says which it is. */
-static nw_avx2_mode choose_mode(writer *w, const nw_gemm_source *source, int32_t row, int32_t end_row,
+static nw_avx2_mode choose_mode(writer *w, notes *notes, const nw_gemm_source *source, int32_t row, int32_t end_row,
                                 const nw_avx2_mode *mode)
 {
     nw_avx2_mode best = *mode;
     if (mode->form != NW_AVX2_CHEAPEST) {
-        count_panel(w, source, row, end_row, mode);
+        count_panel(w, notes, source, row, end_row, mode);
         return best;
     }
     best.form = NW_AVX2_WIDEN;
-    count_panel(w, source, row, end_row, &best);
+    count_panel(w, notes, source, row, end_row, &best);
     if (source->one_pixel || (!w->n_wide && cost(w) < 77 * (int64_t)w->n_steps))
         return best; /* weights pass through once, and those of units are longer; or runs are long already */
     /* with few unsafe steps most of 16 bytes are safe as they lie */
     const bool few = w->n_wide < (w->n_steps + w->n_wide) / 8;
     const nw_avx2_mode tried = {few ? NW_AVX2_MIXED : NW_AVX2_UNITS, mode->max_run, mode->window};
     writer other;
-    count_panel(&other, source, row, end_row, &tried);
+    count_panel(&other, notes, source, row, end_row, &tried);
     if (cost(&other) < cost(w)) {
         *w = other;
         best = tried;
@@ -202,7 +240,8 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
                          const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode)
 {
     writer w;
-    const nw_avx2_mode chosen = choose_mode(&w, source, row, end_row, mode);
+    notes notes;
+    const nw_avx2_mode chosen = choose_mode(&w, &notes, source, row, end_row, mode);
     const int32_t n_units = w.n_units[1] + w.n_units[2] + w.n_units[4];
     nw_avx2_group *groups = packed ? (nw_avx2_group *)(void *)((uint8_t *)packed + size) : NULL;
     panel->groups = (int64_t)size;
@@ -226,7 +265,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
     if (packed) {
         w.offsets = (int32_t *)(void *)((uint8_t *)packed + panel->offsets);
         w.weights = (int8_t *)packed + panel->weights;
-        form_runs(source, row, end_row, &w, true, &chosen);
+        form_runs(source, row, end_row, &w, &notes, true, &chosen);
     }
     return size;
 }

@@ -114,15 +114,17 @@ static bool best_swap(const search *s, int32_t group, int32_t swap[2])
     const parts *p = &s->parts;
     int32_t best = 0;
     for (int32_t other = 0; other < p->n_groups; other++) {
-        if (other == group)
-            continue;
         const int32_t now = p->excess[group] + p->excess[other];
+        if (other == group || now <= best) /* nothing can gain more than all there is */
+            continue;
         for (int32_t i = group * p->size; i < (group + 1) * p->size; i++) {
             const range without_i = without(p->total[group], member_range(s, i));
             const range with_i = sum(p->total[other], member_range(s, i));
             for (int32_t j = other * p->size; j < (other + 1) * p->size; j++) {
                 const range out = member_range(s, j);
-                const int32_t gain = now - excess_of(sum(without_i, out)) - excess_of(without(with_i, out));
+                int32_t gain = now - excess_of(sum(without_i, out));
+                if (gain > best) /* most exchanges are no better in their first group already */
+                    gain -= excess_of(without(with_i, out));
                 if (gain <= best)
                     continue;
                 best = gain;
