@@ -95,13 +95,13 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     linear->accumulator_said = row.accumulator != NW_PLAN_UNSAID;
     linear->accumulator =
         linear->accumulator_said ? (nw_accumulator)row.accumulator : accumulator_of(scheme, index, first);
-    linear->sum_bits = NW_SUMS_BITS;
+    linear->sum_bits = NW_WRAPS_BITS;
     linear->weight_bits = row.bits;
     linear->book = nw_code_book_make((nw_book_kind)row.book, row.bits);
     linear->rounding = (nw_rounding)row.method;
 }
 
-/** Marks the groups of tensors whose codes meet 16-bit sums. */
+/** Marks the groups of tensors whose codes meet sums modulo 2^16. */
 static void mark_sums(nw_scheme *scheme)
 {
     const nw_model *model = scheme->model;
@@ -109,7 +109,7 @@ static void mark_sums(nw_scheme *scheme)
         scheme->tensors[t].sum_bits = 0;
     for (int32_t i = 0; i < model->n_nodes; i++) {
         const nw_node_scheme *linear = &scheme->nodes[i];
-        if (linear->mode != NW_MODE_LINEAR || !is_narrow(linear->accumulator))
+        if (linear->mode != NW_MODE_LINEAR || linear->accumulator != NW_ACCUMULATOR_16_WRAP)
             continue;
         int32_t *bits = &scheme->tensors[scheme->tensors[model->nodes[i].inputs[0]].group].sum_bits;
         *bits = *bits && *bits < linear->sum_bits ? *bits : linear->sum_bits;

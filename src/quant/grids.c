@@ -129,8 +129,6 @@ static void source_limits(nw_scheme *scheme, int32_t t, int32_t c, double clamp_
     }
     lo = fmax(lo, rint(clamp_lo * codes_per_real));
     hi = fmin(hi, rint(clamp_hi * codes_per_real));
-    if (options->limits && tensor->sum_bits)
-        nw_scheme_tighten(scheme, t, c, &lo, &hi);
     tensor->lo[c] = (float)fmin(lo, 0.0);
     tensor->hi[c] = (float)fmax(hi, 0.0);
 }

@@ -49,13 +49,11 @@ double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t index, in
     return nw_weights_quantize_row(q, row, shape.k, book, scheme->options->weight_range, importance);
 }
 
-/** The least width that holds narrowed weights. */
-static void set_width(nw_node_scheme *linear)
+void nw_scheme_set_width(nw_node_scheme *linear)
 {
     const size_t n = (size_t)linear->n_rows * (size_t)linear->shape.k;
     const int32_t least = nw_weights_least_bits(linear->weights, n);
-    if (linear->narrowed && least < linear->weight_bits)
-        linear->weight_bits = least;
+    linear->weight_bits = linear->narrowed && least < linear->book.bits ? least : linear->book.bits;
 }
 
 nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *alpha)
@@ -74,7 +72,7 @@ nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *
         linear->narrowed = true;
         nw_code_book_round(linear->weights + (size_t)o * k, row, linear->shape.k, &linear->book, linear->step[o]);
     }
-    set_width(linear);
+    nw_scheme_set_width(linear);
     const bool done = row != NULL;
     free(row);
     return done ? NW_OK : NW_ERROR_MEMORY;

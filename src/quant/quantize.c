@@ -44,7 +44,7 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
     return NW_OK;
 }
 
-/** Ranges and weights. Nodes for which 16-bit sums turn out not to pay are left out in a second round. */
+/** Ranges and weights. Nodes whose sums modulo 2^16 need narrower codes, or cannot be had, ask for another round. */
 static nw_status choose_numbers(nw_scheme *scheme, nw_error *error)
 {
     bool again = true;
@@ -57,9 +57,8 @@ static nw_status choose_numbers(nw_scheme *scheme, nw_error *error)
         NW_TRY(nw_scheme_grids(scheme, error));
         nw_narrow_offsets(scheme);
         NW_TRY(nw_scheme_linear(scheme, error));
-        NW_TRY(nw_scheme_sums(scheme, &again, error));
-        if (!again)
-            NW_TRY(nw_scheme_wraps(scheme, &again, error));
+        NW_TRY(nw_scheme_sums(scheme, error));
+        NW_TRY(nw_scheme_wraps(scheme, &again, error));
     }
     return NW_OK;
 }

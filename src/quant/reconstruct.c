@@ -15,6 +15,8 @@
 #define MAX_OUTPUTS 67108864.0 /* reals of y over all layers */
 #define LEAST_PATCHES 64
 #define LEAST_WIDE 7 /* bits of activations behind which 8-bit weights need no help */
+#define STRETCH 1.03 /* of the steps of rows narrowed for 16-bit sums, when runs have become shorter */
+#define MAX_STRETCHES 3
 
 /** One layer to be rounded. */
 typedef struct layer {
@@ -92,7 +94,8 @@ static nw_status settle_row(layer *l, nw_row_solver *solver, int32_t o, const nw
                         l->w + (size_t)o * (size_t)target->k, target);
 }
 
-static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *moments)
+/** @param stretch  narrowed weights start from steps so many times as large as planned */
+static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *moments, double stretch)
 {
     const nw_node_scheme *linear = linear_of(r, l);
     const nw_quantize_options *options = r->scheme->options;
@@ -107,8 +110,8 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
         status = solver ? NW_OK : NW_ERROR_MEMORY;
         for (int32_t o = first; !status && o < first + moments->group_outputs; o++) {
             const nw_row_target target = nw_moments_row(moments, o);
-            if (shared_step)
-                solver->book.step = linear->step[o];
+            if (shared_step || linear->narrowed)
+                solver->book.step = linear->step[o] * stretch;
             status = r->quantized ? settle_row(l, solver, o, &target) : rate_row(r, l, solver, o, &target);
         }
         nw_row_solver_free(solver);
@@ -156,6 +159,36 @@ static nw_status store_rows(reconstruction *r, layer *l)
     linear->row_channel = row_channel;
     linear->n_rows = row;
     linear->reconstructed = r->quantized;
+    nw_scheme_set_width(linear);
+    return NW_OK;
+}
+
+/** First points of all rows, [n_channels, k], as far as the kernels' runs see them. */
+static int8_t *first_points(const reconstruction *r, const layer *l)
+{
+    const nw_linear_shape *shape = &linear_of(r, l)->shape;
+    const size_t k = (size_t)shape->k;
+    int8_t *weights = malloc((size_t)shape->n_channels * k + 1);
+    for (size_t o = 0; weights && o < (size_t)shape->n_channels; o++)
+        memcpy(weights + o * k, l->codes + o * NW_MAX_POINTS * k, k);
+    return weights;
+}
+
+/**
+ * Rows narrowed for 16-bit sums are rounded from the steps that were planned; where runs would become shorter by that, with
+ * steps a little larger. *kept: the codes found keep the plan; else those at hand stay.
+ */
+static nw_status round_narrowed(reconstruction *r, layer *l, const nw_moments *moments, bool *kept)
+{
+    *kept = false;
+    double stretch = 1.0;
+    for (int i = 0; i <= MAX_STRETCHES && !*kept; i++, stretch *= STRETCH) {
+        NW_TRY(round_rows(r, l, moments, stretch));
+        int8_t *weights = first_points(r, l);
+        const nw_status status = weights ? nw_scheme_keeps_sums(kept, r->scheme, l->node, weights) : NW_ERROR_MEMORY;
+        free(weights);
+        NW_TRY(status);
+    }
     return NW_OK;
 }
 
@@ -168,15 +201,16 @@ static bool mean_is_free(const reconstruction *r)
 static nw_status round_layer(reconstruction *r, layer *l, const float *data, const float *residual)
 {
     const bool wanted = r->quantized || l->channels;
+    bool kept = true;
     nw_moments *moments = wanted ? nw_moments_create(&linear_of(r, l)->shape) : NULL;
     nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, residual, moments);
     if (!status && moments) {
         nw_moments_finish(moments, l->n_patches, mean_is_free(r));
         nw_moments_damp(moments, l->w, l->behind_narrow ? NW_PATCHES_DAMPING_NARROW : NW_PATCHES_DAMPING);
-        status = round_rows(r, l, moments);
+        status = linear_of(r, l)->narrowed ? round_narrowed(r, l, moments, &kept) : round_rows(r, l, moments, 1.0);
     }
     nw_moments_free(moments);
-    if (!status && r->quantized)
+    if (!status && r->quantized && kept)
         status = store_rows(r, l);
     if (!status && r->quantized)
         status = nw_simulator_update(r->simulator, l->node, r->error);
@@ -281,12 +315,14 @@ static nw_status allocate_points(reconstruction *r)
     for (int32_t i = 0; i < r->scheme->model->n_nodes; i++)
         macs += (double)nw_node_macs(r->scheme->model, &r->scheme->model->nodes[i]);
     for (int32_t i = 0; i < r->n_layers; i++)
-        n += (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
+        n += r->layers[i].channels ? (size_t)linear_of(r, &r->layers[i])->shape.n_channels : 0;
     nw_multipoint_channel *channels = malloc((n + 1) * sizeof(*channels));
     uint8_t *points = malloc(n + 1);
     const bool done = channels && points;
     size_t at = 0;
     for (int32_t i = 0; done && i < r->n_layers; i++) {
+        if (!r->layers[i].channels)
+            continue;
         const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
         memcpy(channels + at, r->layers[i].channels, n_channels * sizeof(*channels));
         at += n_channels;
@@ -295,6 +331,8 @@ static nw_status allocate_points(reconstruction *r)
         choose_points(points, channels, n, macs, r->scheme->options);
     at = 0;
     for (int32_t i = 0; done && i < r->n_layers; i++) {
+        if (!r->layers[i].channels)
+            continue;
         const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
         memcpy(r->layers[i].points, points + at, n_channels);
         at += n_channels;
@@ -321,7 +359,7 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
     l->codes = malloc(n * NW_MAX_POINTS * k);
     l->steps = calloc(n * NW_MAX_POINTS, sizeof(*l->steps));
     l->points = malloc(n);
-    const bool budget = r->scheme->options->point_budget > 0.0;
+    const bool budget = r->scheme->options->point_budget > 0.0 && !linear->narrowed;
     l->channels = budget ? calloc(n, sizeof(*l->channels)) : NULL;
     if (!l->w || !l->y || !l->codes || !l->steps || !l->points || (budget && !l->channels))
         return NW_ERROR_MEMORY;
@@ -347,11 +385,17 @@ static void clear_layer(layer *l)
     free(l->held);
 }
 
-/** Narrow weights; and 8-bit ones behind narrow activations, whose errors they can make good for. */
+/**
+ * Narrow weights; 8-bit ones behind narrow activations, whose errors they can make good for; and those narrowed for proven
+ * 16-bit sums. Not for sums modulo 2^16: their ranges were chosen for the sums that just these codes make on data.
+ */
 static bool is_wanted(const nw_node_scheme *linear, bool behind_narrow)
 {
-    return linear->mode == NW_MODE_LINEAR && !linear->narrowed && (linear->weight_bits < 8 || behind_narrow) &&
-           nw_patches_fit(&linear->shape);
+    if (linear->mode != NW_MODE_LINEAR || !nw_patches_fit(&linear->shape))
+        return false;
+    if (linear->narrowed)
+        return linear->accumulator == NW_ACCUMULATOR_16 && linear->rounding != NW_ROUND_PLAIN;
+    return linear->weight_bits < 8 || behind_narrow;
 }
 
 /** Whether the node makes codes so narrow that the layers behind should know of it. */
@@ -396,7 +440,8 @@ static nw_status prepare(reconstruction *r)
 static nw_status store_all(reconstruction *r)
 {
     for (int32_t i = 0; i < r->n_layers; i++)
-        NW_TRY(store_rows(r, &r->layers[i]));
+        if (r->layers[i].channels)
+            NW_TRY(store_rows(r, &r->layers[i]));
     return NW_OK;
 }
 

@@ -33,8 +33,8 @@
 #include "quant/range.h"
 #include "quant/weights.h"
 
-#define NW_SUMS_BITS 7 /* most bits of codes that 16-bit sums are planned with, unless the plan says more */
-#define NW_WRAPS_BITS 6 /* and where sums modulo 2^16 need it */
+#define NW_WRAPS_BITS 7 /* most bits of codes that sums modulo 2^16 are planned with, unless the plan says more */
+#define NW_WRAPS_LEAST_BITS 6 /* and where they need it */
 
 typedef enum nw_mode {
     NW_MODE_DEAD,    /* nothing reads the result */
@@ -52,7 +52,7 @@ typedef struct nw_tensor_scheme {
     bool only_tables; /* a code that nothing but TABLE nodes read */
     double useful_lo, useful_hi; /* range that they tell apart, <= 0 and >= 0; infinite if others read it too */
     nw_grid grid;
-    int32_t sum_bits;   /* most bits that nodes planned for 16-bit sums want to read, the same for the whole group; 0: none */
+    int32_t sum_bits;   /* most bits that nodes planned for sums modulo 2^16 want to read, the same for the whole group; 0: none */
     nw_activation_kind kind;
     int32_t extra_bits; /* of important channels, within grid.bits; 0 unless DQA */
     double share;       /* of the channels that are important */
@@ -71,6 +71,7 @@ typedef struct nw_sum_reasons {
     double code_bits;                /* log2 of the codes that the mean channel's limits leave */
     double run, longest, gain;       /* 16: predicted length of runs in steps, mean and longest; time of the exact 8-bit form
                                         over this one */
+    double cost;                     /* 16: predicted time per step (runs.h) that rounding must keep to */
     double outside;                  /* 16-wrap: probability with which a sum is expected to wrap */
 } nw_sum_reasons;
 
@@ -83,7 +84,7 @@ typedef struct nw_node_scheme {
     nw_rounding rounding; /* of weights below 8 bits */
     nw_accumulator accumulator;
     bool accumulator_said; /* by the plan: stays even where it does not pay */
-    int32_t sum_bits;      /* 16, 16-wrap: most bits of the codes it reads */
+    int32_t sum_bits;      /* 16-wrap: most bits of the codes it reads */
     bool narrowed;        /* steps of some rows are larger than the width asks for, so that sums fit 16 bits for longer */
     nw_sum_reasons sums;  /* 16, 16-wrap: what they were planned with (sums.c, wraps.c) */
     bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
@@ -171,15 +172,24 @@ double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t node, int
 double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel);
 
 /**
- * Decides on what nw_scheme_settle made candidates for 16-bit sums: weights narrowed row by row, or the node, and the
- * codes that only it reads, go back to what the options say; then *dropped, and all since nw_scheme_settle is to be done
- * again. NW_ERROR_MEMORY.
+ * Decides on what nw_scheme_settle made candidates for 16-bit sums: weights are narrowed row by row, or the node stays as
+ * the options say. NW_ERROR_MEMORY.
  */
-nw_status nw_scheme_sums(nw_scheme *scheme, bool *dropped, nw_error *error);
+nw_status nw_scheme_sums(nw_scheme *scheme, nw_error *error);
 
 /**
- * The same for 16-wrap: weights narrowed row by row until sums fit 16 bits on the kept samples.
- * NW_ERROR_USAGE without these; NW_ERROR_MEMORY; what the float engine returned.
+ * Whether a node's weights, rounded again, still form runs as long as planned, within what the choice of ranges leaves open
+ * too; if so, its reasons become theirs.
+ *
+ * @param weights  [n_channels, k] in place of the node's
+ * @return NW_ERROR_MEMORY
+ */
+nw_status nw_scheme_keeps_sums(bool *keeps, nw_scheme *scheme, int32_t node, const int8_t *weights);
+
+/**
+ * The same choice for 16-wrap: weights narrowed row by row until sums fit 16 bits on the kept samples, or the node and the
+ * codes that only it reads go back to what the options say, or to fewer bits; then *dropped, and all since nw_scheme_settle
+ * is to be done again. NW_ERROR_USAGE without these; NW_ERROR_MEMORY; what the float engine returned.
  */
 nw_status nw_scheme_wraps(nw_scheme *scheme, bool *dropped, nw_error *error);
 
@@ -195,14 +205,11 @@ double nw_scheme_most_alpha(const nw_node_scheme *linear);
  */
 nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *alpha);
 
-/** Sets the widths of all codes: what options and plan say, and 16-bit sums ask for. NW_ERROR_USAGE as above. */
-nw_status nw_scheme_settle_tensors(nw_scheme *scheme, nw_error *error);
+/** Sets the width that is stored: the book's, for narrowed weights the least that holds them. */
+void nw_scheme_set_width(nw_node_scheme *linear);
 
-/**
- * Limits of channel c, [*lo, *hi] in codes around the zero point, narrowed as far as what is then clipped costs
- * little beside rounding (sums.c).
- */
-void nw_scheme_tighten(const nw_scheme *scheme, int32_t tensor, int32_t c, double *lo, double *hi);
+/** Sets the widths of all codes: what options and plan say, and sums modulo 2^16 ask for. NW_ERROR_USAGE as above. */
+nw_status nw_scheme_settle_tensors(nw_scheme *scheme, nw_error *error);
 
 /** Moves biases (options: bias_correction). NW_ERROR_MEMORY or what the float engine returned. */
 nw_status nw_scheme_correct(nw_scheme *scheme, nw_error *error);

@@ -151,10 +151,10 @@ static nw_status plan_layer(wraps *all, layer *l, const float *data)
         largest = fmax(largest, l->alpha[o]);
         l->alpha[o] = fmin(l->alpha[o], most);
     }
-    if (largest > most && (l->linear->sum_bits > NW_WRAPS_BITS || !l->linear->accumulator_said)) {
-        if (l->linear->sum_bits <= NW_WRAPS_BITS)
+    if (largest > most && (l->linear->sum_bits > NW_WRAPS_LEAST_BITS || !l->linear->accumulator_said)) {
+        if (l->linear->sum_bits <= NW_WRAPS_LEAST_BITS)
             l->linear->accumulator = NW_ACCUMULATOR_AUTO;
-        l->linear->sum_bits = NW_WRAPS_BITS;
+        l->linear->sum_bits = NW_WRAPS_LEAST_BITS;
         *all->dropped = true;
         return NW_OK;
     }
