@@ -223,18 +223,31 @@ static bool default_cache(char *path, size_t size, uint64_t hash)
     return snprintf(path, size, "%s/times-%016" PRIx64 ".json", folder, hash) < (int)size;
 }
 
-static nw_status measure_times(nw_times **times, const nw_planner *planner, const nw_quantize_options *options,
-                               nw_error *error)
+/** What times depend on, besides the network: the CPU, its kernels, the options, and the widths of activations. */
+static nw_status times_key(char *key, size_t size, const nw_planner *planner, const nw_quantize_options *options,
+                           nw_error *error)
 {
     char brand[64];
-    char key[256];
-    char path[640] = "";
     nw_isa isa;
     NW_TRY(nw_isa_choose(&isa, getenv("NARROW_ISA"), error));
     nw_cpu_brand(brand);
-    snprintf(key, sizeof(key), "%s, %s, %d activation bits, sums %s, network and data %016" PRIx64, brand,
-             nw_isa_name(isa), (int)options->activation_bits, nw_plan_accumulators[options->accumulator],
-             planner->measurement->fingerprint);
+    char *rows = options->plan ? nw_plan_print(options->plan) : NULL;
+    if (options->plan && !rows)
+        return nw_fail_memory(error, "timing");
+    snprintf(key, size, "%s, %s, %d activation bits, packed as %016" PRIx64 ", sums %s, network and data %016" PRIx64,
+             brand, nw_isa_name(isa), (int)options->activation_bits, rows ? nw_state_hash_text(rows) : 0,
+             nw_plan_accumulators[options->accumulator], planner->measurement->fingerprint);
+    free(rows);
+    return NW_OK;
+}
+
+/** @param options  with a plan of the activations' widths, or NULL: bytes */
+static nw_status measure_times(nw_times **times, const nw_planner *planner, const nw_quantize_options *options,
+                               nw_error *error)
+{
+    char key[256];
+    char path[640] = "";
+    NW_TRY(times_key(key, sizeof(key), planner, options, error));
     if (planner->cache)
         snprintf(path, sizeof(path), "%s%s", planner->cache,
                  options->accumulator == planner->options->accumulator ? "" : ".16");
@@ -242,11 +255,25 @@ static nw_status measure_times(nw_times **times, const nw_planner *planner, cons
         path[0] = '\0';
     if (path[0] && nw_times_read(times, path, key, planner->model->n_nodes, NULL) == NW_OK)
         return NW_OK;
-    NW_TRY(nw_times_measure(times, planner->model, planner->calibration, options, ROUNDS, error));
+    NW_TRY(nw_times_measure(times, planner->model, planner->calibration, options, options->plan != NULL, ROUNDS, error));
     if (path[0] && nw_times_write(*times, path, key, error) && planner->cache)
         return NW_ERROR_DATA; /* a default cache that cannot be written only costs time */
     error->message[0] = '\0';
     return NW_OK;
+}
+
+/** Times of the network with the activations that the search chooses, given to the search. */
+static nw_status add_times(nw_times **times, nw_search *search, const nw_planner *planner,
+                           const nw_quantize_options *options, nw_error *error)
+{
+    nw_quantize_options narrow = *options;
+    nw_plan *rows;
+    NW_TRY(nw_search_activations(&rows, search, &planner->goals, error));
+    narrow.plan = rows;
+    const nw_status status = measure_times(times, planner, &narrow, error);
+    nw_plan_free(rows);
+    nw_search_set_times(search, *times);
+    return status;
 }
 
 /* searching */
@@ -261,15 +288,12 @@ static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdi
 static nw_status search_with(nw_times **times, nw_search **search, nw_found *found, nw_planner *planner,
                              const nw_quantize_options *options, bool dry, nw_error *error)
 {
-    if (planner->goals.seconds > 0.0)
-        NW_TRY(measure_times(times, planner, options, error));
     const nw_search_task task = {
         .model = planner->model,
         .calibration = planner->calibration,
         .options = options,
         .trials = planner->trials,
         .measurement = planner->measurement,
-        .times = *times,
         .kind = planner->kind,
         .how = planner->how,
         .judge = planner->holdout.answers ? judge : NULL,
@@ -278,6 +302,8 @@ static nw_status search_with(nw_times **times, nw_search **search, nw_found *fou
     };
     planner->progress = (nw_progress){.phase = "searching"};
     NW_TRY(nw_search_create(search, &task, error));
+    if (planner->goals.seconds > 0.0)
+        NW_TRY(add_times(times, *search, planner, options, error));
     return nw_planner_has_goal(planner) ? nw_search_run(found, *search, &planner->goals, dry, error) : NW_OK;
 }
 

@@ -134,6 +134,35 @@ void nw_found_clear(nw_found *found)
     *found = (nw_found){0};
 }
 
+nw_status nw_search_activations(nw_plan **rows, nw_search *search, const nw_goals *goals, nw_error *error)
+{
+    *rows = NULL;
+    NW_TRY(choose_activations(search, goals, error));
+    if (!search->narrow || !search->activations.packed)
+        return NW_OK;
+    nw_plan *plan = nw_plan_create();
+    nw_status status = plan ? NW_OK : nw_fail_memory(error, "a plan");
+    for (int32_t i = 0; !status && i < search->n; i++) {
+        const nw_measured *row = &search->task.measurement->rows[i];
+        nw_plan_tensor *tensor = NULL;
+        if (!row->tensor)
+            continue;
+        status = nw_plan_add_tensor(&tensor, plan, row->name, false, error);
+        if (!status)
+            tensor->bits = search->items[i].least;
+    }
+    if (status)
+        nw_plan_free(plan);
+    else
+        *rows = plan;
+    return status;
+}
+
+void nw_search_set_times(nw_search *search, const nw_times *times)
+{
+    search->task.times = times;
+}
+
 /* time */
 
 static double time_of(const nw_search *s, const int32_t *bits)

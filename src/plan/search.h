@@ -46,7 +46,7 @@ typedef struct nw_search_task {
     const nw_quantize_options *options;
     const nw_trials *trials;
     const nw_measurement *measurement; /* complete */
-    const nw_times *times; /* NULL: nothing is known, and there can be no goal for the time */
+    const nw_times *times; /* NULL: nothing is known (yet), and there can be no goal for the time */
     nw_damage_kind kind;
     nw_allocation how;
     nw_judge *judge; /* NULL: nothing is judged, and there can be no goal for the drop */
@@ -66,6 +66,16 @@ typedef struct nw_search nw_search;
 
 nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error *error);
 void nw_search_free(nw_search *search);
+
+/**
+ * Widths of activations as nw_search_run will choose them for the goals, which is what times depend on.
+ *
+ * @param rows  out: a plan of tensors alone; NULL if none is narrower than the options say. The caller's
+ */
+nw_status nw_search_activations(nw_plan **rows, nw_search *search, const nw_goals *goals, nw_error *error);
+
+/** Gives times to a search that was created without. Borrowed. */
+void nw_search_set_times(nw_search *search, const nw_times *times);
 
 #define NW_MOST_TRIES 8 /* networks made for one search */
 

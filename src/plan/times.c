@@ -25,6 +25,7 @@ typedef struct timing {
     uint64_t *samples[MOST + 1];  /* [n_nodes, rounds] owned, nanoseconds */
     double *whole[MOST + 1];      /* [rounds] owned, seconds without clocks between the nodes */
     int32_t rounds;
+    bool packed;
     float *input;    /* owned */
     float **outputs; /* owned */
     uint64_t *nanoseconds; /* [n_nodes] owned */
@@ -64,10 +65,12 @@ static nw_status make_network(timing *t, int32_t bits, const nw_model *model, co
                               const nw_quantize_options *options, nw_error *error)
 {
     nw_quantize_options quick = nw_quickest(options);
+    const nw_engine_options storage = {.storage = t->packed ? NW_STORAGE_PACKED : NW_STORAGE_BYTES};
+    quick.plan = options->plan;
     quick.weight_bits = bits;
     quick.border_bits = 0;
     NW_TRY(nw_quantize(&t->models[bits], model, calibration, &quick, error));
-    NW_TRY(nw_engine_create(&t->engines[bits], t->models[bits], NULL, error));
+    NW_TRY(nw_engine_create_with(&t->engines[bits], t->models[bits], &storage, error));
     const size_t n = (size_t)t->models[bits]->n_nodes * (size_t)t->rounds;
     t->samples[bits] = malloc(n * sizeof(uint64_t) + 1);
     t->whole[bits] = malloc((size_t)t->rounds * sizeof(double));
@@ -165,9 +168,9 @@ static nw_times *create(int32_t n_nodes)
 }
 
 nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calibration *calibration,
-                           const nw_quantize_options *options, int32_t rounds, nw_error *error)
+                           const nw_quantize_options *options, bool packed, int32_t rounds, nw_error *error)
 {
-    timing t = {.rounds = rounds};
+    timing t = {.rounds = rounds, .packed = packed};
     nw_times *times = create(model->n_nodes);
     int32_t *node_of = malloc(((size_t)model->n_nodes + 1) * sizeof(*node_of));
     nw_status status = times && node_of ? NW_OK : nw_fail_memory(error, "timing");

@@ -5,7 +5,7 @@
  * mixture's time is put together from these. Used by search.c.
  *
  *     nw_times *times;
- *     NW_TRY(nw_times_measure(&times, model, calibration, &options, 40, error));
+ *     NW_TRY(nw_times_measure(&times, model, calibration, &options, false, 40, error));
  *     double seconds = times->rest + times->layers[node][3];
  *     NW_TRY(nw_times_write(times, "times.json", key, error));
  *     nw_times_free(times);
@@ -26,10 +26,12 @@ typedef struct nw_times {
 /**
  * One thread, medians.
  *
- * @param rounds  runs of each width
+ * @param options  a plan, if there is one, says widths of tensors alone
+ * @param packed   with packed storage: unpacking and packing are part of the nodes' times
+ * @param rounds   runs of each width
  */
 nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calibration *calibration,
-                           const nw_quantize_options *options, int32_t rounds, nw_error *error);
+                           const nw_quantize_options *options, bool packed, int32_t rounds, nw_error *error);
 void nw_times_free(nw_times *times);
 
 /** A file for the next time. @param key  what the times depend on besides the network: CPU, kernel family, options */

@@ -318,6 +318,8 @@ def latency(narrow):
             sums = {row.get("accumulator") for row in json.load(file)["layers"]}
         assert ("16" in sums) == (made["accumulator"] == "16"), sums
         narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", path)
+    packed = narrow.report(*common[:-1], "--cache", cache + "3", "--target-latency", "100000", "--target-acts", "4")["chosen"]
+    assert packed["met"] and packed["activation_storage"] == "packed" and packed["activation_bits"] <= 4, packed
     home = {"XDG_CACHE_HOME": os.path.join(narrow.folder, "cache")}
     assert narrow(*common, "--target-latency", "100000", env=home).code == 0
     assert len(os.listdir(os.path.join(narrow.folder, "cache", "narrow"))) == 1
