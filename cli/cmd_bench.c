@@ -112,19 +112,13 @@ static void print_rival(const rival *r, const char *name, double seconds)
         printf("%-28s %9.3f ms, %.2f times the time of the first\n", name, 1e3 * r->seconds, r->seconds / seconds);
 }
 
-/** Bits that a code of the stored tensors takes; 8 if none is stored. */
-static double bits_per_value(const nw_traffic *traffic)
-{
-    return traffic->values ? (double)traffic->stored_bits / (double)traffic->values : 8.0;
-}
-
 static void report_traffic(cJSON *report, const bench *b)
 {
     const nw_traffic traffic = nw_engine_traffic(b->network.engine);
     cJSON_AddStringToObject(report, "activation_storage", b->storage.name ? b->storage.name : "bytes");
     cJSON_AddNumberToObject(report, "activation_bytes_moved", (double)traffic.moved);
     cJSON_AddNumberToObject(report, "stored_tensors", traffic.n_stored);
-    cJSON_AddNumberToObject(report, "stored_bits_per_value", bits_per_value(&traffic));
+    cJSON_AddNumberToObject(report, "stored_bits_per_value", nw_traffic_bits_per_value(&traffic));
     cJSON_AddNumberToObject(report, "rows_dropped_share",
                             traffic.rows ? (double)traffic.rows_dropped / (double)traffic.rows : 0.0);
     cJSON_AddNumberToObject(report, "coding_milliseconds", 1e3 * b->timing.coding_seconds);
@@ -137,7 +131,7 @@ static void print_traffic(const bench *b)
     if (!traffic.n_stored)
         return;
     printf("stored: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",
-           (int)traffic.n_stored, bits_per_value(&traffic), (unsigned long long)traffic.moved, 1e3 * coding,
+           (int)traffic.n_stored, nw_traffic_bits_per_value(&traffic), (unsigned long long)traffic.moved, 1e3 * coding,
            100.0 * coding / b->timing.seconds);
     if (traffic.rows_dropped)
         printf("%.2f %% of the rows lost their low bits to the arena budget\n",

@@ -126,6 +126,30 @@ static void report_score(cJSON *report, const nw_score *score)
         cJSON_AddItemToArray(classes, cJSON_CreateNumber(nw_score_iou(score, c)));
 }
 
+/** How the activations of these samples were stored; nothing if they were not. */
+static void report_storage(cJSON *report, const eval *e)
+{
+    if (!e->network.integer || !e->storage.name)
+        return;
+    const nw_traffic traffic = nw_engine_traffic(e->network.engine);
+    cJSON_AddStringToObject(report, "activation_storage", e->storage.name);
+    cJSON_AddNumberToObject(report, "stored_bits_per_value", nw_traffic_bits_per_value(&traffic));
+    cJSON_AddNumberToObject(report, "rows_dropped_share",
+                            traffic.rows ? (double)traffic.rows_dropped / (double)traffic.rows : 0.0);
+}
+
+static void print_storage(const eval *e)
+{
+    if (!e->network.integer || !e->storage.name)
+        return;
+    const nw_traffic traffic = nw_engine_traffic(e->network.engine);
+    printf("%-24s  %d tensors, %.2f bits per value", e->storage.name, (int)traffic.n_stored,
+           nw_traffic_bits_per_value(&traffic));
+    if (traffic.rows_dropped)
+        printf(", %.2f %% of the rows without their low bits", 100.0 * (double)traffic.rows_dropped / (double)traffic.rows);
+    printf("\n");
+}
+
 static nw_status print_json(const eval *e, const char *path, nw_error *error)
 {
     cJSON *report = cJSON_CreateObject();
@@ -141,6 +165,7 @@ static nw_status print_json(const eval *e, const char *path, nw_error *error)
         cJSON_AddNumberToObject(report, "sqnr_db", nw_score_sqnr(&e->score));
     }
     nw_shares_report(report, e->network.model, e->network.engine);
+    report_storage(report, e);
     if (e->overflow)
         nw_overflows_report(report, e->overflow, e->network.model);
     return nw_report_print(report, error);
@@ -189,6 +214,7 @@ static void print_text(const eval *e, const char *path)
     if (e->network.integer)
         printf("%-24s  %.1f %% of the multiply-accumulates, kernels %s\n", "integer",
                100.0 * nw_shares_integer(&shares), nw_isa_name(nw_engine_isa(e->network.engine)));
+    print_storage(e);
     print_classes(e);
     if (e->overflow)
         nw_overflows_print(e->overflow, e->network.model);

@@ -15,12 +15,13 @@
 #include "cli/report.h"
 #include "cli/shares.h"
 #include "model/file.h"
+#include "plan/stored_codes.h"
 #include "quant/quantize.h"
 
 typedef struct quantize {
     const char *calib, *labels, *plan_path, *layer_bits, *tensor_bits;
     int64_t samples, threads;
-    bool json;
+    bool json, act_codes;
     nw_quantize_choices choices;
     nw_planner planner; /* used when there is a goal ... */
     nw_quantize_options free_of_rows; /* ... with what it follows */
@@ -103,6 +104,8 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     const double start = nw_seconds();
     NW_TRY(nw_planner_has_goal(&q->planner) ? meet_goals(q, &options, error)
                                             : follow_options(q, &options, error));
+    if (q->act_codes)
+        NW_TRY(nw_stored_codes_fit(q->integer, q->calibration, nw_thread_count(q->threads), error));
     q->seconds = nw_seconds() - start;
     return nw_model_write(q->integer, paths[1], error);
 }
@@ -176,6 +179,8 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
         {"layer-bits", "LIST", NW_OPTION_TEXT, &q.layer_bits,
          "widths of single layers' weights, by regular expression: 'layer3.*=4,fc=8'"},
         {"tensor-bits", "LIST", NW_OPTION_TEXT, &q.tensor_bits, "widths of single activations, likewise"},
+        {"act-codes", NULL, NW_OPTION_FLAG, &q.act_codes,
+         "prefix codes for --activation-storage huffman, fitted to calibration samples"},
         {"threads", "N", NW_OPTION_NUMBER, &q.threads, "default: OMP_NUM_THREADS, or all processors"},
         NW_DATA_OPTIONS(&q.preprocess),
         NW_OPTION_JSON(&q.json),

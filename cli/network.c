@@ -54,17 +54,22 @@ size_t nw_thread_count(int64_t n)
 
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error)
 {
-    static const char *const names[] = {"bytes", "packed", "coded"}; /* nw_storage */
+    static const char *const names[] = {"bytes", "packed", "coded", "huffman"}; /* nw_storage */
     size_t i = 0;
     while (options->name && i < NW_COUNT(names) && strcmp(options->name, names[i]) != 0)
         i++;
     if (i == NW_COUNT(names))
-        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes, packed or coded", options->name);
-    if (options->budget && (nw_storage)i != NW_STORAGE_CODED)
-        return nw_fail(error, NW_ERROR_USAGE, "--arena-budget needs --activation-storage coded");
+        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes, packed, coded or huffman", options->name);
+    if (options->budget && (nw_storage)i < NW_STORAGE_CODED)
+        return nw_fail(error, NW_ERROR_USAGE, "--arena-budget needs --activation-storage coded or huffman");
     out->storage = (nw_storage)i;
     out->arena_budget = (size_t)options->budget;
     return NW_OK;
+}
+
+double nw_traffic_bits_per_value(const nw_traffic *traffic)
+{
+    return traffic->values ? (double)traffic->stored_bits / (double)traffic->values : 8.0;
 }
 
 static nw_status start_integer(nw_network *network, int64_t threads, const nw_storage_options *storage,

@@ -44,11 +44,14 @@ typedef struct nw_storage_options {
 /** Table entries for the commands that run integer networks. */
 #define NW_STORAGE_OPTIONS(o)                                                                                        \
     {"activation-storage", "KIND", NW_OPTION_TEXT, &(o)->name,                                                       \
-     "bytes, packed (own width: smaller, same answers), or coded"},                                                  \
-    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded: bytes for stored activations alive at once"}
+     "bytes, packed (own width: smaller, same answers), coded or huffman (fewer bytes still)"},                                                  \
+    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"}
 
-/** Fills in storage and arena_budget. NW_ERROR_USAGE for unknown names, and a budget without coded storage. */
+/** Fills in storage and arena_budget. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed storage. */
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error);
+
+/** Bits that a code of the stored tensors took, over all runs; 8 if none is stored. */
+double nw_traffic_bits_per_value(const nw_traffic *traffic);
 
 /** nw_network_open, integer networks with that storage. */
 nw_status nw_network_open_stored(nw_network *network, const char *path, int64_t threads, int32_t batch,

@@ -78,8 +78,8 @@ def measure(narrow, row, work, threads):
         there = f" --json --threads {threads}"
         made = run(narrow, quantize.replace("OUT.nw", f"{work}/out.nw") + there)
         score = run(narrow, evaluate.replace("OUT.nw", f"{work}/out.nw") + there)
-        bits = [run(narrow, f"bench {work}/out.nw --activation-storage {storage} --runs 1 --json --no-layers")
-                ["stored_bits_per_value"] for storage in ("packed", "coded")]
+        bits = [run(narrow, f"eval {work}/out.nw --data $NARROW_TESTBED/data/{data}{labels_of(network)} --limit 32"
+                            f" --activation-storage {storage}" + there)["stored_bits_per_value"] for storage in ("packed", "coded")]
         accuracy, unit = accuracy_of(score)
         result["accuracies"].append(accuracy)
         result["commands"].append(f"narrow {quantize} && narrow {evaluate}")
@@ -98,7 +98,7 @@ calibration never saw, in percent. Lost: points below the float network on the s
 the accuracy; differences below two of them are ties (mIoU stands without one). Placement `all`: every tensor of codes
 but the network's input; `blocks`: outputs of blocks, the rest 8 bits. Both arms of a comparison have the same ranges,
 bias correction and rounding. Bits per value: of packed storage as it is, and coded (`--activation-storage coded`, on
-the benchmark's input); DQA (3 extra bits in 40 % of the channels) at n bits therefore stands beside direct at n + 1.
+32 of the pictures; in rows measured earlier on the benchmark's input); DQA (3 extra bits in 40 % of the channels) at n bits therefore stands beside direct at n + 1.
 Random channels: mean of five seeds. Weights and biases are fitted to 96 of the calibration samples, or to 384 where
 the row says so (`--rounding-samples`; more memory and time while quantizing). Agreement: answers equal to the float
 network's. Rows with 4-bit weights too are in [accuracy.md](accuracy.md).

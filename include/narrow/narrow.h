@@ -53,15 +53,16 @@ NW_API void nw_threads_rest(nw_threads *threads);
 typedef enum nw_storage {
     NW_STORAGE_BYTES, /* every code in a byte: fastest */
     NW_STORAGE_PACKED, /* pictures of codes below 8 bits at their own width: smaller, some work to pack and unpack */
-    NW_STORAGE_CODED   /* besides, rows with many zeros as a map of them and the rest: fewer bytes moved, more work */
+    NW_STORAGE_CODED,  /* besides, rows with many zeros as a map of them and the rest: fewer bytes moved, more work */
+    NW_STORAGE_HUFFMAN /* rows in words of the prefix codes that the network has for its tensors: fewest bytes, most work */
 } nw_storage;
 
 /** How an engine is built; {0} is what the functions without options build. */
 typedef struct nw_engine_options {
     const char *isa;    /* kernel family by name; NULL: the environment variable NARROW_ISA, or the best one */
     nw_storage storage;
-    size_t threads;     /* packed, coded: most threads that will work at once (more of them rest); each needs memory. 0: one */
-    size_t arena_budget; /* coded: bytes for stored tensors alive at once; 0: what they need. With less, rows that do not
+    size_t threads;     /* all but bytes: most threads that will work at once (more of them rest); each needs memory. 0: one */
+    size_t arena_budget; /* coded, huffman: bytes for stored tensors alive at once; 0: what they need. With less, rows that do not
                             fit lose the low bits of channels with more bits than others: results depend on the budget,
                             and on nothing else. NW_GOAL_MISSED if even that does not fit */
 } nw_engine_options;

@@ -27,14 +27,15 @@ static bool read_unless_usual(int32_t *out, const cJSON *item, int32_t lo, int32
 
 static nw_status read_tensor(reader *r, const cJSON *object)
 {
-    static const char *const keys[] = {"name", "type", "dims", "constant", "bits", "zero_point"};
+    static const char *const keys[] = {"name", "type", "dims", "constant", "bits", "zero_point", "code", "low_code"};
     const cJSON *items[NW_COUNT(keys)];
-    int32_t dims[NW_MAX_RANK], bits, zero_point;
+    int32_t dims[NW_MAX_RANK], bits, zero_point, code, low_code;
+    const int32_t last_code = r->model->n_symbol_codes - 1;
     NW_TRY(nw_json_match(items, object, keys, NW_COUNT(keys), "graph: tensor", r->error));
     const int32_t rank = nw_json_length(items[2], NW_MAX_RANK);
     const bool real = cJSON_IsString(items[1]) && strcmp(items[1]->valuestring, "f32") == 0;
     if (!cJSON_IsString(items[0]) || (items[1] && !real) || (items[3] && !(real && cJSON_IsTrue(items[3]))) ||
-        (real && (items[4] || items[5])))
+        (real && (items[4] || items[5] || items[6] || items[7])))
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: name, type or constant is missing or wrong",
                        r->name, (int)r->model->n_tensors);
     if (rank < 0 || !nw_json_ints(dims, items[2], rank, 1, INT32_MAX))
@@ -44,12 +45,20 @@ static nw_status read_tensor(reader *r, const cJSON *object)
         return nw_fail(r->error, NW_ERROR_DATA,
                        "%s: graph: tensor %d: bits must be 1 to 7 or absent, zero_point 1 to 255 or absent", r->name,
                        (int)r->model->n_tensors);
+    if (!read_unless_usual(&code, items[6], 0, last_code, NW_NONE) ||
+        !read_unless_usual(&low_code, items[7], 0, last_code, NW_NONE))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: code and low_code must be codes of the graph or absent",
+                       r->name, (int)r->model->n_tensors);
     const int32_t index =
         nw_model_add_tensor(r->model, items[0]->valuestring, real ? NW_TYPE_F32 : NW_TYPE_U8, rank, dims);
     if (index == NW_NONE)
         return nw_file_out_of_memory(r);
-    if (!real)
-        return nw_file_read_quant(r, index, bits, zero_point);
+    if (!real) {
+        NW_TRY(nw_file_read_quant(r, index, bits, zero_point));
+        r->model->tensors[index].quant.code = (uint16_t)(code + 1);
+        r->model->tensors[index].quant.low_code = (uint16_t)(low_code + 1);
+        return NW_OK;
+    }
     return items[3] ? nw_file_read_constant(r, index) : NW_OK;
 }
 
@@ -228,14 +237,34 @@ static nw_status read_indices(reader *r, int32_t **out, int32_t *n_out, const cJ
     return NW_OK;
 }
 
+/** Prefix codes of stored activations: bits of their symbols here, lengths of their words in an array. */
+static nw_status read_codes(reader *r, const cJSON *item)
+{
+    const int32_t n = item ? nw_json_length(item, NW_MAX_SYMBOL_CODES) : 0;
+    int32_t bits[NW_MAX_SYMBOL_CODES];
+    if (item && (n < 1 || !nw_json_ints(bits, item, n, 1, 8)))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: \"codes\" must be 1 to %d integers from 1 to 8, or absent",
+                       r->name, NW_MAX_SYMBOL_CODES);
+    if (!n)
+        return NW_OK;
+    r->model->symbol_codes = calloc((size_t)n, sizeof(*r->model->symbol_codes));
+    if (!r->model->symbol_codes)
+        return nw_file_out_of_memory(r);
+    r->model->n_symbol_codes = n;
+    for (int32_t i = 0; i < n; i++)
+        NW_TRY(nw_file_read_code(r, i, bits[i]));
+    return NW_OK;
+}
+
 static nw_status read_graph_tree(reader *r, const cJSON *graph)
 {
-    static const char *const keys[] = {"inputs", "outputs", "tensors", "nodes"};
+    static const char *const keys[] = {"inputs", "outputs", "tensors", "nodes", "codes"};
     const cJSON *items[NW_COUNT(keys)];
     NW_TRY(nw_json_match(items, graph, keys, NW_COUNT(keys), "graph", r->error));
     if (nw_json_length(items[2], NW_MAX_ITEMS) < 1 || nw_json_length(items[3], NW_MAX_ITEMS) < 1)
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: has no tensors, no nodes, or more than %d", r->name,
                        NW_MAX_ITEMS);
+    NW_TRY(read_codes(r, items[4]));
     for (const cJSON *item = items[2]->child; item; item = item->next)
         NW_TRY(read_tensor(r, item));
     for (const cJSON *item = items[3]->child; item; item = item->next)

@@ -91,6 +91,20 @@ nw_status nw_file_read_quant(nw_file_reader *r, int32_t index, int32_t bits, int
     return read_f32(&quant->scale, r, NW_SHARED_SCALE, 1);
 }
 
+nw_status nw_file_read_code(nw_file_reader *r, int32_t index, int32_t bits)
+{
+    nw_symbol_code *code = &r->model->symbol_codes[index];
+    const size_t n = (size_t)1 << bits >> 1;
+    const uint8_t *lengths = NULL;
+    NW_TRY(nw_shared_take(&lengths, &r->shared, NW_SHARED_CODE_LENGTH, n));
+    code->bits = (uint8_t)bits;
+    for (size_t i = 0; i < n; i++) {
+        code->lengths[2 * i] = lengths[i] & 15;
+        code->lengths[2 * i + 1] = lengths[i] >> 4;
+    }
+    return NW_OK;
+}
+
 nw_status nw_file_read_constant(nw_file_reader *r, int32_t index)
 {
     nw_tensor *tensor = &r->model->tensors[index];

@@ -30,6 +30,9 @@ nw_status nw_file_take(const uint8_t **data, nw_file_reader *r, const char *name
 /** Scale, limits and shifts of a u8 tensor with this width and zero point. */
 nw_status nw_file_read_quant(nw_file_reader *r, int32_t index, int32_t bits, int32_t zero_point);
 
+/** Lengths of the words of a code whose symbols have `bits` bits. */
+nw_status nw_file_read_code(nw_file_reader *r, int32_t index, int32_t bits);
+
 /** The values of a constant. */
 nw_status nw_file_read_constant(nw_file_reader *r, int32_t index);
 

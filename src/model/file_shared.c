@@ -12,7 +12,7 @@ static const struct {
     [NW_SHARED_SCALE] = {"scale", NW_ARRAY_F32},           [NW_SHARED_MULTIPLIER] = {"multiplier", NW_ARRAY_F32},
     [NW_SHARED_BIAS] = {"bias", NW_ARRAY_F32},             [NW_SHARED_ROW_CHANNEL] = {"row_channel", NW_ARRAY_I32},
     [NW_SHARED_LO] = {"lo", NW_ARRAY_U8},                  [NW_SHARED_HI] = {"hi", NW_ARRAY_U8},
-    [NW_SHARED_SHIFT] = {"shift", NW_ARRAY_U8},
+    [NW_SHARED_SHIFT] = {"shift", NW_ARRAY_U8},            [NW_SHARED_CODE_LENGTH] = {"code_length", NW_ARRAY_U8},
 };
 
 uint8_t *nw_shared_grow(nw_shared_writer *writer, nw_shared which, size_t n)

@@ -31,6 +31,7 @@ typedef enum nw_shared {
     NW_SHARED_LO,          /* U8 */
     NW_SHARED_HI,          /* U8 */
     NW_SHARED_SHIFT,       /* U8; left out when all are 0 */
+    NW_SHARED_CODE_LENGTH, /* U8, two lengths in each */
     NW_SHARED_COUNT
 } nw_shared;
 

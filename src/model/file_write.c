@@ -95,6 +95,16 @@ static bool add_quant(writer *w, const nw_tensor *tensor)
            share_u8(w, NW_SHARED_SHIFT, quant->shift, channels);
 }
 
+/** Lengths of the words, the even symbol's in the low half of a byte. */
+static bool add_code(writer *w, const nw_symbol_code *code)
+{
+    const size_t n = (size_t)1 << code->bits >> 1;
+    uint8_t *to = nw_shared_grow(&w->shared, NW_SHARED_CODE_LENGTH, n);
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (uint8_t)(code->lengths[2 * i] | code->lengths[2 * i + 1] << 4);
+    return to != NULL;
+}
+
 static void pack_rows(uint8_t *to, const nw_linear *linear, const int8_t *values)
 {
     const size_t k = (size_t)linear->k, row_size = nw_bits_row_size(k, linear->weight_bits);
@@ -190,6 +200,8 @@ static bool add_arrays(writer *w, const nw_model *model)
         if (tensor->type == NW_TYPE_U8)
             done = add_quant(w, tensor);
     }
+    for (int32_t i = 0; done && i < model->n_symbol_codes; i++)
+        done = add_code(w, &model->symbol_codes[i]);
     for (int32_t i = 0; done && i < model->n_nodes; i++)
         done = add_node_arrays(w, model, i);
     return done && nw_shared_write(&w->file, &w->shared);
@@ -221,7 +233,9 @@ static cJSON *describe_tensor(const nw_tensor *tensor)
         done = done && put(object, "constant", cJSON_CreateTrue());
     if (tensor->type == NW_TYPE_U8)
         done = done && put_unusual(object, "bits", tensor->quant.bits, 8) &&
-               put_unusual(object, "zero_point", tensor->quant.zero_point, 0);
+               put_unusual(object, "zero_point", tensor->quant.zero_point, 0) &&
+               put_unusual(object, "code", tensor->quant.code - 1, NW_NONE) &&
+               put_unusual(object, "low_code", tensor->quant.low_code - 1, NW_NONE);
     if (done)
         return object;
     cJSON_Delete(object);
@@ -284,12 +298,22 @@ static cJSON *describe_node(const nw_model *model, int32_t index, bool coded)
     return NULL;
 }
 
+/** Bits of the symbols of all codes, if there are any. */
+static bool put_codes(cJSON *graph, const nw_model *model)
+{
+    cJSON *codes = model->n_symbol_codes ? cJSON_AddArrayToObject(graph, "codes") : NULL;
+    bool done = codes || !model->n_symbol_codes;
+    for (int32_t i = 0; done && i < model->n_symbol_codes; i++)
+        done = cJSON_AddItemToArray(codes, cJSON_CreateNumber(model->symbol_codes[i].bits));
+    return done;
+}
+
 /** The graph as JSON text, to be freed with cJSON_free; NULL without memory. @param coded  [nodes] */
 static char *format_graph(const nw_model *model, const bool *coded)
 {
     cJSON *graph = cJSON_CreateObject();
     bool done = put(graph, "inputs", cJSON_CreateIntArray(model->inputs, model->n_inputs)) &&
-                put(graph, "outputs", cJSON_CreateIntArray(model->outputs, model->n_outputs));
+                put(graph, "outputs", cJSON_CreateIntArray(model->outputs, model->n_outputs)) && put_codes(graph, model);
     cJSON *tensors = done ? cJSON_AddArrayToObject(graph, "tensors") : NULL;
     cJSON *nodes = tensors ? cJSON_AddArrayToObject(graph, "nodes") : NULL;
     done = nodes != NULL;

@@ -88,6 +88,7 @@ void nw_model_free(nw_model *model)
     free(model->inputs);
     free(model->outputs);
     free(model->plan);
+    free(model->symbol_codes);
     free(model);
 }
 
@@ -236,6 +237,8 @@ static bool copy_tensor(nw_model *to, const nw_tensor *from)
         memcpy(tensor->quant.lo, from->quant.lo, channels * sizeof(float));
         memcpy(tensor->quant.hi, from->quant.hi, channels * sizeof(float));
         memcpy(tensor->quant.shift, from->quant.shift, channels);
+        tensor->quant.code = from->quant.code;
+        tensor->quant.low_code = from->quant.low_code;
     }
     return true;
 }
@@ -282,6 +285,11 @@ nw_model *nw_model_copy(const nw_model *model)
         done = copy_node(copy, model, &model->nodes[i]);
     done = done && copy_indices(&copy->inputs, &copy->n_inputs, model->inputs, model->n_inputs) &&
            copy_indices(&copy->outputs, &copy->n_outputs, model->outputs, model->n_outputs);
+    if (done && model->n_symbol_codes) {
+        copy->symbol_codes = copy_of(model->symbol_codes, (size_t)model->n_symbol_codes * sizeof(*model->symbol_codes));
+        done = copy->symbol_codes != NULL;
+        copy->n_symbol_codes = done ? model->n_symbol_codes : 0;
+    }
     if (done && model->plan)
         done = (copy->plan = copy_of_text(model->plan)) != NULL;
     if (!done) {

@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/geometry.h"
+#include "base/prefix_code.h"
 #include "model/preprocess.h"
 #include "narrow/narrow.h"
 
@@ -48,7 +49,15 @@ typedef struct nw_quant {
     float scale;        /* > 0, finite */
     float *lo, *hi;     /* [C] owned; integers held in binary32, lo <= 0 <= hi, in units of scale << shift */
     uint8_t *shift;     /* [C] owned; 0 to 7 */
+    uint16_t code, low_code; /* 1 + index of the prefix codes that stored rows may use (ops/symbols.h): for what lies above
+                                the pixel's shift (base/pixel.h), and for the low bits. 0: none */
 } nw_quant;
+
+/** A prefix code for the symbols of stored rows, by its lengths (base/prefix_code.h). */
+typedef struct nw_symbol_code {
+    uint8_t bits; /* of a symbol, 1 to 8 */
+    uint8_t lengths[NW_PREFIX_SYMBOLS]; /* [1 << bits] 1 to NW_PREFIX_LONGEST, complete */
+} nw_symbol_code;
 
 typedef struct nw_tensor {
     char *name; /* owned; unique in the model */
@@ -164,6 +173,8 @@ typedef enum nw_weight_storage {
     NW_STORED_CODED   /* entropy-coded (weight_code.h) where that is shorter */
 } nw_weight_storage;
 
+#define NW_MAX_SYMBOL_CODES 256
+
 struct nw_model {
     nw_tensor *tensors; /* owned */
     int32_t n_tensors, tensor_capacity;
@@ -175,6 +186,8 @@ struct nw_model {
     bool has_preprocess;
     char *plan; /* owned JSON text for people and tools, or NULL */
     nw_weight_storage weight_storage;
+    nw_symbol_code *symbol_codes; /* owned; no result depends on them */
+    int32_t n_symbol_codes;       /* at most NW_MAX_SYMBOL_CODES */
     size_t source_size; /* bytes of the ONNX file and the files its weights lie in; 0 if it comes from elsewhere */
 };
 

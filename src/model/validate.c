@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pixel.h"
 #include "model/json.h"
 
 nw_status nw_check_fail(const nw_check *check, const char *format, ...)
@@ -143,6 +144,42 @@ static nw_status fail_tensor(const nw_tensor *tensor, nw_error *error, const cha
     return nw_fail(error, NW_ERROR_DATA, "tensor \"%.80s\": %s", tensor->name, what);
 }
 
+/** The code 1 + *index of the model must be there and be one of symbols of codes of `bits` bits. */
+static bool code_fits(const nw_model *model, uint16_t index, int32_t bits)
+{
+    if (!index)
+        return true;
+    return index <= model->n_symbol_codes && bits >= 1 && bits <= 7 &&
+           model->symbol_codes[index - 1].bits == nw_symbol_bits(bits);
+}
+
+static nw_status check_codes(const nw_model *model, nw_error *error)
+{
+    if (model->n_symbol_codes < 0 || model->n_symbol_codes > NW_MAX_SYMBOL_CODES)
+        return nw_fail(error, NW_ERROR_DATA, "the model has more than %d codes", NW_MAX_SYMBOL_CODES);
+    for (int32_t i = 0; i < model->n_symbol_codes; i++) {
+        const nw_symbol_code *code = &model->symbol_codes[i];
+        if (code->bits < 1 || code->bits > 8 || !nw_prefix_code_complete(code->lengths, (size_t)1 << code->bits))
+            return nw_fail(error, NW_ERROR_DATA, "code %d: its words must have 1 to %d bits and leave none out", (int)i,
+                           NW_PREFIX_LONGEST);
+    }
+    return NW_OK;
+}
+
+/** The codes of a tensor, which are those of the model. */
+static nw_status check_code_of(const nw_model *model, const nw_tensor *tensor, nw_error *error)
+{
+    const nw_quant *quant = &tensor->quant;
+    int64_t pixel_bits;
+    const int32_t channels = nw_tensor_channels(tensor);
+    const int32_t shift = nw_pixel_shift(channels, quant->bits, quant->shift, &pixel_bits);
+    const int32_t low = nw_pixel_fine(channels, quant->shift, shift) ? shift : 0;
+    if ((quant->low_code && !quant->code) || !code_fits(model, quant->code, quant->bits - shift) ||
+        !code_fits(model, quant->low_code, low))
+        return fail_tensor(tensor, error, "its codes are not there, or of symbols that it does not have");
+    return NW_OK;
+}
+
 static nw_status check_quant(const nw_tensor *tensor, nw_error *error)
 {
     const nw_quant *quant = &tensor->quant;
@@ -168,7 +205,7 @@ static nw_status check_quant(const nw_tensor *tensor, nw_error *error)
     return NW_OK;
 }
 
-static nw_status check_tensor(const nw_tensor *tensor, nw_error *error)
+static nw_status check_tensor(const nw_model *model, const nw_tensor *tensor, nw_error *error)
 {
     int64_t n = 1;
     if (!tensor->name[0] || !nw_text_is_utf8(tensor->name, strlen(tensor->name)))
@@ -179,10 +216,12 @@ static nw_status check_tensor(const nw_tensor *tensor, nw_error *error)
         if (tensor->dims[i] < 1 || (n *= tensor->dims[i]) > NW_MAX_ELEMENTS)
             return fail_tensor(tensor, error, "dims must be above 0 and their product at most 2^30");
     }
-    if (tensor->type == NW_TYPE_U8)
+    if (tensor->type == NW_TYPE_U8) {
         NW_TRY(check_quant(tensor, error));
-    else if (tensor->type != NW_TYPE_F32)
+        NW_TRY(check_code_of(model, tensor, error));
+    } else if (tensor->type != NW_TYPE_F32) {
         return fail_tensor(tensor, error, "has an unknown type");
+    }
     if (!tensor->data)
         return tensor->dims[0] == 1 ? NW_OK : fail_tensor(tensor, error, "the first axis is the batch and must be 1");
     for (int64_t i = 0; i < n; i++)
@@ -199,7 +238,7 @@ static int compare_names(const void *a, const void *b)
 static nw_status check_tensors(const nw_model *model, nw_error *error)
 {
     for (int32_t i = 0; i < model->n_tensors; i++)
-        NW_TRY(check_tensor(&model->tensors[i], error));
+        NW_TRY(check_tensor(model, &model->tensors[i], error));
     const char **names = malloc((size_t)model->n_tensors * sizeof(*names));
     if (!names)
         return nw_fail_memory(error, "checking a model");
@@ -278,6 +317,7 @@ nw_status nw_model_validate(const nw_model *model, nw_error *error)
         nw_preprocess preprocess = model->preprocess;
         NW_TRY(nw_preprocess_validate(&preprocess, error));
     }
+    NW_TRY(check_codes(model, error));
     NW_TRY(check_tensors(model, error));
     uint8_t *ready = calloc((size_t)model->n_tensors, 1);
     uint8_t *used = calloc((size_t)model->n_tensors, 1);

@@ -8,9 +8,9 @@
 
 #define BEHIND 8 /* bytes that squeeze may write and expand may read behind its codes */
 
-/** Scratch: codes without zeros, low bits, one row of bytes. */
+/** Scratch: one row of bytes; codes without zeros, or what symbols.h needs; what low bits need (stored.h). */
 typedef struct scratch {
-    uint8_t *codes, *low, *row;
+    uint8_t *row, *codes, *fine;
 } scratch;
 
 static size_t values_of(const nw_stored *s)
@@ -18,94 +18,27 @@ static size_t values_of(const nw_stored *s)
     return (size_t)s->width * (size_t)s->channels;
 }
 
+static size_t lows_of(const nw_stored *s)
+{
+    return (size_t)s->width * (size_t)s->n_fine;
+}
+
 static scratch scratch_of(const nw_stored *s, uint8_t *temporary)
 {
-    uint8_t *low = temporary + values_of(s) + BEHIND;
-    return (scratch){temporary, low, low + (size_t)s->width * (size_t)s->n_fine + BEHIND};
+    uint8_t *fine = temporary + values_of(s);
+    return (scratch){temporary, fine + nw_stored_fine_size(s), fine};
 }
 
-size_t nw_coded_temporary(const nw_stored *stored)
+size_t nw_coded_temporary(const nw_stored *stored, bool words)
 {
-    return 2 * values_of(stored) + (size_t)stored->width * (size_t)stored->n_fine + 2 * BEHIND;
-}
-
-/** Low bits of the fine channels' codes that are not the zero point; how many. */
-static size_t gather_low(const nw_coded *coded, uint8_t *low, const uint8_t *from)
-{
-    const nw_stored *s = &coded->stored;
-    size_t n = 0;
-    for (int32_t i = 0; i < s->width; i++, from += s->channels)
-        for (int32_t j = 0; j < s->n_fine; j++) {
-            low[n] = from[s->fine[j]];
-            n += from[s->fine[j]] != coded->zero_point;
-        }
-    return n;
-}
-
-/** The way back; `map` says which codes have low bits. */
-static void add_low(const nw_stored *s, uint8_t *to, const uint8_t *map, const uint8_t *low)
-{
-    size_t pixel = 0;
-    for (int32_t i = 0; i < s->width; i++, pixel += (size_t)s->channels)
-        for (int32_t j = 0; j < s->n_fine; j++) {
-            const size_t at = pixel + (size_t)s->fine[j];
-            const unsigned set = map[at / 8] >> (at % 8) & 1u;
-            to[at] |= (uint8_t)(*low & (0u - set));
-            low += set;
-        }
-}
-
-/** Every code towards the zero point to a multiple of 1 << shift; so it stays within its channel's limits. */
-static void drop_low(const nw_coded *coded, uint8_t *to, const uint8_t *from)
-{
-    const int32_t low = (1 << coded->stored.shift) - 1;
-    for (size_t i = 0; i < values_of(&coded->stored); i++)
-        to[i] = (uint8_t)((from[i] < coded->zero_point ? from[i] + low : from[i]) & ~low);
+    const size_t codes = words ? nw_symbols_temporary(stored->width, stored->channels) : 0;
+    const size_t map = values_of(stored) + BEHIND;
+    return values_of(stored) + nw_stored_fine_size(stored) + (codes > map ? codes : map);
 }
 
 static size_t map_size(const nw_stored *s)
 {
     return (values_of(s) + 7) / 8;
-}
-
-/** Codes the row if that is shorter than `plain` and fits; 0 if not. The map lies in the slot already. */
-static size_t put(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const scratch *t, size_t n_codes,
-                  size_t n_low, size_t plain)
-{
-    const nw_stored *s = &coded->stored;
-    const size_t codes = nw_bits_row_size(n_codes, s->bits);
-    const size_t low = n_low ? nw_bits_row_size(n_low, s->shift) : 0;
-    const size_t size = map_size(s) + codes + low;
-    if (size >= plain || size > coded->slot_size)
-        return 0;
-    kernels->pack(slot + map_size(s), t->codes, n_codes, s->bits, s->shift);
-    if (n_low)
-        kernels->pack(slot + map_size(s) + codes, t->low, n_low, s->shift, 0);
-    return size;
-}
-
-nw_coded_row nw_coded_pack(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from,
-                           uint8_t *temporary)
-{
-    const nw_stored *s = &coded->stored;
-    const size_t n = values_of(s);
-    const scratch t = scratch_of(s, temporary);
-    size_t n_codes = kernels->squeeze(t.codes, slot, from, n, coded->zero_point);
-    const size_t n_low = s->n_fine ? gather_low(coded, t.low, from) : 0;
-    size_t size = put(coded, kernels, slot, &t, n_codes, n_low, s->row_size);
-    if (size)
-        return (nw_coded_row)size | NW_CODED_MAP;
-    if (s->row_size <= coded->slot_size) {
-        nw_stored_pack(s, kernels, slot, from, temporary);
-        return (nw_coded_row)s->row_size;
-    }
-    drop_low(coded, t.row, from);
-    n_codes = kernels->squeeze(t.codes, slot, t.row, n, coded->zero_point);
-    size = put(coded, kernels, slot, &t, n_codes, 0, s->base_size);
-    if (size)
-        return (nw_coded_row)size | NW_CODED_MAP | NW_CODED_DROPPED;
-    kernels->pack(slot, t.row, n, s->bits, s->shift);
-    return (nw_coded_row)s->base_size | NW_CODED_DROPPED;
 }
 
 static size_t count_bits(const uint8_t *map, size_t size)
@@ -122,37 +55,145 @@ static size_t count_bits(const uint8_t *map, size_t size)
     return n;
 }
 
-static void unpack_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *to, const uint8_t *slot,
-                       nw_coded_row row, const scratch *t)
+/** Every code towards the zero point to a multiple of 1 << shift; so it stays within its channel's limits. */
+static void drop_low(const nw_coded *coded, uint8_t *to, const uint8_t *from)
+{
+    const int32_t low = (1 << coded->stored.shift) - 1;
+    for (size_t i = 0; i < values_of(&coded->stored); i++)
+        to[i] = (uint8_t)((from[i] < coded->zero_point ? from[i] + low : from[i]) & ~low);
+}
+
+/* ---- a map and what is not the zero point ---- */
+
+/** Bytes of the row in the slot, or 0: not below `least`, or more than the slot. */
+static size_t put_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from, bool with_low,
+                      size_t least, const scratch *t)
+{
+    const nw_stored *s = &coded->stored;
+    const size_t n_codes = kernels->squeeze(t->codes, slot, from, values_of(s), coded->zero_point);
+    const size_t n_low = with_low ? nw_stored_gather(s, kernels, from, coded->zero_point, t->fine) : 0;
+    const size_t codes = nw_bits_row_size(n_codes, s->bits);
+    const size_t low = n_low ? nw_bits_row_size(n_low, s->shift) : 0;
+    const size_t size = map_size(s) + codes + low;
+    if (size >= least || size > coded->slot_size)
+        return 0;
+    kernels->pack(slot + map_size(s), t->codes, n_codes, s->bits, s->shift);
+    if (n_low)
+        kernels->pack(slot + map_size(s) + codes, nw_stored_low(s, t->fine), n_low, s->shift, 0);
+    return size;
+}
+
+static void take_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *to, const uint8_t *slot, size_t size,
+                     bool with_low, const scratch *t)
 {
     const nw_stored *s = &coded->stored;
     const uint8_t *codes = slot + map_size(s);
     const size_t n_codes = count_bits(slot, map_size(s));
-    const size_t size = nw_bits_row_size(n_codes, s->bits);
+    const size_t codes_size = nw_bits_row_size(n_codes, s->bits);
     kernels->unpack(t->codes, codes, n_codes, s->bits, s->shift);
     kernels->expand(to, slot, t->codes, values_of(s), coded->zero_point);
-    const size_t rest = (row & NW_CODED_SIZE) - map_size(s) - size;
-    if (!rest)
+    const size_t rest = size - map_size(s) - codes_size;
+    if (!with_low || !rest)
         return;
-    kernels->unpack(t->low, codes + size, rest * 8 / (size_t)s->shift, s->shift, 0);
-    add_low(s, to, slot, t->low);
+    kernels->unpack(nw_stored_low(s, t->fine), codes + codes_size, rest * 8 / (size_t)s->shift, s->shift, 0);
+    for (size_t i = 0; i < map_size(s); i++)
+        t->codes[i] = slot[i] & s->fine_map[i];
+    nw_stored_merge(s, kernels, to, t->codes, t->fine);
+}
+
+/* ---- words ---- */
+
+static size_t put_words(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from,
+                        bool with_low, size_t least, const scratch *t)
+{
+    const nw_stored *s = &coded->stored;
+    const size_t most = least - 1 < coded->slot_size ? least - 1 : coded->slot_size;
+    const size_t head = with_low ? 2 : 0;
+    if (most < head)
+        return 0;
+    const size_t codes = nw_symbols_encode(coded->codes, slot + head, most - head, from, s->width, s->channels, s->bits,
+                                           s->shift, (uint8_t)(coded->zero_point >> s->shift), t->codes);
+    if (!codes || !with_low)
+        return codes;
+    if (codes > UINT16_MAX)
+        return 0;
+    nw_store_le16(slot, (uint16_t)codes);
+    nw_stored_gather(s, kernels, from, -1, t->fine);
+    const size_t plain = nw_bits_row_size(lows_of(s), s->shift);
+    const size_t left = most - head - codes;
+    if (!coded->low && plain <= left)
+        kernels->pack(slot + head + codes, nw_stored_low(s, t->fine), lows_of(s), s->shift, 0);
+    const size_t low = coded->low ? nw_symbols_encode(coded->low, slot + head + codes, left, nw_stored_low(s, t->fine),
+                                                      s->width, s->n_fine, s->shift, 0, 0, t->codes)
+                                  : (plain <= left ? plain : 0);
+    return low ? head + codes + low : 0;
+}
+
+static void take_words(const nw_coded *coded, const nw_kernels *kernels, uint8_t *to, const uint8_t *slot, size_t size,
+                       bool with_low, const scratch *t)
+{
+    const nw_stored *s = &coded->stored;
+    const size_t head = with_low ? 2 : 0;
+    const size_t codes = with_low ? nw_load_le16(slot) : size;
+    nw_symbols_decode(coded->codes, to, s->width, s->channels, s->bits, s->shift, slot + head, codes, t->codes);
+    if (!with_low)
+        return;
+    const uint8_t *low = slot + head + codes;
+    if (coded->low)
+        nw_symbols_decode(coded->low, nw_stored_low(s, t->fine), s->width, s->n_fine, s->shift, 0, low,
+                          size - head - codes, t->codes);
+    else
+        kernels->unpack(nw_stored_low(s, t->fine), low, lows_of(s), s->shift, 0);
+    nw_stored_merge(s, kernels, to, s->fine_map, t->fine);
+}
+
+/* ---- rows ---- */
+
+static size_t put(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from, bool with_low,
+                  size_t least, const scratch *t)
+{
+    return coded->codes ? put_words(coded, kernels, slot, from, with_low, least, t)
+                        : put_map(coded, kernels, slot, from, with_low, least, t);
+}
+
+nw_coded_row nw_coded_pack(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from,
+                           uint8_t *temporary)
+{
+    const nw_stored *s = &coded->stored;
+    const scratch t = scratch_of(s, temporary);
+    size_t size = put(coded, kernels, slot, from, s->n_fine > 0, s->row_size, &t);
+    if (size)
+        return (nw_coded_row)size | NW_CODED_SHORT;
+    if (s->row_size <= coded->slot_size) {
+        nw_stored_pack(s, kernels, slot, from, temporary);
+        return (nw_coded_row)s->row_size;
+    }
+    drop_low(coded, t.row, from);
+    size = put(coded, kernels, slot, t.row, false, s->base_size, &t);
+    if (size)
+        return (nw_coded_row)size | NW_CODED_SHORT | NW_CODED_DROPPED;
+    kernels->pack(slot, t.row, values_of(s), s->bits, s->shift);
+    return (nw_coded_row)s->base_size | NW_CODED_DROPPED;
 }
 
 void nw_coded_unpack(const nw_coded *coded, const nw_kernels *kernels, uint8_t *to, int32_t pixel_stride,
                      const uint8_t *slot, nw_coded_row row, uint8_t *temporary)
 {
     const nw_stored *s = &coded->stored;
-    if (!(row & (NW_CODED_MAP | NW_CODED_DROPPED))) {
+    if (!(row & (NW_CODED_SHORT | NW_CODED_DROPPED))) {
         nw_stored_unpack(s, kernels, to, pixel_stride, slot, temporary);
         return;
     }
     const scratch t = scratch_of(s, temporary);
+    const bool with_low = s->n_fine > 0 && !(row & NW_CODED_DROPPED);
     const bool apart = pixel_stride != s->channels;
     uint8_t *bytes = apart ? t.row : to;
-    if (row & NW_CODED_MAP)
-        unpack_map(coded, kernels, bytes, slot, row, &t);
-    else
+    if (!(row & NW_CODED_SHORT))
         kernels->unpack(bytes, slot, values_of(s), s->bits, s->shift);
-    for (int32_t i = 0; apart && i < s->width; i++)
-        memcpy(to + (ptrdiff_t)i * pixel_stride, bytes + (ptrdiff_t)i * s->channels, (size_t)s->channels);
+    else if (coded->codes)
+        take_words(coded, kernels, bytes, slot, row & NW_CODED_SIZE, with_low, &t);
+    else
+        take_map(coded, kernels, bytes, slot, row & NW_CODED_SIZE, with_low, &t);
+    if (apart)
+        nw_stored_spread(s, to, pixel_stride, bytes);
 }

@@ -5,40 +5,35 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/compiler.h"
+#include "base/pixel.h"
 
-/** Channels with something below bit `shift`. */
-static int32_t count_fine(int32_t channels, const uint8_t *channel_shift, int32_t shift)
+#define BEHIND 8 /* bytes that squeeze may write and expand may read behind its codes */
+
+static size_t values_of(const nw_stored *s)
 {
-    int32_t n = 0;
-    for (int32_t c = 0; c < channels; c++)
-        n += channel_shift[c] < shift;
-    return n;
+    return (size_t)s->width * (size_t)s->channels;
 }
 
-/** The shift that makes a pixel shortest; the smallest of those. */
-static int32_t best_shift(int32_t channels, int32_t bits, const uint8_t *channel_shift, int64_t *pixel_bits)
+static size_t map_size(const nw_stored *s)
 {
-    int32_t best = 0;
-    *pixel_bits = (int64_t)channels * bits;
-    for (int32_t shift = 1; shift < bits; shift++) {
-        const int64_t n_fine = count_fine(channels, channel_shift, shift);
-        const int64_t size = (int64_t)channels * (bits - shift) + n_fine * shift;
-        if (size >= *pixel_bits)
-            continue;
-        best = shift;
-        *pixel_bits = size;
-    }
-    return best;
+    return (values_of(s) + 7) / 8;
 }
 
-static const int32_t *fine_channels(const nw_stored *stored, const uint8_t *channel_shift, nw_arena *arena)
+/** Which channels are fine, as bytes of a pixel and as bits of a row. */
+static void mark_fine(nw_stored *s, const uint8_t *channel_shift, nw_arena *arena)
 {
-    int32_t *fine = nw_arena_take(arena, (size_t)stored->n_fine * sizeof(*fine));
-    int32_t n = 0;
-    for (int32_t c = 0; fine && c < stored->channels; c++)
-        if (channel_shift[c] < stored->shift)
-            fine[n++] = c;
-    return fine;
+    uint8_t *mask = nw_arena_take(arena, (size_t)s->channels);
+    uint8_t *map = nw_arena_take(arena, map_size(s));
+    if (!mask || !map)
+        return;
+    memset(map, 0, map_size(s));
+    for (int32_t c = 0; c < s->channels; c++)
+        mask[c] = channel_shift[c] < s->shift ? 0xff : 0;
+    for (size_t i = 0; i < values_of(s); i++)
+        map[i / 8] |= (uint8_t)((mask[i % (size_t)s->channels] & 1u) << (i % 8));
+    s->fine_mask = mask;
+    s->fine_map = map;
 }
 
 bool nw_stored_init(nw_stored *stored, int32_t width, int32_t channels, int32_t bits, const uint8_t *shift,
@@ -46,60 +41,95 @@ bool nw_stored_init(nw_stored *stored, int32_t width, int32_t channels, int32_t 
 {
     int64_t pixel_bits;
     nw_stored s = {.width = width, .channels = channels};
-    s.shift = best_shift(channels, bits, shift, &pixel_bits);
+    s.shift = nw_pixel_shift(channels, bits, shift, &pixel_bits);
     s.bits = bits - s.shift;
-    s.n_fine = count_fine(channels, shift, s.shift);
+    s.n_fine = nw_pixel_fine(channels, shift, s.shift);
     s.base_size = nw_bits_row_size((size_t)width * (size_t)channels, s.bits);
     s.row_size = s.base_size + (s.n_fine ? nw_bits_row_size((size_t)width * (size_t)s.n_fine, s.shift) : 0);
     if (pixel_bits >= 8 * (int64_t)channels || s.row_size >= (size_t)width * (size_t)channels)
         return false;
-    s.fine = s.n_fine ? fine_channels(&s, shift, arena) : NULL;
+    if (s.n_fine)
+        mark_fine(&s, shift, arena);
     *stored = s;
     return true;
 }
 
-size_t nw_stored_temporary(const nw_stored *stored, bool apart)
+/* Scratch: a row of bytes, low bits with the room that squeeze wants, a map. */
+size_t nw_stored_fine_size(const nw_stored *s)
 {
-    return (size_t)stored->width * ((size_t)stored->n_fine + (apart ? (size_t)stored->channels : 0));
+    return s->n_fine ? 2 * values_of(s) + BEHIND + map_size(s) : 0;
 }
 
-static void add_fine(const nw_stored *s, uint8_t *to, int32_t pixel_stride, const uint8_t *low)
+size_t nw_stored_temporary(const nw_stored *stored, bool apart)
 {
-    for (int32_t i = 0; i < s->width; i++, to += pixel_stride, low += s->n_fine)
-        for (int32_t j = 0; j < s->n_fine; j++)
-            to[s->fine[j]] |= low[j];
+    return (apart ? values_of(stored) : 0) + nw_stored_fine_size(stored);
+}
+
+uint8_t *nw_stored_low(const nw_stored *stored, uint8_t *temporary)
+{
+    return temporary + values_of(stored);
+}
+
+/**
+ * Codes of fine channels with a bit that no low one is, so that they are not 0, and 0 for all others: what squeeze leaves out.
+ * `zero` counts as one of the others if `except` says so.
+ */
+static NW_INLINE void mark(const nw_stored *s, uint8_t *to, const uint8_t *from, uint8_t zero, bool except)
+{
+    for (int32_t i = 0; i < s->width; i++, from += s->channels, to += s->channels)
+        for (int32_t c = 0; c < s->channels; c++) {
+            const uint8_t marked = (uint8_t)((from[c] | 0x80) & s->fine_mask[c]);
+            to[c] = except && from[c] == zero ? 0 : marked;
+        }
+}
+
+size_t nw_stored_gather(const nw_stored *s, const nw_kernels *kernels, const uint8_t *from, int32_t zero,
+                        uint8_t *temporary)
+{
+    if (zero < 0)
+        mark(s, temporary, from, 0, false);
+    else
+        mark(s, temporary, from, (uint8_t)zero, true);
+    uint8_t *low = nw_stored_low(s, temporary);
+    return kernels->squeeze(low, low + values_of(s) + BEHIND, temporary, values_of(s), 0);
+}
+
+void nw_stored_merge(const nw_stored *s, const nw_kernels *kernels, uint8_t *to, const uint8_t *map, uint8_t *temporary)
+{
+    kernels->expand(temporary, map, nw_stored_low(s, temporary), values_of(s), 0);
+    for (size_t i = 0; i < values_of(s); i++)
+        to[i] |= temporary[i];
+}
+
+void nw_stored_spread(const nw_stored *s, uint8_t *to, int32_t pixel_stride, const uint8_t *row)
+{
+    for (int32_t i = 0; i < s->width; i++)
+        memcpy(to + (ptrdiff_t)i * pixel_stride, row + (ptrdiff_t)i * s->channels, (size_t)s->channels);
 }
 
 void nw_stored_unpack(const nw_stored *stored, const nw_kernels *kernels, uint8_t *to, int32_t pixel_stride,
                       const uint8_t *row, uint8_t *temporary)
 {
-    const size_t n = (size_t)stored->width * (size_t)stored->channels;
-    uint8_t *low = temporary;
-    if (pixel_stride == stored->channels) {
-        kernels->unpack(to, row, n, stored->bits, stored->shift);
-    } else { /* one of several pictures side by side */
-        low += n;
-        const size_t channels = (size_t)stored->channels;
-        kernels->unpack(temporary, row, n, stored->bits, stored->shift);
-        for (size_t i = 0; i < (size_t)stored->width; i++)
-            memcpy(to + i * (size_t)pixel_stride, temporary + i * channels, channels);
+    const bool apart = pixel_stride != stored->channels; /* one of several pictures side by side */
+    uint8_t *bytes = apart ? temporary : to;
+    uint8_t *rest = apart ? temporary + values_of(stored) : temporary;
+    kernels->unpack(bytes, row, values_of(stored), stored->bits, stored->shift);
+    if (stored->n_fine) {
+        kernels->unpack(nw_stored_low(stored, rest), row + stored->base_size,
+                        (size_t)stored->width * (size_t)stored->n_fine, stored->shift, 0);
+        nw_stored_merge(stored, kernels, bytes, stored->fine_map, rest);
     }
-    if (!stored->n_fine)
-        return;
-    kernels->unpack(low, row + stored->base_size, (size_t)stored->width * (size_t)stored->n_fine, stored->shift, 0);
-    add_fine(stored, to, pixel_stride, low);
+    if (apart)
+        nw_stored_spread(stored, to, pixel_stride, bytes);
 }
 
 void nw_stored_pack(const nw_stored *stored, const nw_kernels *kernels, uint8_t *row, const uint8_t *from,
                     uint8_t *temporary)
 {
-    const size_t n = (size_t)stored->width * (size_t)stored->channels;
-    kernels->pack(row, from, n, stored->bits, stored->shift);
+    kernels->pack(row, from, values_of(stored), stored->bits, stored->shift);
     if (!stored->n_fine)
         return;
-    uint8_t *low = temporary;
-    for (int32_t i = 0; i < stored->width; i++, from += stored->channels)
-        for (int32_t j = 0; j < stored->n_fine; j++)
-            *low++ = from[stored->fine[j]];
-    kernels->pack(row + stored->base_size, temporary, (size_t)stored->width * (size_t)stored->n_fine, stored->shift, 0);
+    nw_stored_gather(stored, kernels, from, -1, temporary);
+    kernels->pack(row + stored->base_size, nw_stored_low(stored, temporary),
+                  (size_t)stored->width * (size_t)stored->n_fine, stored->shift, 0);
 }

@@ -25,7 +25,8 @@ typedef struct nw_stored {
     int32_t width, channels;
     int32_t bits, shift; /* of the first run; bits from 1 to 7 */
     int32_t n_fine;
-    const int32_t *fine; /* [n_fine] the fine channels, ascending */
+    const uint8_t *fine_mask; /* [channels] 0xff for a fine channel, else 0 */
+    const uint8_t *fine_map;  /* a bit for every code of a row: of a fine channel */
     size_t base_size;    /* bytes of the first run */
     size_t row_size;     /* of both */
 } nw_stored;
@@ -48,5 +49,27 @@ void nw_stored_unpack(const nw_stored *stored, const nw_kernels *kernels, uint8_
 /** The way back, of a row whose pixels lie together. */
 void nw_stored_pack(const nw_stored *stored, const nw_kernels *kernels, uint8_t *row, const uint8_t *from,
                     uint8_t *temporary);
+
+/* The parts of this, for rows that are coded besides (coded.h). */
+
+/** Bytes of scratch that gather and merge need. */
+size_t nw_stored_fine_size(const nw_stored *stored);
+
+/** Where they find and leave low bits in it: bytes, one behind the other. */
+uint8_t *nw_stored_low(const nw_stored *stored, uint8_t *temporary);
+
+/**
+ * The fine channels' codes of a row to nw_stored_low; only their low `shift` bits mean something. Returns how many: all, or
+ * with zero >= 0 those that are not `zero`.
+ */
+size_t nw_stored_gather(const nw_stored *stored, const nw_kernels *kernels, const uint8_t *from, int32_t zero,
+                        uint8_t *temporary);
+
+/** The way back: adds the low bits to the codes of which `map` has a bit. */
+void nw_stored_merge(const nw_stored *stored, const nw_kernels *kernels, uint8_t *to, const uint8_t *map,
+                     uint8_t *temporary);
+
+/** A row whose pixels lie together to pixels that do not. */
+void nw_stored_spread(const nw_stored *stored, uint8_t *to, int32_t pixel_stride, const uint8_t *row);
 
 #endif

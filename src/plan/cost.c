@@ -79,7 +79,8 @@ static nw_status remember_grids(nw_costs *costs, nw_error *error)
         nw_quant *to = &costs->as_made[t];
         if (skeleton->tensors[t].type != NW_TYPE_U8)
             continue;
-        *to = (nw_quant){from->bits, from->zero_point, from->scale, malloc(size + 1), malloc(size + 1), NULL};
+        *to = (nw_quant){.bits = from->bits, .zero_point = from->zero_point, .scale = from->scale,
+                         .lo = malloc(size + 1), .hi = malloc(size + 1)};
         if (!to->lo || !to->hi)
             return nw_fail_memory(error, "counting bytes");
         memcpy(to->lo, from->lo, size);

@@ -119,6 +119,15 @@ static nw_traffic count_traffic(const nw_layout *layout, const nw_model *model)
     return traffic;
 }
 
+/** The model's prefix codes, ready to be used; NULL while counting. */
+static const nw_symbols *take_symbols(const nw_model *model, nw_arena *arena)
+{
+    nw_symbols *symbols = nw_arena_take(arena, (size_t)model->n_symbol_codes * sizeof(*symbols));
+    for (int32_t i = 0; symbols && i < model->n_symbol_codes; i++)
+        nw_symbols_init(&symbols[i], model->symbol_codes[i].lengths, model->symbol_codes[i].bits);
+    return symbols;
+}
+
 /** What is known before the block is laid out. */
 typedef struct plan {
     nw_layout layout;
@@ -175,6 +184,7 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .slots = slots,
         .outputs = caller,
         .clock = clock,
+        .symbols = layout->words ? take_symbols(model, arena) : NULL,
         .steps = steps,
     };
     if (p->storage != NW_STORAGE_BYTES)
@@ -196,12 +206,15 @@ static nw_status measure(plan *p, const nw_model *model, const nw_engine_options
     if (options && options->threads)
         p->lanes = options->threads < MOST_LANES ? (int32_t)options->threads : MOST_LANES;
     const nw_layout_options layout_options = {.packed = p->storage != NW_STORAGE_BYTES,
-                                              .coded = p->storage == NW_STORAGE_CODED,
+                                              .coded = p->storage >= NW_STORAGE_CODED,
+                                              .words = p->storage == NW_STORAGE_HUFFMAN,
                                               .budget = options ? options->arena_budget : 0,
                                               .lanes = p->lanes};
     const char *isa = options ? options->isa : NULL;
     NW_TRY(nw_isa_choose(&p->isa, isa ? isa : getenv("NARROW_ISA"), error));
     NW_TRY(check_outputs(model, error));
+    if (p->storage == NW_STORAGE_HUFFMAN && !model->n_symbol_codes)
+        return nw_fail(error, NW_ERROR_USAGE, "the network has no codes for stored activations: quantize it with --act-codes");
     NW_TRY(nw_layout_make(&p->layout, model, &layout_options, error));
     nw_arena counting = {0};
     const nw_status status = lay_out(NULL, p, model, &counting, error);
@@ -317,9 +330,14 @@ static size_t observed_size(const nw_engine *engine)
     size_t largest = 0;
     for (int32_t i = 0; engine->pictures && i < engine->n_nodes; i++) {
         const nw_picture *p = &engine->pictures[i];
-        const size_t row = (size_t)p->width * (size_t)p->channels;
-        if (p->n_parts && row * ((size_t)p->height + 3) + NW_OVERREAD > largest) /* and what unpacking a row needs */
-            largest = row * ((size_t)p->height + 3) + NW_OVERREAD;
+        size_t temporary = 0; /* what unpacking a row needs */
+        for (int32_t j = 0; j < p->n_parts; j++) {
+            const size_t size = nw_coded_temporary(&p->parts[j].form.stored, engine->storage == NW_STORAGE_HUFFMAN);
+            temporary = size > temporary ? size : temporary;
+        }
+        const size_t size = (size_t)p->height * (size_t)p->width * (size_t)p->channels + temporary + NW_OVERREAD;
+        if (p->n_parts && size > largest)
+            largest = size;
     }
     return largest;
 }

@@ -384,6 +384,7 @@ nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layo
                       .strips = calloc((size_t)model->n_nodes + 1, sizeof(nw_strips))};
     nw_status status = made.places && made.strips ? NW_OK : nw_fail_memory(error, "laying out the activations");
     made.coded = options && options->packed && options->coded;
+    made.words = made.coded && options->words;
     if (!status)
         choose_homes(&made, model, options);
     if (!status && made.coded)

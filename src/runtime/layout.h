@@ -47,13 +47,14 @@ typedef struct nw_place {
 typedef struct nw_layout {
     nw_place *places;         /* [n_tensors] owned */
     struct nw_strips *strips; /* [n_nodes] owned; how nodes run in strips: all zero without packed storage */
-    bool coded;
+    bool coded, words;
     size_t size;              /* bytes of the arena, over-read included */
 } nw_layout;
 
 typedef struct nw_layout_options {
     bool packed;   /* packed storage */
     bool coded;    /* besides: rows coded, in slots */
+    bool words;    /* besides: in words of the model's prefix codes, where a tensor has one */
     size_t budget; /* coded: bytes of the stored tensors alive at once, 0: what they need */
     int32_t lanes; /* shares of every picture that may be computed at the same time, >= 1: each has scratch of its own */
 } nw_layout_options;

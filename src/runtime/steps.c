@@ -78,7 +78,12 @@ static nw_part *fill_parts(const nw_builder *b, int32_t t, int32_t channel, nw_p
         nw_stored_form(&part.form.stored, b->model, t, b->arena);
         if (!parts)
             return NULL;
-        part.form.zero_point = tensor_of(b, t)->quant.zero_point;
+        const nw_quant *quant = &tensor_of(b, t)->quant;
+        part.form.zero_point = quant->zero_point;
+        if (b->symbols && quant->code)
+            part.form.codes = &b->symbols[quant->code - 1];
+        if (b->symbols && quant->low_code)
+            part.form.low = &b->symbols[quant->low_code - 1];
         part.rows = b->activations + p->offset;
         if (b->layout->coded) {
             part.coded = (nw_coded_row *)(void *)part.rows;

@@ -35,6 +35,7 @@ typedef struct nw_builder {
     const nw_input_slot *slots; /* [n_inputs] */
     float *const *outputs;      /* [n_outputs] the caller's arrays of a run */
     const nw_coding_clock *clock;
+    const nw_symbols *symbols;  /* [n_symbol_codes of the model] or NULL: rows are not in words */
     nw_step *steps;
     int32_t n_steps;
 } nw_builder;

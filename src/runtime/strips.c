@@ -131,7 +131,7 @@ static size_t temporary_size(const nw_layout *layout, const nw_model *model, int
     nw_stored form;
     if (!layout->places[tensor].joined)
         return !nw_stored_form(&form, model, tensor, &counting) ? 0
-               : layout->coded                                  ? nw_coded_temporary(&form)
+               : layout->coded                                  ? nw_coded_temporary(&form, layout->words)
                                                                 : nw_stored_temporary(&form, apart);
     size_t largest = 0;
     const nw_node *concat = &model->nodes[nw_model_producer(model, tensor)];

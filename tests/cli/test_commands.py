@@ -569,9 +569,17 @@ def storage(narrow):
     assert packed["activation_bytes_moved"] < 0.7 * whole["activation_bytes_moved"]
     wider = narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed", "--threads", "3")
     assert wider["activation_bytes"] > packed["activation_bytes"]
+    narrow.bad(2, "has no codes for stored activations", "run", net, PICTURE, "--activation-storage", "huffman")
+    with_codes = quantized(narrow, "codes.nw", "--acts", "4", "--act-codes")
     for command in (["verify", net], ["run", net, PICTURE], ["eval", net, "--data", TEST, "--limit", "20"]):
-        for kind in ("packed", "coded"):
-            assert narrow.report(*command) == narrow.report(*command, "--activation-storage", kind), command
+        for kind in ("packed", "coded", "huffman"):
+            there = [with_codes if word == net and kind == "huffman" else word for word in command]
+            stored = narrow.report(*there, "--activation-storage", kind)
+            if command[0] == "eval":
+                check_keys("eval", stored, ".nw", "--activation-storage", "classes")
+                assert stored.pop("activation_storage") == kind and stored.pop("rows_dropped_share") == 0
+                assert stored.pop("stored_bits_per_value") <= {"packed": 4, "coded": 3.9, "huffman": 3.5}[kind]
+            assert {**stored, "model": 0} == {**narrow.report(*command), "model": 0}, command
     coded = narrow.report("bench", net, "--runs", "1", "--activation-storage", "coded")
     assert coded["stored_bits_per_value"] < 4 and coded["rows_dropped_share"] == 0
     assert coded["activation_bytes_moved"] < packed["activation_bytes_moved"]

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes random valid .nw files, every other one with coded weights, for open_nw.sh and as a corpus for fuzz/fuzz_nw.c, and reads one:
+ * Writes random valid .nw files, every other one with coded weights, every third with prefix codes, for open_nw.sh and as a corpus for fuzz/fuzz_nw.c, and reads one:
  *     make_nw FOLDER NUMBER
  *     make_nw --offsets FOLDER NUMBER     beside each file what a reader must derive: node, row, offset, a line each
  *     make_nw --check FILE
@@ -27,6 +27,8 @@ static nw_status write_one(const char *folder, int i, bool offsets, nw_error *er
     nw_model *model = nw_random_model((uint64_t)i, i % 6);
     if (model && i % 2)
         nw_random_sparsify(model, (uint64_t)i);
+    if (model && i % 3 == 1 && !nw_random_codes(model, (uint64_t)i))
+        return nw_fail_memory(error, "making a model");
     snprintf(path, sizeof(path), "%s/random_%03d.nw", folder, i);
     nw_status status = model ? nw_model_write(model, path, error) : nw_fail_memory(error, "making a model");
     snprintf(path, sizeof(path), "%s/random_%03d.offsets", folder, i);

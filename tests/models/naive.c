@@ -543,8 +543,54 @@ static int32_t split_of(const nw_tensor *t)
     return best;
 }
 
-/** Arena budget (docs/numerics.md): a row that fits its slot in no form loses the bits below 1 << m. */
-static void drop_row(uint8_t *codes, const nw_tensor *t, int32_t y, size_t slot)
+/** Bytes of a block: the symbols of row y in four streams, and two bytes. `fine`: of these channels alone. */
+static size_t block_of(const nw_symbol_code *code, const uint8_t *codes, const nw_tensor *t, int32_t y, int32_t bits,
+                       int32_t shift, bool fine)
+{
+    const int32_t step = bits <= 4 ? 2 : 1;
+    const int32_t width = t->dims[3];
+    const int32_t channels = fine ? fine_channels(t, shift ? shift : bits) : t->dims[1];
+    const int32_t n = (width + step - 1) / step * channels;
+    const int32_t zero = fine ? 0 : t->quant.zero_point >> shift;
+    size_t size[4] = {0};
+    int32_t i = 0;
+    for (int32_t x = 0; x < width; x += step)
+        for (int32_t c = 0; c < t->dims[1]; c++) {
+            if (fine && t->quant.shift[c] >= bits)
+                continue;
+            const uint8_t *at = &codes[((size_t)c * (size_t)t->dims[2] + (size_t)y) * (size_t)width + (size_t)x];
+            int32_t symbol = at[0] / (1 << shift) % (1 << bits);
+            if (step == 2)
+                symbol += (x + 1 < width ? at[1] / (1 << shift) % (1 << bits) : zero) * (1 << bits);
+            int32_t q = 0;
+            while ((int64_t)n * (q + 1) / 4 <= i)
+                q++;
+            size[q] += code->lengths[symbol];
+            i++;
+        }
+    for (int32_t q = 0; q < 4; q++)
+        size[q] = bytes_of(size[q], 1);
+    return 2 + size[0] + size[1] + size[2] + size[3];
+}
+
+/** Bytes of row y in words. */
+static size_t words_of(const nw_model *model, const uint8_t *codes, const nw_tensor *t, int32_t y, int32_t m)
+{
+    const nw_symbol_code *all = model->symbol_codes;
+    const size_t first = block_of(&all[t->quant.code - 1], codes, t, y, t->quant.bits - m, m, false);
+    const int32_t n_fine = fine_channels(t, m);
+    if (!n_fine)
+        return first;
+    return 2 + first +
+           (t->quant.low_code ? block_of(&all[t->quant.low_code - 1], codes, t, y, m, 0, true)
+                              : bytes_of((size_t)t->dims[3] * (size_t)n_fine, m));
+}
+
+/**
+ * Arena budget (docs/numerics.md): a row that fits its slot in no form loses the bits below 1 << m. With `words`, the
+ * model, rows may be words of its codes instead of a map and codes.
+ */
+static void drop_row(const nw_model *words, uint8_t *codes, const nw_tensor *t, int32_t y, size_t slot)
 {
     const int32_t m = split_of(t);
     const int32_t bits = t->quant.bits - m;
@@ -560,7 +606,8 @@ static void drop_row(uint8_t *codes, const nw_tensor *t, int32_t y, size_t slot)
             n_low += !zero && t->quant.shift[c] < m;
         }
     const size_t plain = bytes_of(n, bits) + bytes_of(width * (size_t)fine_channels(t, m), m);
-    if (plain <= slot || bytes_of(n, 1) + bytes_of(n_codes, bits) + bytes_of(n_low, m) <= slot)
+    const size_t map = bytes_of(n, 1) + bytes_of(n_codes, bits) + bytes_of(n_low, m);
+    if (plain <= slot || (words ? words_of(words, codes, t, y, m) : map) <= slot)
         return;
     for (int32_t c = 0; c < t->dims[1]; c++)
         for (size_t x = 0; x < width; x++) {
@@ -575,6 +622,7 @@ void nw_naive_run(nw_naive *naive, const nw_input *inputs)
         const int32_t t = naive->model->nodes[n].output;
         run_node(naive, &naive->model->nodes[n], inputs);
         for (int32_t y = 0; naive->slots && naive->slots[t] && y < naive->model->tensors[t].dims[2]; y++)
-            drop_row(naive->tensors[t].codes, &naive->model->tensors[t], y, naive->slots[t]);
+            drop_row(naive->words && naive->model->tensors[t].quant.code ? naive->model : NULL, naive->tensors[t].codes,
+                     &naive->model->tensors[t], y, naive->slots[t]);
     }
 }

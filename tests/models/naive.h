@@ -26,6 +26,7 @@ typedef struct nw_naive {
     nw_naive_values *tensors; /* [n_tensors] owned */
     const size_t *slots;      /* [n_tensors] borrowed, or NULL: bytes that a row of a tensor has under an arena budget,
                                  0: as many as it needs */
+    bool words;               /* under it rows may be words of the model's prefix codes */
 } nw_naive;
 
 /** Room for every tensor of a valid integer model; constants are filled in. Ends the program without memory. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pixel.h"
+
 #define MAX_CHANNELS 12
 
 uint64_t nw_rng_next(nw_rng *rng)
@@ -578,4 +580,43 @@ void nw_random_sparsify(nw_model *model, uint64_t seed)
         for (int32_t row = 0; row < linear->n_rows; row++)
             nw_linear_set_offset(linear, row, zero_point);
     }
+}
+
+/** 1 + index of one of the codes for symbols of codes of `bits` bits; 0: none. */
+static uint16_t random_code(nw_rng *rng, const nw_model *model, int32_t bits)
+{
+    const int32_t symbol_bits = bits <= 4 ? 2 * bits : bits;
+    const int32_t index = nw_rng_range(rng, 0, model->n_symbol_codes - 1);
+    return bits >= 1 && bits <= 7 && model->symbol_codes[index].bits == symbol_bits ? (uint16_t)(index + 1) : 0;
+}
+
+bool nw_random_codes(nw_model *model, uint64_t seed)
+{
+    enum { N = 32 };
+    nw_rng rng = {seed};
+    model->symbol_codes = calloc(N, sizeof(*model->symbol_codes));
+    if (!model->symbol_codes)
+        return false;
+    model->n_symbol_codes = N;
+    for (int32_t i = 0; i < N; i++) {
+        uint64_t counts[NW_PREFIX_SYMBOLS];
+        nw_symbol_code *code = &model->symbol_codes[i];
+        code->bits = (uint8_t)(1 + i % 8);
+        for (int32_t s = 0; s < 1 << code->bits; s++)
+            counts[s] = (uint64_t)nw_rng_range(&rng, 0, 1000) >> nw_rng_range(&rng, 0, 12);
+        nw_prefix_code_make(code->lengths, counts, (size_t)1 << code->bits);
+    }
+    for (int32_t t = 0; t < model->n_tensors; t++) {
+        nw_quant *quant = &model->tensors[t].quant;
+        if (model->tensors[t].type != NW_TYPE_U8)
+            continue;
+        int64_t pixel_bits;
+        const int32_t channels = nw_tensor_channels(&model->tensors[t]);
+        const int32_t shift = nw_pixel_shift(channels, quant->bits, quant->shift, &pixel_bits);
+        for (int32_t tries = 0; tries < 12 && !quant->code; tries++)
+            quant->code = random_code(&rng, model, quant->bits - shift);
+        for (int32_t tries = 0; tries < 6 && quant->code && !quant->low_code; tries++)
+            quant->low_code = nw_pixel_fine(channels, quant->shift, shift) ? random_code(&rng, model, shift) : 0;
+    }
+    return true;
 }

@@ -42,4 +42,10 @@ nw_model *nw_random_model(uint64_t seed, int32_t n_nodes);
  */
 void nw_random_sparsify(nw_model *model, uint64_t seed);
 
+/**
+ * Gives tensors that packed storage holds prefix codes (nw_quant.code, low_code) for random symbols, one of four for each
+ * number of bits; some tensors get none. No answer depends on them. False without memory.
+ */
+bool nw_random_codes(nw_model *model, uint64_t seed);
+
 #endif

@@ -133,6 +133,10 @@ def check(path):
     is_u8 = ["type" not in tensor for tensor in graph["tensors"]]
     for tensor in (tensor for tensor, u8 in zip(graph["tensors"], is_u8) if u8):
         check_tensor(tensor, shared, "shift" in tensors)
+    for bits in graph.get("codes", []):
+        lengths = shared.take("code_length", (1 << bits) // 2)
+        lengths = numpy.stack([lengths & 15, lengths >> 4], axis=1).reshape(-1).astype(int)
+        assert lengths.min() >= 1 and lengths.max() <= 11 and (1 << (11 - lengths)).sum() == 1 << 11
     for i, node in enumerate(expand(graph["nodes"])):
         x, y = graph["tensors"][node["inputs"][0]], graph["tensors"][node["output"]]
         channels = y["dims"][1]

@@ -73,6 +73,7 @@ typedef struct net {
 static net net_of(nw_model *model)
 {
     net n = {.model = model, .naive = nw_naive_create(model)};
+    assert_true(nw_random_codes(model, (uint64_t)model->n_tensors * 1000 + (uint64_t)model->n_nodes));
     n.inputs = calloc((size_t)model->n_inputs, sizeof(*n.inputs));
     n.outputs = calloc((size_t)model->n_outputs, sizeof(*n.outputs));
     n.input_memory = malloc(nw_elements_of(model, model->inputs, model->n_inputs) * sizeof(float));
@@ -190,8 +191,8 @@ static nw_engine *stored_engine_of(const nw_model *model, const char *isa, nw_st
 
 /**
  * Every available family; two samples on one thread, the second one in pixels where that is possible. Every third
- * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting. Packed
- * or coded storage in the same way, laid out for 1 to 3 threads whatever the number that runs.
+ * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting. Packed,
+ * coded or Huffman storage in the same way, laid out for 1 to 3 threads whatever the number that runs.
  */
 static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
 {
@@ -201,7 +202,7 @@ static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
         if (nw_isa_available((nw_isa)isa)) {
             engines[0][isa] = engine_of(n->model, nw_isa_name((nw_isa)isa));
             engines[1][isa] = stored_engine_of(n->model, nw_isa_name((nw_isa)isa),
-                                               seed % 2 ? NW_STORAGE_PACKED : NW_STORAGE_CODED, 1 + seed / 3 % 3, 0);
+                                               (nw_storage)(NW_STORAGE_PACKED + seed % 3), 1 + seed / 3 % 3, 0);
         }
     for (int sample = 0; sample < 2; sample++) {
         nw_random_inputs(&rng, n->model, sample == 1, n->inputs, n->input_memory);
@@ -356,10 +357,10 @@ static void test_engine_size(void **state)
 }
 
 /** The smallest of some budgets that the network's stored tensors fit into, and the slots of its rows; 0: none. */
-static size_t tightest_budget(const nw_model *model, size_t *slots)
+static size_t tightest_budget(const nw_model *model, bool words, size_t *slots)
 {
     size_t found = 0;
-    nw_layout_options options = {.packed = true, .coded = true, .lanes = 1};
+    nw_layout_options options = {.packed = true, .coded = true, .words = words, .lanes = 1};
     nw_layout layout;
     assert_int_equal(nw_layout_make(&layout, model, &options, NULL), NW_OK);
     options.budget = layout.size;
@@ -377,37 +378,40 @@ static size_t tightest_budget(const nw_model *model, size_t *slots)
 static void test_budget(void **state)
 {
     nw_threads **threads = *state;
-    uint64_t n_dropped = 0;
+    uint64_t n_dropped[2] = {0, 0};
     int32_t n_tight = 0;
     for (uint64_t seed = 1; seed <= 80; seed++) {
         net n = random_net(seed, &mixed);
         size_t *slots = calloc((size_t)n.model->n_tensors, sizeof(*slots));
-        const size_t budget = tightest_budget(n.model, slots);
+        const bool words = seed % 2;
+        const nw_storage storage = words ? NW_STORAGE_HUFFMAN : NW_STORAGE_CODED;
+        const size_t budget = tightest_budget(n.model, words, slots);
         nw_rng rng = {seed};
         nw_random_inputs(&rng, n.model, false, n.inputs, n.input_memory);
         n.naive->slots = slots;
+        n.naive->words = words;
         nw_naive_run(n.naive, n.inputs);
         for (int isa = 0; budget && isa < NW_ISA_COUNT; isa++) {
             if (!nw_isa_available((nw_isa)isa))
                 continue;
             nw_engine *engine =
-                stored_engine_of(n.model, nw_isa_name((nw_isa)isa), NW_STORAGE_CODED, 1 + (seed + (uint64_t)isa) % 3, budget);
+                stored_engine_of(n.model, nw_isa_name((nw_isa)isa), storage, 1 + (seed + (uint64_t)isa) % 3, budget);
             run_and_compare(&n, engine, threads[seed % N_THREADS], "arena budget");
-            n_dropped += nw_engine_traffic(engine).rows_dropped;
+            n_dropped[words] += nw_engine_traffic(engine).rows_dropped;
             nw_engine_free(engine);
         }
         n_tight += budget > 0;
         nw_error error = {""};
         nw_engine *engine = NULL;
-        const nw_engine_options small = {.storage = NW_STORAGE_CODED, .arena_budget = 1};
+        const nw_engine_options small = {.storage = storage, .arena_budget = 1};
         const nw_status status = nw_engine_create_with(&engine, n.model, &small, &error);
         assert_int_equal(status, budget ? NW_GOAL_MISSED : NW_OK);
         nw_engine_free(engine);
         free(slots);
         net_free(&n);
     }
-    assert_true(n_tight >= 40 && n_dropped >= 100);
-    print_message("%d networks under a budget, %d rows dropped\n", (int)n_tight, (int)n_dropped);
+    assert_true(n_tight >= 40 && n_dropped[0] >= 50 && n_dropped[1] >= 50);
+    print_message("%d networks under a budget, %d and %d rows dropped\n", (int)n_tight, (int)n_dropped[0], (int)n_dropped[1]);
 }
 
 /** The model may go once the engine stands, and engines of one model do not know of each other. */

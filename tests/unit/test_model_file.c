@@ -94,6 +94,8 @@ static void compare_quant(const nw_tensor *a, const nw_tensor *b)
         assert_int_equal((int)a->quant.hi[c], (int)b->quant.hi[c]);
         assert_int_equal(a->quant.shift[c], b->quant.shift[c]);
     }
+    assert_int_equal(a->quant.code, b->quant.code);
+    assert_int_equal(a->quant.low_code, b->quant.low_code);
 }
 
 /** A layer read is coded exactly where that is shorter, and by as much as the settled model says. */
@@ -111,9 +113,11 @@ static void compare_storage(nw_model *model, const nw_node *node, const nw_linea
 static void test_round_trips(void **state)
 {
     (void)state;
-    int n_coded = 0, n_packed_beside = 0;
+    int n_coded = 0, n_packed_beside = 0, n_codes = 0;
     for (uint64_t seed = 0; seed < N_MODELS; seed++) {
         nw_model *model = make_model(seed), *back = NULL;
+        if (seed % 4 == 1)
+            assert_true(nw_random_codes(model, seed));
         const nw_bytes first = bytes_of(model), same = bytes_of(model);
         assert_int_equal(first.size, same.size);
         assert_memory_equal(first.data, same.data, first.size);
@@ -142,8 +146,13 @@ static void test_round_trips(void **state)
             n_coded += b->coded_size != 0;
             n_packed_beside += !b->coded_size && model->weight_storage == NW_STORED_CODED;
         }
-        for (int32_t i = 0; i < model->n_tensors; i++)
+        for (int32_t i = 0; i < model->n_tensors; i++) {
             compare_quant(&model->tensors[i], &back->tensors[i]);
+            n_codes += model->tensors[i].quant.code && model->tensors[i].quant.low_code;
+        }
+        assert_int_equal(model->n_symbol_codes, back->n_symbol_codes);
+        for (int32_t i = 0; i < model->n_symbol_codes; i++)
+            assert_memory_equal(&model->symbol_codes[i], &back->symbol_codes[i], sizeof(nw_symbol_code));
         assert_int_equal(model->has_preprocess, back->has_preprocess);
         assert_int_equal(model->plan == NULL, back->plan == NULL);
         if (model->plan)
@@ -154,7 +163,7 @@ static void test_round_trips(void **state)
         free(same.data);
         free(second.data);
     }
-    assert_true(n_coded > 20 && n_packed_beside > 20);
+    assert_true(n_coded > 20 && n_packed_beside > 20 && n_codes > 5);
 }
 
 /** The same model in both ways: the same integers, and coded never more bytes. */
@@ -515,6 +524,50 @@ static void test_usual_keys(void **state)
     nw_model_free(model);
 }
 
+/** Prefix codes of stored activations: only such as every row can be written in and read again. */
+static void test_codes(void **state)
+{
+    (void)state;
+    nw_model *model = usual_model();
+    nw_symbol_code code = {.bits = 6};
+    memset(code.lengths, 6, 64);
+    model->tensors[2].quant.bits = 3;
+    model->tensors[2].quant.code = 1;
+    model->tensors[3].quant.bits = 3;
+    model->symbol_codes = malloc(sizeof(code));
+    model->symbol_codes[0] = code;
+    model->n_symbol_codes = 1;
+    nw_safetensors file = unfold(model);
+    expect(&file, NULL);
+    file = rewritten(model, "\"codes\":[6]", "\"codes\":[9]");
+    expect(&file, "integers from 1 to 8");
+    file = rewritten(model, "\"codes\":[6]", "\"codes\":[]");
+    expect(&file, "integers from 1 to 8");
+    file = rewritten(model, "\"codes\":[6]", "\"codes\":[5]");
+    expect(&file, "entries more than the graph uses");
+    file = rewritten(model, "\"codes\":[6]", "\"codes\":[7]");
+    expect(&file, "too few entries");
+    file = rewritten(model, ",\"codes\":[6]", "");
+    expect(&file, "must be codes of the graph or absent");
+    file = rewritten(model, "\"code\":0", "\"code\":1");
+    expect(&file, "must be codes of the graph or absent");
+    file = rewritten(model, "\"code\":0", "\"code\":0,\"low_code\":0");
+    expect(&file, "symbols that it does not have");
+    file = rewritten(model, "\"bits\":3,\"code\":0", "\"code\":0");
+    expect(&file, "symbols that it does not have");
+    file = rewritten(model, "\"type\":\"f32\"", "\"type\":\"f32\",\"code\":0");
+    expect(&file, "is missing or wrong");
+    static const uint8_t wrong[][2] = {{5, 6}, {7, 6}, {0, 6}, {12, 6}, {5, 8}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        nw_safetensors changed = unfold(model);
+        for (size_t a = 0; a < changed.n_arrays; a++)
+            if (!strcmp(changed.arrays[a].name, "code_length"))
+                ((uint8_t *)(uintptr_t)changed.arrays[a].data)[9] = (uint8_t)(wrong[i][0] | wrong[i][1] << 4);
+        expect(&changed, "1 to 11 bits and leave none out");
+    }
+    nw_model_free(model);
+}
+
 static void test_layout(void **state)
 {
     (void)state;
@@ -674,7 +727,7 @@ int main(void)
         cmocka_unit_test(test_bits),      cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_bit_flips), cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
         cmocka_unit_test(test_shared_arrays), cmocka_unit_test(test_usual_keys),    cmocka_unit_test(test_offset_overflow),
-        cmocka_unit_test(test_coded_damage),  cmocka_unit_test(test_coded_is_smaller),
+        cmocka_unit_test(test_codes), cmocka_unit_test(test_coded_damage),  cmocka_unit_test(test_coded_is_smaller),
         cmocka_unit_test(test_layout),    cmocka_unit_test(test_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
