@@ -74,7 +74,10 @@ static nw_status add_tensor(nw_plan *plan, const nw_search_task *task, int32_t i
 {
     nw_plan_tensor *row;
     NW_TRY(nw_plan_add_tensor(&row, plan, task->measurement->rows[i].name, false, error));
-    if (narrow)
+    /* sums in 16 bits want codes of their own widths: what is not narrow is left to them */
+    const nw_accumulator accumulator = task->options->accumulator;
+    const bool sums = accumulator == NW_ACCUMULATOR_16 || accumulator == NW_ACCUMULATOR_16_WRAP;
+    if (narrow && !(sums && bits == task->options->activation_bits))
         row->bits = bits;
     row->why = reason(task, i, item, bits);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
