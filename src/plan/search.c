@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See search.h. */
-#include "plan/search.h"
+/* See search.h. The search for the smallest network within a drop is in search_drop.c. */
+#include "plan/search_state.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,24 +10,10 @@
 #include "model/file.h"
 #include "plan/reasons.h"
 
-#define CLOSE_BYTES 1.02 /* two networks this near in size: no need to try what lies between */
 #define CODED_TRIES 5   /* networks made for one budget */
 #define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
 
 const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
-
-struct nw_search {
-    nw_search_task task;
-    nw_costs *costs;
-    nw_item *items; /* [n] owned; of layers. Tensors have one width and no cost: activations.h chooses it */
-    nw_item *priced; /* [n] owned; the same, time added to the damage at some price */
-    double seconds; /* goal; 0: none */
-    nw_activation_choice activations;
-    bool narrow;
-    int32_t n;
-    double others; /* bytes of the file that are no packed weights, as far as is known */
-    int64_t done;
-};
 
 nw_damage_kind nw_damage_default(const nw_measurement *measurement)
 {
@@ -222,8 +208,7 @@ static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
     return NW_OK;
 }
 
-/** Widths for a file of at most `bytes`, and their plan. The file is the smallest there is if that is not possible. */
-static nw_status decide(nw_found *found, nw_search *s, double bytes, nw_error *error)
+nw_status nw_search_decide(nw_found *found, nw_search *s, double bytes, nw_error *error)
 {
     found->bits = calloc((size_t)s->n + 1, sizeof(*found->bits));
     if (!found->bits)
@@ -261,31 +246,22 @@ static nw_status make(nw_found *found, nw_search *s, nw_error *error)
     return NW_OK;
 }
 
-static double byte_limit(const nw_goals *goals)
-{
-    return goals->bytes > 0.0 ? goals->bytes : INFINITY;
-}
-
 static bool meets(const nw_found *found, const nw_goals *goals)
 {
-    return (double)found->bytes <= byte_limit(goals) &&
+    return (double)found->bytes <= nw_search_byte_limit(goals) &&
            (goals->arena <= 0.0 || (double)found->activations.arena <= goals->arena) &&
            (goals->activation_bits <= 0.0 || found->activations.mean_bits <= goals->activation_bits * (1.0 + 1e-9)) &&
            (goals->seconds <= 0.0 || found->seconds <= goals->seconds) &&
            (goals->drop < 0.0 || found->verdict.drop <= goals->drop);
 }
 
-/**
- * The network for a budget, judged. Coded weights may come out a little longer than they were when measured: if the file
- * then exceeds `limit`, again with a smaller budget, unless there is nothing smaller.
- */
-static nw_status try_budget(nw_found *found, nw_search *s, double budget, double limit, bool dry, nw_error *error)
+nw_status nw_search_try(nw_found *found, nw_search *s, double budget, double limit, bool dry, nw_error *error)
 {
     nw_found one = {0};
     nw_status status = NW_OK;
     for (int32_t step = 0; !status && step < CODED_TRIES; step++) {
         nw_found_clear(&one);
-        status = decide(&one, s, budget, error);
+        status = nw_search_decide(&one, s, budget, error);
         const bool is_least = (double)one.bytes > budget;
         if (!status && !dry)
             status = make(&one, s, error);
@@ -302,112 +278,13 @@ static nw_status try_budget(nw_found *found, nw_search *s, double budget, double
     return status;
 }
 
-/* the drop */
-
-/** Bytes of packed weights of the smallest and the largest network. */
-static void span(const nw_search *s, double *least, double *most)
+void nw_search_span(const nw_search *s, double *least, double *most)
 {
     *least = *most = 0.0;
     for (int32_t i = 0; i < s->n; i++) {
         *least += s->items[i].cost[s->items[i].least];
         *most += s->items[i].cost[s->items[i].most];
     }
-}
-
-/** Answers that a decision is expected to change: flips go with the size of the noise, which adds up in squares. */
-static double expected_drop(const nw_search *s, const int32_t *bits)
-{
-    double squares = 0.0;
-    for (int32_t i = 0; i < s->n; i++) {
-        const nw_measured *row = &s->task.measurement->rows[i];
-        squares += row->at[bits[i]].changed * row->at[bits[i]].changed;
-    }
-    return sqrt(squares);
-}
-
-/** First budget to try: the smallest whose expected drop is within the goal. */
-static nw_status first_budget(double *bytes, nw_search *s, double lo, double hi, double drop, nw_error *error)
-{
-    for (int32_t step = 0; step < 8; step++) {
-        nw_found one = {0};
-        const double middle = 0.5 * (lo + hi);
-        const nw_status status = decide(&one, s, middle, error);
-        const double expected = status ? 0.0 : expected_drop(s, one.bits);
-        nw_found_clear(&one);
-        NW_TRY(status);
-        if (expected <= drop)
-            hi = middle;
-        else
-            lo = middle;
-    }
-    *bytes = hi;
-    return NW_OK;
-}
-
-/** `best` is replaced by `one`, whose contents it takes; the trail stays. */
-static void take(nw_found *best, nw_found *one)
-{
-    one->tried = best->tried;
-    memcpy(one->trail, best->trail, sizeof(one->trail));
-    nw_found_clear(best);
-    *best = *one;
-    *one = (nw_found){0};
-}
-
-/** Sizes between which the goal is met, and what is lost there; NAN: not known. */
-typedef struct bracket {
-    double lo, hi, lost_lo, lost_hi;
-} bracket;
-
-/** Where to try next: what is lost falls about evenly from octave to octave. */
-static double between(const bracket *b, double goal)
-{
-    if (!(b->lost_hi > 0.0 && b->lost_lo > b->lost_hi && goal > 0.0))
-        return sqrt(b->lo * b->hi);
-    const double share = log(b->lost_lo / goal) / log(b->lost_lo / b->lost_hi);
-    return b->lo * pow(b->hi / b->lo, fmin(fmax(share + 0.05, 0.1), 0.9));
-}
-
-/** The smallest network within the drop; best found if none is. */
-static nw_status smallest(nw_found *best, nw_search *s, const nw_goals *goals, nw_error *error)
-{
-    bracket b = {.lost_lo = NAN, .lost_hi = NAN};
-    double next;
-    span(s, &b.lo, &b.hi);
-    b.lo += s->others;
-    b.hi += s->others * 1.1;
-    const double limit = byte_limit(goals);
-    b.hi = fmin(b.hi, limit);
-    NW_TRY(first_budget(&next, s, b.lo, b.hi, goals->drop, error));
-    bool met = false;
-    for (int32_t step = 0; step < NW_MOST_TRIES; step++) {
-        nw_found one = {0};
-        NW_TRY(try_budget(&one, s, next, limit, false, error));
-        best->trail[best->tried].bytes = one.bytes;
-        best->trail[best->tried++].drop = one.verdict.drop;
-        const double lost = one.verdict.drop;
-        const bool good = lost <= goals->drop;
-        const double size = (double)one.bytes;
-        if (!best->model || (good ? !met || one.bytes < best->bytes : !met && one.verdict.drop < best->verdict.drop))
-            take(best, &one);
-        nw_found_clear(&one);
-        if (s->task.progress)
-            s->task.progress(s->task.context, step + 1, NW_MOST_TRIES);
-        met = met || good;
-        if (!good && next >= b.hi)
-            break; /* the largest is not good enough */
-        if (good) {
-            b.hi = fmin(size, next);
-            b.lost_hi = lost;
-        } else if (next >= b.lo) {
-            b.lo = next;
-            b.lost_lo = lost;
-        }
-        if (b.hi <= b.lo * CLOSE_BYTES && (met || step + 2 >= NW_MOST_TRIES))
-            break;
-        next = met ? between(&b, goals->drop) : step > 1 ? b.hi : sqrt(next * b.hi);
-    }
-    return NW_OK;
 }
 
 nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goals, bool dry, nw_error *error)
@@ -418,15 +295,15 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
     nw_found probe = {0}; /* learns what the file holds besides weights */
     nw_status status = choose_activations(search, goals, error);
     if (!status)
-        status = decide(&probe, search, INFINITY, error);
+        status = nw_search_decide(&probe, search, INFINITY, error);
     if (!status)
         search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
     nw_found_clear(&probe);
-    span(search, &least, &most);
+    nw_search_span(search, &least, &most);
     if (!status && goals->drop >= 0.0 && !dry && search->task.judge) {
-        status = smallest(&best, search, goals, error);
+        status = nw_search_smallest(&best, search, goals, error);
     } else if (!status) {
-        status = try_budget(&best, search, byte_limit(goals), byte_limit(goals), dry, error);
+        status = nw_search_try(&best, search, nw_search_byte_limit(goals), nw_search_byte_limit(goals), dry, error);
         if (!status && !dry) {
             best.trail[0].bytes = best.bytes;
             best.trail[0].drop = best.verdict.drop;
@@ -447,17 +324,17 @@ nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search,
     double least, most, weights = 0.0;
     int32_t kept = 0;
     nw_found probe = {0};
-    nw_status status = decide(&probe, search, INFINITY, error);
+    nw_status status = nw_search_decide(&probe, search, INFINITY, error);
     if (!status)
         search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
     nw_found_clear(&probe);
-    span(search, &least, &most);
+    nw_search_span(search, &least, &most);
     for (int32_t i = 0; i < search->n; i++)
         weights += search->task.measurement->rows[i].tensor ? 0.0 : search->items[i].size;
     for (int32_t i = 0; !status && i < *n; i++) {
         nw_found one = {0};
         const double share = *n > 1 ? (double)i / (*n - 1) : 1.0;
-        status = decide(&one, search, search->others + least + share * (most - least) + 1.0, error);
+        status = nw_search_decide(&one, search, search->others + least + share * (most - least) + 1.0, error);
         if (!status && (kept == 0 || one.bytes > points[kept - 1].bytes)) {
             double sum = 0.0;
             for (int32_t j = 0; j < search->n; j++)
