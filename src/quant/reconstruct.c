@@ -22,7 +22,8 @@
 typedef struct layer {
     int32_t node;
     int32_t n_patches;
-    double *w;       /* [O, k] owned; real weights with the input's factors divided out */
+    double *w;       /* [O, k] owned; real weights with the input's factors divided out. This, codes and steps are there
+                        while the layer is at work, with a budget for points from the first run on */
     float *y;        /* [n_groups, n_patches, group_outputs] owned; the float network's outputs without bias */
     int8_t *codes;   /* [O, NW_MAX_POINTS, k] owned; points found last */
     double *steps;   /* [O, NW_MAX_POINTS] owned */
@@ -198,10 +199,38 @@ static bool mean_is_free(const reconstruction *r)
     return r->scheme->options->bias_correction == NW_BIAS_CORRECTION_EMPIRICAL;
 }
 
+static nw_status open_layer(const reconstruction *r, layer *l)
+{
+    const nw_node *node = node_of(r, l);
+    const nw_linear_shape *shape = &linear_of(r, l)->shape;
+    const size_t n = (size_t)shape->n_channels;
+    const size_t k = (size_t)shape->k;
+    if (l->w)
+        return NW_OK;
+    l->w = malloc(n * k * sizeof(*l->w));
+    l->codes = malloc(n * NW_MAX_POINTS * k);
+    l->steps = calloc(n * NW_MAX_POINTS, sizeof(*l->steps));
+    if (!l->w || !l->codes || !l->steps)
+        return NW_ERROR_MEMORY;
+    nw_patches_weights(l->w, node, &r->scheme->model->tensors[node->inputs[1]],
+                       r->scheme->tensors[node->inputs[0]].factor);
+    return NW_OK;
+}
+
+static void close_layer(layer *l)
+{
+    free(l->w);
+    free(l->codes);
+    free(l->steps);
+    l->w = l->steps = NULL;
+    l->codes = NULL;
+}
+
 static nw_status round_layer(reconstruction *r, layer *l, const float *data, const float *residual)
 {
     const bool wanted = r->quantized || l->channels;
     bool kept = true;
+    NW_TRY(open_layer(r, l));
     nw_moments *moments = wanted ? nw_moments_create(&linear_of(r, l)->shape) : NULL;
     nw_status status = wanted && !moments ? NW_ERROR_MEMORY : see_patches(r, l, data, residual, moments);
     if (!status && moments) {
@@ -212,6 +241,8 @@ static nw_status round_layer(reconstruction *r, layer *l, const float *data, con
     nw_moments_free(moments);
     if (!status && r->quantized && kept)
         status = store_rows(r, l);
+    if (!l->channels)
+        close_layer(l);
     if (!status && r->quantized)
         status = nw_simulator_update(r->simulator, l->node, r->error);
     return status;
@@ -348,24 +379,20 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
 {
     const nw_node *node = node_of(r, l);
     const nw_node_scheme *linear = linear_of(r, l);
-    const nw_tensor *weights = &r->scheme->model->tensors[node->inputs[1]];
-    const double *factor = r->scheme->tensors[node->inputs[0]].factor;
     const size_t n = (size_t)linear->shape.n_channels;
     const size_t k = (size_t)linear->shape.k;
     const int64_t positions = nw_patch_positions(r->scheme->model, node) * r->batch;
     l->n_patches = positions < max_patches ? (int32_t)positions : max_patches;
-    l->w = malloc(n * k * sizeof(*l->w));
     l->y = malloc(n * (size_t)l->n_patches * sizeof(*l->y));
-    l->codes = malloc(n * NW_MAX_POINTS * k);
-    l->steps = calloc(n * NW_MAX_POINTS, sizeof(*l->steps));
     l->points = malloc(n);
     const bool budget = r->scheme->options->point_budget > 0.0 && !linear->narrowed;
     l->channels = budget ? calloc(n, sizeof(*l->channels)) : NULL;
-    if (!l->w || !l->y || !l->codes || !l->steps || !l->points || (budget && !l->channels))
+    if (!l->y || !l->points || (budget && !l->channels))
         return NW_ERROR_MEMORY;
     memset(l->points, 1, n);
-    nw_patches_weights(l->w, node, weights, factor);
-    if (r->scheme->options->points != NW_POINTS_SPLIT)
+    if (budget)
+        NW_TRY(open_layer(r, l));
+    if (!budget || r->scheme->options->points != NW_POINTS_SPLIT)
         return NW_OK;
     l->split = malloc(k * sizeof(*l->split));
     return l->split ? nw_split_columns(l->split, l->w, (int32_t)n, (int32_t)k, linear->shape.group_inputs,
@@ -375,10 +402,8 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
 
 static void clear_layer(layer *l)
 {
-    free(l->w);
+    close_layer(l);
     free(l->y);
-    free(l->codes);
-    free(l->steps);
     free(l->points);
     free(l->channels);
     free(l->split);
