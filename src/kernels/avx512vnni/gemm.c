@@ -22,6 +22,10 @@
  * Panels of more than 32 channels prefetch the next panel into L2, a line each step: deep layers read more weights than
  * L2 holds, for few pixels. A panel of 512 x 3 x 3 inputs takes 295 kB, which eight tiles of 6 x 64 have 28 us for.
  *
+ * Tiles of 10 x 32 prefetch the pixels that the next tile is the first to read. On a picture larger than L2 (226 x 226 x 64) a
+ * 3 x 3 layer of 32 channels takes 4 to 7 % less time by that; with 64 channels, where as many lines meet twice the work, it
+ * took 1 % more, with 16 1 to 2 %.
+ *
  * Measured on Zen 5, operands in L1, of the peak of vpdpbusd: the loop alone 99 %. The epilogue of 6 x 64 outputs takes
  * 60 cycles, 110 with a residual, and hardly overlaps with the next tile; why is not known. What changed nothing: lower
  * tiles, additions on the ports that multiply, no vzeroupper. Slower: through the buffer (70; 24 stores in a row cost
@@ -208,6 +212,16 @@ static void choose_ahead(work *w, int32_t t, int32_t n)
     w->stride = used ? 64 : 0;
 }
 
+/*
+ * The lines that a tile is the first to read: those of its pixels' last step. What lies before was read by the tiles of
+ * earlier rows and columns.
+ */
+static NW_INLINE void prefetch_pixels(const uint8_t *const *a, int32_t n, ptrdiff_t offset)
+{
+    for (int32_t i = 0; i < n; i++)
+        _mm_prefetch((const char *)a[i] + offset, _MM_HINT_T0);
+}
+
 static void run_panel(const nw_gemm_call *call, int32_t o)
 {
     nw_finish finish;
@@ -221,6 +235,8 @@ static void run_panel(const nw_gemm_call *call, int32_t o)
         n = s.pixels + (t < s.larger);
         if (q > 2)
             choose_ahead(&w, t, s.n);
+        if (q == 2 && o == call->begin && w.panel.steps != w.panel.steps_end)
+            prefetch_pixels(call->a + i + n, nw_min32(n, call->m - i - n), w.panel.steps_end[-1]);
         tiles[q - 1][n - 1](&w, call->a + i, i);
         if (!finish.bounded)
             nw_finish_run_avx512(&finish, sums, i, n);
