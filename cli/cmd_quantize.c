@@ -22,6 +22,7 @@ typedef struct quantize {
     const char *calib, *labels, *plan_path, *layer_bits, *tensor_bits;
     int64_t samples, threads;
     bool json, act_codes;
+    nw_stored_codes about_codes;
     nw_quantize_choices choices;
     nw_planner planner; /* used when there is a goal ... */
     nw_quantize_options free_of_rows; /* ... with what it follows */
@@ -105,7 +106,7 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     NW_TRY(nw_planner_has_goal(&q->planner) ? meet_goals(q, &options, error)
                                             : follow_options(q, &options, error));
     if (q->act_codes)
-        NW_TRY(nw_stored_codes_fit(q->integer, q->calibration, nw_thread_count(q->threads), error));
+        NW_TRY(nw_stored_codes_fit(&q->about_codes, q->integer, q->calibration, nw_thread_count(q->threads), error));
     q->seconds = nw_seconds() - start;
     return nw_model_write(q->integer, paths[1], error);
 }
@@ -155,6 +156,10 @@ static nw_status report(const quantize *q, const char *const *paths, nw_error *e
     cJSON_AddNumberToObject(document, "float_weight_bytes", (double)floats.total_bytes);
     nw_shares_report(document, q->integer, NULL);
     cJSON_AddStringToObject(document, "weight_storage", nw_plan_storages[q->integer->weight_storage]);
+    if (q->act_codes) {
+        cJSON_AddNumberToObject(document, "activation_entropy", q->about_codes.entropy);
+        cJSON_AddNumberToObject(document, "activation_code_bits", q->about_codes.bits);
+    }
     if (q->planner.search)
         nw_planner_report(document, &q->planner);
     const nw_status status = report_sums(document, q->integer, error);

@@ -56,11 +56,13 @@ static size_t count_bits(const uint8_t *map, size_t size)
 }
 
 /** Every code towards the zero point to a multiple of 1 << shift; so it stays within its channel's limits. */
-static void drop_low(const nw_coded *coded, uint8_t *to, const uint8_t *from)
+static void drop_low(const nw_coded *coded, uint8_t *restrict to, const uint8_t *restrict from)
 {
     const int32_t low = (1 << coded->stored.shift) - 1;
-    for (size_t i = 0; i < values_of(&coded->stored); i++)
-        to[i] = (uint8_t)((from[i] < coded->zero_point ? from[i] + low : from[i]) & ~low);
+    const uint8_t zero = coded->zero_point;
+    const size_t n = values_of(&coded->stored);
+    for (size_t i = 0; i < n; i++)
+        to[i] = (uint8_t)((from[i] < zero ? from[i] + low : from[i]) & ~low);
 }
 
 /* ---- a map and what is not the zero point ---- */
@@ -83,12 +85,20 @@ static size_t put_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t 
     return size;
 }
 
+/** to[i] = a[i] & b[i]. */
+static void both(uint8_t *restrict to, const uint8_t *restrict a, const uint8_t *restrict b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = a[i] & b[i];
+}
+
 static void take_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *to, const uint8_t *slot, size_t size,
                      bool with_low, const scratch *t)
 {
     const nw_stored *s = &coded->stored;
     const uint8_t *codes = slot + map_size(s);
-    const size_t n_codes = count_bits(slot, map_size(s));
+    /* without low bits what is behind the map are codes, at most 7 of them made of padding */
+    const size_t n_codes = with_low ? count_bits(slot, map_size(s)) : (size - map_size(s)) * 8 / (size_t)s->bits;
     const size_t codes_size = nw_bits_row_size(n_codes, s->bits);
     kernels->unpack(t->codes, codes, n_codes, s->bits, s->shift);
     kernels->expand(to, slot, t->codes, values_of(s), coded->zero_point);
@@ -96,8 +106,7 @@ static void take_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *
     if (!with_low || !rest)
         return;
     kernels->unpack(nw_stored_low(s, t->fine), codes + codes_size, rest * 8 / (size_t)s->shift, s->shift, 0);
-    for (size_t i = 0; i < map_size(s); i++)
-        t->codes[i] = slot[i] & s->fine_map[i];
+    both(t->codes, slot, s->fine_map, map_size(s));
     nw_stored_merge(s, kernels, to, t->codes, t->fine);
 }
 

@@ -74,13 +74,23 @@ uint8_t *nw_stored_low(const nw_stored *stored, uint8_t *temporary)
  * Codes of fine channels with a bit that no low one is, so that they are not 0, and 0 for all others: what squeeze leaves out.
  * `zero` counts as one of the others if `except` says so.
  */
-static NW_INLINE void mark(const nw_stored *s, uint8_t *to, const uint8_t *from, uint8_t zero, bool except)
+static NW_INLINE void mark(const nw_stored *s, uint8_t *restrict to, const uint8_t *restrict from, uint8_t zero, bool except)
 {
-    for (int32_t i = 0; i < s->width; i++, from += s->channels, to += s->channels)
-        for (int32_t c = 0; c < s->channels; c++) {
-            const uint8_t marked = (uint8_t)((from[c] | 0x80) & s->fine_mask[c]);
-            to[c] = except && from[c] == zero ? 0 : marked;
+    const uint8_t *restrict mask = s->fine_mask; /* and the sizes: bytes that are written might be theirs */
+    const size_t channels = (size_t)s->channels;
+    const size_t n = values_of(s);
+    for (size_t at = 0; at < n; at += channels)
+        for (size_t c = 0; c < channels; c++) {
+            const uint8_t marked = (uint8_t)((from[at + c] | 0x80) & mask[c]);
+            to[at + c] = except && from[at + c] == zero ? 0 : marked;
         }
+}
+
+/** to[i] |= low[i]. */
+static void add(uint8_t *restrict to, const uint8_t *restrict low, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] |= low[i];
 }
 
 size_t nw_stored_gather(const nw_stored *s, const nw_kernels *kernels, const uint8_t *from, int32_t zero,
@@ -97,8 +107,7 @@ size_t nw_stored_gather(const nw_stored *s, const nw_kernels *kernels, const uin
 void nw_stored_merge(const nw_stored *s, const nw_kernels *kernels, uint8_t *to, const uint8_t *map, uint8_t *temporary)
 {
     kernels->expand(temporary, map, nw_stored_low(s, temporary), values_of(s), 0);
-    for (size_t i = 0; i < values_of(s); i++)
-        to[i] |= temporary[i];
+    add(to, temporary, values_of(s));
 }
 
 void nw_stored_spread(const nw_stored *s, uint8_t *to, int32_t pixel_stride, const uint8_t *row)

@@ -18,7 +18,7 @@ void nw_symbols_init(nw_symbols *symbols, const uint8_t *lengths, int32_t bits)
     for (size_t i = 0; i < n; i++) {
         const unsigned length = lengths[i];
         for (size_t at = symbols->word[i]; at < 1u << NW_PREFIX_LONGEST; at += (size_t)1 << length)
-            symbols->symbol[at] = (uint16_t)(i | length << 8);
+            symbols->symbol[at] = (uint16_t)(length | i << 8);
         symbols->word[i] = (uint16_t)(symbols->word[i] | length << 12);
     }
 }
@@ -104,25 +104,42 @@ static void part_row(uint8_t *to, const uint8_t *symbols, int32_t width, size_t 
 
 /* ---- encoding ---- */
 
-/** Words of n symbols; returns their bytes. Four words of 11 bits behind 7 pending ones stay below 64. */
+/** Bits that wait to be written. */
+typedef struct pen {
+    uint64_t bits;
+    unsigned n;
+    uint8_t *to;
+} pen;
+
+static NW_INLINE void write_word(pen *p, unsigned word)
+{
+    p->bits |= (uint64_t)(word & 0xfff) << p->n;
+    p->n += word >> 12;
+}
+
+/** Whole bytes; up to 7 bits wait on. */
+static NW_INLINE void flush(pen *p)
+{
+    nw_store_le64(p->to, p->bits);
+    p->to += p->n / 8;
+    p->bits >>= p->n & ~7u;
+    p->n &= 7;
+}
+
+/** Words of n symbols; returns their bytes. Five words of 11 bits behind 7 waiting ones are 62. */
 static size_t write_stream(const nw_symbols *s, uint8_t *to, const uint8_t *symbols, size_t n)
 {
-    const uint8_t *start = to;
-    uint64_t pending = 0;
-    unsigned n_pending = 0;
-    for (size_t i = 0; i < n; i++) {
-        const unsigned word = s->word[symbols[i]];
-        pending |= (uint64_t)(word & 0xfff) << n_pending;
-        n_pending += word >> 12;
-        if (i % 4 != 3)
-            continue;
-        nw_store_le64(to, pending);
-        to += n_pending / 8;
-        pending >>= n_pending & ~7u;
-        n_pending &= 7;
+    pen p = {.to = to};
+    size_t i = 0;
+    for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        for (size_t j = 0; j < AT_ONCE; j++)
+            write_word(&p, s->word[symbols[i + j]]);
+        flush(&p);
     }
-    nw_store_le64(to, pending);
-    return (size_t)(to - start) + (n_pending + 7) / 8;
+    for (; i < n; i++)
+        write_word(&p, s->word[symbols[i]]);
+    nw_store_le64(p.to, p.bits);
+    return (size_t)(p.to - to) + (p.n + 7) / 8;
 }
 
 static void copy_backwards(uint8_t *to, const uint8_t *from, size_t n)
@@ -166,6 +183,17 @@ size_t nw_symbols_encode(const nw_symbols *symbols, uint8_t *to, size_t most, co
 
 /* ---- decoding ---- */
 
+/** nw_load_le64 in one load: compilers do not see it in the middle of much else. */
+static NW_INLINE uint64_t load_le(const uint8_t *from)
+{
+    const uint64_t word = load(from, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(word);
+#else
+    return word;
+#endif
+}
+
 /** The next bits of a stream, lowest first; 56 of them at least when it was just refilled. */
 typedef struct stream {
     uint64_t bits;
@@ -176,22 +204,29 @@ typedef struct stream {
 
 static NW_INLINE void refill(stream *s, bool backward)
 {
-    const uint64_t word = backward ? __builtin_bswap64(nw_load_le64(s->at - 8)) : nw_load_le64(s->at);
+    const uint64_t word = backward ? __builtin_bswap64(load_le(s->at - 8)) : load_le(s->at);
     const unsigned taken = (63 - s->n) / 8;
     s->bits |= word << s->n;
     s->at += backward ? -(ptrdiff_t)taken : (ptrdiff_t)taken;
     s->n += 8 * taken;
 }
 
-static NW_INLINE void read_symbol(stream *s, const uint16_t *table)
+/** Symbol j behind s->to, without moving on; the length of its word is added to the low byte of *used. */
+static NW_INLINE void read_symbol(stream *s, const uint16_t *table, size_t j, unsigned *used)
 {
     const unsigned entry = table[s->bits & ((1u << NW_PREFIX_LONGEST) - 1u)];
-    *s->to++ = (uint8_t)entry;
-    s->bits >>= entry >> 8;
-    s->n -= entry >> 8;
+    s->to[j] = (uint8_t)(entry >> 8);
+    s->bits >>= entry & 63;
+    *used += entry;
 }
 
-/** n symbols of each stream, and one more of those that have one. */
+static NW_INLINE void move_on(stream *s, unsigned used)
+{
+    s->n -= used & 0xff;
+    s->to += AT_ONCE;
+}
+
+/** n symbols of each stream, rounded down to AT_ONCE, and the rest of each. */
 static void read_streams(const uint16_t *table, stream s[STREAMS], size_t n, const uint8_t *const end[STREAMS])
 {
     stream a = s[0];
@@ -199,25 +234,31 @@ static void read_streams(const uint16_t *table, stream s[STREAMS], size_t n, con
     stream c = s[2];
     stream d = s[3];
     for (; n >= AT_ONCE; n -= AT_ONCE) {
+        unsigned used[STREAMS] = {0};
         refill(&a, false);
         refill(&b, true);
         refill(&c, false);
         refill(&d, true);
-        for (int i = 0; i < AT_ONCE; i++) {
-            read_symbol(&a, table);
-            read_symbol(&b, table);
-            read_symbol(&c, table);
-            read_symbol(&d, table);
+        for (size_t j = 0; j < AT_ONCE; j++) {
+            read_symbol(&a, table, j, &used[0]);
+            read_symbol(&b, table, j, &used[1]);
+            read_symbol(&c, table, j, &used[2]);
+            read_symbol(&d, table, j, &used[3]);
         }
+        move_on(&a, used[0]);
+        move_on(&b, used[1]);
+        move_on(&c, used[2]);
+        move_on(&d, used[3]);
     }
     s[0] = a;
     s[1] = b;
     s[2] = c;
     s[3] = d;
     for (int q = 0; q < STREAMS; q++) {
+        unsigned used = 0;
         refill(&s[q], q % 2);
-        while (s[q].to < end[q])
-            read_symbol(&s[q], table);
+        for (; s[q].to < end[q]; s[q].to++)
+            read_symbol(&s[q], table, 0, &used);
     }
 }
 

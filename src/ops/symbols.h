@@ -26,7 +26,7 @@
 /** A code, ready to be used: 4.6 kB. */
 typedef struct nw_symbols {
     uint16_t word[NW_PREFIX_SYMBOLS];            /* of a symbol, and its length << 12 */
-    uint16_t symbol[1 << NW_PREFIX_LONGEST];     /* of the bits that come next, and its length << 8 */
+    uint16_t symbol[1 << NW_PREFIX_LONGEST];     /* << 8, of the bits that come next, and its length */
 } nw_symbols;
 
 /** Symbols of a row. */

@@ -23,6 +23,7 @@ typedef struct fit {
     const nw_model *model;
     counts *codes, *low; /* [n_tensors] owned */
     uint8_t *channels;   /* scratch, [channels of the widest tensor] owned: which are fine */
+    double values, bits; /* seen, and what their words take */
 } fit;
 
 /** Counts the codes of some channels of a picture as symbols of `bits` bits each code. */
@@ -177,7 +178,7 @@ static bool join(counts *c, int32_t n)
 }
 
 /** Appends a code for what was counted, and sets *index, 1 + its place, unless it saves less than `gain`. */
-static bool add_code(nw_model *model, const counts *c, double gain, uint16_t *index)
+static bool add_code(nw_model *model, const counts *c, double gain, uint16_t *index, double *total)
 {
     const size_t n = (size_t)1 << c->bits;
     nw_symbol_code code = {.bits = (uint8_t)c->bits};
@@ -189,6 +190,7 @@ static bool add_code(nw_model *model, const counts *c, double gain, uint16_t *in
         plain += (double)c->n[s] * c->bits;
     }
     *index = 0;
+    *total += bits > (1.0 - gain) * plain ? plain : bits;
     if (bits > (1.0 - gain) * plain)
         return true;
     nw_symbol_code *grown = realloc(model->symbol_codes, (size_t)(model->n_symbol_codes + 1) * sizeof(*grown));
@@ -201,12 +203,12 @@ static bool add_code(nw_model *model, const counts *c, double gain, uint16_t *in
 }
 
 /** Codes for all that was counted, as indices by tensor. */
-static bool add_codes(nw_model *model, counts *c, double gain, uint16_t *index)
+static bool add_codes(nw_model *model, counts *c, double gain, uint16_t *index, double *total)
 {
     if (!join(c, model->n_tensors))
         return false;
     for (int32_t t = 0; t < model->n_tensors; t++)
-        if (c[t].bits && !add_code(model, &c[t], gain, &index[t]))
+        if (c[t].bits && !add_code(model, &c[t], gain, &index[t], total))
             return false;
     for (int32_t t = 0; t < model->n_tensors; t++) {
         int32_t whose = t;
@@ -217,11 +219,23 @@ static bool add_codes(nw_model *model, counts *c, double gain, uint16_t *index)
     return true;
 }
 
+static void measure(nw_stored_codes *about, fit *f, int32_t n_samples)
+{
+    double entropy = 0.0;
+    for (int32_t t = 0; t < f->model->n_tensors; t++) {
+        entropy += entropy_of(f->codes[t].n, NULL) + entropy_of(f->low[t].n, NULL);
+        f->values += f->codes[t].bits ? (double)n_samples * (double)nw_tensor_elements(&f->model->tensors[t]) : 0.0;
+    }
+    f->values = f->values > 0.0 ? f->values : 1.0;
+    about->entropy = entropy / f->values;
+}
+
 static bool settle(nw_model *model, fit *f)
 {
     uint16_t *codes = calloc((size_t)model->n_tensors, sizeof(*codes));
     uint16_t *low = calloc((size_t)model->n_tensors, sizeof(*low));
-    const bool done = codes && low && add_codes(model, f->codes, 0.0, codes) && add_codes(model, f->low, 0.02, low);
+    const bool done = codes && low && add_codes(model, f->codes, 0.0, codes, &f->bits) &&
+                      add_codes(model, f->low, 0.02, low, &f->bits);
     for (int32_t t = 0; done && t < model->n_tensors; t++) {
         model->tensors[t].quant.code = codes[t];
         model->tensors[t].quant.low_code = codes[t] ? low[t] : 0;
@@ -231,7 +245,8 @@ static bool settle(nw_model *model, fit *f)
     return done;
 }
 
-nw_status nw_stored_codes_fit(nw_model *model, const nw_calibration *calibration, size_t threads, nw_error *error)
+nw_status nw_stored_codes_fit(nw_stored_codes *about, nw_model *model, const nw_calibration *calibration, size_t threads,
+                              nw_error *error)
 {
     fit f;
     if (!calibration->n_kept)
@@ -239,8 +254,12 @@ nw_status nw_stored_codes_fit(nw_model *model, const nw_calibration *calibration
     nw_status status = take_memory(&f, model, error);
     if (!status)
         status = run_samples(&f, calibration, threads, error);
+    if (!status)
+        measure(about, &f, calibration->n_kept);
     if (!status && !settle(model, &f))
         status = nw_fail_memory(error, "codes for stored activations");
+    if (!status)
+        about->bits = f.bits / f.values;
     free(f.codes);
     free(f.low);
     free(f.channels);
