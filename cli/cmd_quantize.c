@@ -59,7 +59,8 @@ static nw_status check_output(const char *path, nw_error *error)
 
 static nw_status follow_options(quantize *q, const nw_quantize_options *options, nw_error *error)
 {
-    const nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
+    nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
+    choice.pool = nw_sample_pool(&q->choices, q->plan_path || q->tensor_bits);
     NW_TRY(nw_calibrate_on(&q->calibration, q->model, &choice, error));
     return nw_quantize(&q->integer, q->model, q->calibration, options, error);
 }
@@ -72,7 +73,8 @@ static nw_status meet_goals(quantize *q, const nw_quantize_options *options, nw_
     if (options->plan->n_layers || options->plan->n_tensors)
         return nw_fail(error, NW_ERROR_USAGE, "a goal decides the plan: it goes neither with --plan nor with "
                                               "--layer-bits or --tensor-bits");
-    const nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
+    nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
+    choice.pool = nw_sample_pool(&q->choices, q->plan_path || q->tensor_bits);
     NW_TRY(nw_planner_open(&q->planner, q->model, &choice, &q->free_of_rows, q->threads, error));
     NW_TRY(nw_planner_measure(&q->planner, error));
     NW_TRY(nw_planner_search(&q->planner, false, error));

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define MOST_ROUNDING_SAMPLES 1000000
+#define MOST_LEARN_UPDATES 1000000
+#define MOST_POOL 1024 /* samples to learn from */
 
 nw_status nw_choose(int *value, const char *option, const char *given, const char *const *names, nw_error *error)
 {
@@ -109,6 +111,9 @@ nw_status nw_quantize_choices_settle(nw_quantize_options *out, const nw_quantize
     if (q->rounding_samples < 0 || q->rounding_samples > MOST_ROUNDING_SAMPLES)
         return nw_fail(error, NW_ERROR_USAGE, "--rounding-samples: from 1 to %d, or 0 for the default",
                        MOST_ROUNDING_SAMPLES);
+    if (q->learn < NW_LEARN_AUTO || q->learn > MOST_LEARN_UPDATES)
+        return nw_fail(error, NW_ERROR_USAGE, "--learn: from 0 to %d updates", MOST_LEARN_UPDATES);
+    o.learn_updates = (int32_t)q->learn;
     o.activation_range = (nw_range_method)range;
     o.weight_range = (nw_weight_method)weight_range;
     o.bias_correction = (nw_bias_correction)correction;
@@ -133,6 +138,12 @@ nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted, i
     const size_t count = nw_dataset_count(data);
     return (nw_sample_choice){
         .data = data, .n = wanted && (size_t)wanted < count ? (size_t)wanted : count, .kept = kept};
+}
+
+int64_t nw_sample_pool(const nw_quantize_choices *choices, bool planned)
+{
+    const bool wanted = choices->learn > 0 || (choices->learn && (choices->acts < 8 || planned));
+    return wanted ? MOST_POOL : 0;
 }
 
 /** Sample i of the n chosen ones. */
@@ -180,6 +191,7 @@ nw_status nw_calibrate_on(nw_calibration **out, const nw_model *model, const nw_
     nw_calibrate_options options = NW_CALIBRATE_DEFAULTS;
     nw_progress progress = {.phase = "calibrating"};
     options.max_kept = (int32_t)choice->kept;
+    options.max_pool = (int32_t)choice->pool;
     options.progress = show_progress;
     options.progress_context = &progress;
     return nw_calibrate(out, model, &source, &options, error);

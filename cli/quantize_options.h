@@ -20,13 +20,13 @@
 typedef struct nw_quantize_choices {
     const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *weight_storage, *point_budget;
     const char *act_method, *act_placement, *act_ranking, *act_share;
-    int64_t weights, acts, act_extra_bits, input_bits, border, rounding_samples, seed;
+    int64_t weights, acts, act_extra_bits, input_bits, border, rounding_samples, learn, seed;
     bool equalize, limits, acc_first;
 } nw_quantize_choices;
 
 #define NW_QUANTIZE_CHOICES_DEFAULTS                                                                                 \
     {                                                                                                                \
-        .weights = 8, .acts = 8, .act_extra_bits = 3, .input_bits = 8, .border = 8, .seed = 1, .equalize = true, .limits = true                            \
+        .weights = 8, .acts = 8, .act_extra_bits = 3, .input_bits = 8, .border = 8, .learn = NW_LEARN_AUTO, .seed = 1, .equalize = true, .limits = true                            \
     }
 
 /** Table entries for a command's options. */
@@ -65,6 +65,9 @@ typedef struct nw_quantize_choices {
     {"limits", NULL, NW_OPTION_FLAG, &(o)->limits, "per-channel limits from calibration (--no-limits: off)"},        \
     {"rounding-samples", "N", NW_OPTION_NUMBER, &(o)->rounding_samples,                                              \
      "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96)"}, \
+    {"learn", "UPDATES", NW_OPTION_NUMBER, &(o)->learn,                                                              \
+     "how often weights and activations' steps are moved along their gradients; 0: never (default: up to 600 times " \
+     "behind activations of 6 bits or fewer)"},                                                                      \
     {"seed", "N", NW_OPTION_NUMBER, &(o)->seed, "stored in the plan (default 1)"}
 
 /** NW_ERROR_USAGE naming the option that is none. */
@@ -88,9 +91,13 @@ typedef struct nw_sample_choice {
     const nw_dataset *data;
     size_t n, held; /* of the data's samples, and of these set aside */
     int64_t kept;
+    int64_t pool; /* most samples that calibration keeps to learn from (nw_sample_pool) */
 } nw_sample_choice;
 
 nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted, int64_t kept);
+
+/** Samples to learn from that these choices want: none where nothing can become narrow. @param planned  by --plan and such */
+int64_t nw_sample_pool(const nw_quantize_choices *choices, bool planned);
 
 /** Index in the data of sample i of those not set aside (0 .. n - held - 1), and of those set aside. */
 size_t nw_sample_used(const nw_sample_choice *choice, size_t i);

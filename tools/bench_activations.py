@@ -21,12 +21,14 @@ from bench_accuracy import CAMVID, JPEG, PNG, RESULTS, TESTBED, accuracy_of, lab
 NETWORKS = ("resnet32-cifar10", "mobilenetv2-cifar10", "unet-camvid")
 SEEDS = (1, 2, 3, 4, 5)
 METHODS = {
-    "direct": [""],
-    "NoisyQuant": ["--act-method noisy"],
-    "DQA": ["--act-method dqa"],
-    "direct, 384 rounding samples": ["--rounding-samples 384"],
-    "DQA, 384 rounding samples": ["--act-method dqa --rounding-samples 384"],
-    "DQA, random channels": [f"--act-method dqa --act-ranking random --seed {seed}" for seed in SEEDS],
+    "direct": ["--learn 0"],
+    "NoisyQuant": ["--act-method noisy --learn 0"],
+    "DQA": ["--act-method dqa --learn 0"],
+    "direct, 384 rounding samples": ["--rounding-samples 384 --learn 0"],
+    "DQA, 384 rounding samples": ["--act-method dqa --rounding-samples 384 --learn 0"],
+    "DQA, random channels": [f"--act-method dqa --act-ranking random --seed {seed} --learn 0" for seed in SEEDS],
+    "learned": [""],
+    "DQA, learned": ["--act-method dqa"],
 }
 
 
@@ -34,6 +36,10 @@ def rows():
     """Yields (network, activation bits, placement, method, data), the most telling first; weights have 8 bits."""
     data = {network: CAMVID if network == "unet-camvid" else PNG for network in NETWORKS}
     cifar = NETWORKS[:2]
+    for network in reversed(cifar):
+        for placement in ("all", "blocks"):
+            for bits in (3, 4):
+                yield network, bits, placement, "learned", data[network]
     for network in cifar:
         for placement in ("all", "blocks"):
             for bits in (4, 3):
@@ -48,7 +54,12 @@ def rows():
     for network in cifar:
         for placement in ("all", "blocks"):
             for bits in (4, 3):
+                yield network, bits, placement, "learned", JPEG
                 yield network, bits, placement, "direct", JPEG
+    for network in NETWORKS:
+        for bits in (3, 4, 5):
+            for method in ("learned", "DQA, learned"):
+                yield network, bits, "all", method, data[network]
     for bits in (3, 4, 5):
         for network in NETWORKS:
             yield network, bits, "all", "DQA, random channels", data[network]
@@ -85,6 +96,7 @@ def measure(narrow, row, work, threads):
         result["commands"].append(f"narrow {quantize} && narrow {evaluate}")
         result |= {"unit": unit, "samples": score["samples"], "float": accuracy_of(score["against"])[0],
                    "standard_error": score.get("top1_standard_error"), "agreement": score["agreement"],
+                   "sqnr_db": score["sqnr_db"],
                    "bits_per_value": bits[0], "coded_bits_per_value": bits[1],
                    "quantize_seconds": round(made["seconds"], 1)}
     result["accuracy"] = statistics.mean(result["accuracies"])
@@ -100,8 +112,10 @@ but the network's input; `blocks`: outputs of blocks, the rest 8 bits. Both arms
 bias correction and rounding. Bits per value: of packed storage as it is, and coded (`--activation-storage coded`, on
 32 of the pictures; in rows measured earlier on the benchmark's input); DQA (3 extra bits in 40 % of the channels) at n bits therefore stands beside direct at n + 1.
 Random channels: mean of five seeds. Weights and biases are fitted to 96 of the calibration samples, or to 384 where
-the row says so (`--rounding-samples`; more memory and time while quantizing). Agreement: answers equal to the float
-network's. Rows with 4-bit weights too are in [accuracy.md](accuracy.md).
+the row says so (`--rounding-samples`; more memory and time while quantizing). Learned (the default): weights, biases
+and clips then moved along their gradients on 1,000 calibration samples, [methods](../methods.md#learning); the
+other rows are without (`--learn 0`). Agreement: answers equal to the float
+network's; SQNR: of the outputs, in dB. Rows with 4-bit weights too are in [accuracy.md](accuracy.md).
 """
 GOALS = {("all", 4): 1.5, ("all", 3): 3.0, ("blocks", 4): 0.7, ("blocks", 3): 1.5}  # points to lose, cifar10-png
 
@@ -119,33 +133,32 @@ def met(r, most):
 
 
 def goals(results):
-    lines = ["## Goals", "", "| network | placement | bits | aim | direct lost | met | 384 rounding samples | met | DQA lost |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    methods = ("learned", "direct", "direct, 384 rounding samples", "DQA")
+    lines = ["## Goals", "", f"| network | placement | bits | aim | {' lost | met | '.join(methods)} lost | met |",
+             "|---" * (4 + 2 * len(methods)) + "|"]
     by_title = {r["title"]: r for r in results}
     for network in NETWORKS[:2]:
         for (placement, bits), most in GOALS.items():
-            row = by_title.get(title_of((network, bits, placement, "direct", PNG)))
-            more = by_title.get(title_of((network, bits, placement, "direct, 384 rounding samples", PNG)))
-            dqa = by_title.get(title_of((network, bits, placement, "DQA", PNG)))
-            if row:
-                lines.append(f"| {network} | {placement} | {bits} | {most} | {lost(row):.2f}{error_of(row)} |"
-                             f" {met(row, most)} | {f'{lost(more):.2f}' if more else ''} |"
-                             f" {met(more, most) if more else ''} |"
-                             f" {f'{lost(dqa):.2f}' if dqa else ''} |")
+            cells = []
+            for method in methods:
+                row = by_title.get(title_of((network, bits, placement, method, PNG)))
+                cells.append(f"{lost(row):.2f}{error_of(row) if method == 'learned' else ''} | {met(row, most)}" if row else "|")
+            lines.append(f"| {network} | {placement} | {bits} | {most} | {' | '.join(cells)} |")
     return lines + [""]
 
 
 def table(results, network):
     lines = [f"## {network}", "", "| bits | placement | method | data | pictures | accuracy | float | lost |"
-             " agreement | bits per value | coded |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+             " agreement | SQNR | bits per value | coded |", "|---" * 12 + "|"]
     for r in results:
         if r["network"] != network:
             continue
+        sqnr = f"{r['sqnr_db']:.1f}" if "sqnr_db" in r else ""
         coded = f"{r['coded_bits_per_value']:.2f}" if "coded_bits_per_value" in r else ""
         lines.append(
             f"| {r['activation_bits']} | {r['placement']} | {r['method']} | {r['data']} | {r['samples']} |"
             f" {100 * r['accuracy']:.2f}{error_of(r)} {r['unit']} | {100 * r['float']:.2f} | {lost(r):.2f} |"
-            f" {100 * r['agreement']:.2f} | {r['bits_per_value']:.2f} | {coded} |")
+            f" {100 * r['agreement']:.2f} | {sqnr} | {r['bits_per_value']:.2f} | {coded} |")
     return lines + [""]
 
 

@@ -285,6 +285,14 @@ cleanup:
     return NW_OK;
 }
 
+nw_status nw_dnn_multiply(float *c, size_t stride, size_t m, size_t n, size_t k, const nw_dnn_matrix *a,
+                          const nw_dnn_matrix *b, float beta)
+{
+    return status_of(dnnl_sgemm(a->transposed ? 'T' : 'N', b->transposed ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n,
+                                (dnnl_dim_t)k, 1.0f, a->data, (dnnl_dim_t)a->stride, b->data, (dnnl_dim_t)b->stride,
+                                beta, c, (dnnl_dim_t)stride));
+}
+
 void nw_dnn_op_free(nw_dnn_op *op)
 {
     if (!op)

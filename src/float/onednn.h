@@ -121,6 +121,19 @@ nw_status nw_dnn_concat(nw_dnn *dnn, int32_t axis, const nw_dnn_layout *sources,
 /** Copies between layouts. Slots: source, result. */
 nw_status nw_dnn_reorder(nw_dnn *dnn, const nw_dnn_layout *source, const nw_dnn_layout *result, nw_dnn_op **out);
 
+/**
+ * c = a b + beta c for matrices row by row, beta 0 or 1; the same bits for the same number of threads.
+ *
+ * @param a, lda  [m, k] with rows of lda >= k floats; transpose_a: [k, m]. b likewise [k, n] or [n, k], c [m, n]
+ */
+typedef struct nw_dnn_matrix {
+    const float *data;
+    size_t stride; /* floats from one row to the next */
+    bool transposed;
+} nw_dnn_matrix;
+nw_status nw_dnn_multiply(float *c, size_t stride, size_t m, size_t n, size_t k, const nw_dnn_matrix *a,
+                          const nw_dnn_matrix *b, float beta);
+
 void nw_dnn_op_free(nw_dnn_op *op);
 
 /** Name of the implementation oneDNN chose ("jit:avx2", "ref:any"); lives as long as the operator. */

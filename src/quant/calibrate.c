@@ -10,7 +10,7 @@
 #include "float/engine.h"
 
 #define MAX_KEPT 96                        /* so that 100 samples take as much memory as any larger number */
-#define KEPT_BYTES ((size_t)64 << 20)      /* of inputs */
+#define KEPT_BYTES ((size_t)64 << 20)      /* of inputs; as much for the pool */
 #define KEPT_RUN_BYTES ((size_t)256 << 20) /* of the largest activation, when all kept samples run at once */
 
 void nw_calibration_free(nw_calibration *calibration)
@@ -21,8 +21,11 @@ void nw_calibration_free(nw_calibration *calibration)
         nw_tensor_stats_clear(&calibration->tensors[t]);
     for (int32_t i = 0; calibration->kept && i < calibration->n_inputs; i++)
         free(calibration->kept[i]);
+    for (int32_t i = 0; calibration->pool && i < calibration->n_inputs; i++)
+        free(calibration->pool[i]);
     free(calibration->tensors);
     free(calibration->kept);
+    free(calibration->pool);
     free(calibration);
 }
 
@@ -35,7 +38,8 @@ nw_calibration *nw_calibration_create(const nw_model *model)
     calibration->n_inputs = model->n_inputs;
     calibration->tensors = calloc((size_t)model->n_tensors + 1, sizeof(*calibration->tensors));
     calibration->kept = calloc((size_t)model->n_inputs + 1, sizeof(*calibration->kept));
-    bool done = calibration->tensors && calibration->kept;
+    calibration->pool = calloc((size_t)model->n_inputs + 1, sizeof(*calibration->pool));
+    bool done = calibration->tensors && calibration->kept && calibration->pool;
     for (int32_t t = 0; done && t < model->n_tensors; t++)
         if (!model->tensors[t].data)
             done = nw_tensor_stats_init(&calibration->tensors[t], nw_tensor_channels(&model->tensors[t])) == NW_OK;
@@ -70,34 +74,47 @@ static void observe(void *context, int32_t tensor, const float *data, size_t n_e
                 "tensor \"%s\": calibration met a value that is not finite, or too many values", shape->name);
 }
 
+static size_t input_size(const nw_model *model)
+{
+    size_t size = 0;
+    for (int32_t i = 0; i < model->n_inputs; i++)
+        size += nw_tensor_elements(&model->tensors[model->inputs[i]]) * sizeof(float);
+    return size ? size : 1;
+}
+
+static int32_t pool_count(const nw_model *model, const nw_calibrate_options *options, int64_t n_samples)
+{
+    const size_t fit = KEPT_BYTES / input_size(model);
+    const int64_t most = options->max_pool < (int64_t)fit ? options->max_pool : (int64_t)fit;
+    return (int32_t)(n_samples < most ? n_samples : most);
+}
+
 /** Samples to keep: bounded in number and in bytes. */
 static int32_t kept_count(const nw_model *model, const nw_calibrate_options *options, int64_t n_samples)
 {
-    size_t sample_size = 0;
-    for (int32_t i = 0; i < model->n_inputs; i++)
-        sample_size += nw_tensor_elements(&model->tensors[model->inputs[i]]) * sizeof(float);
+    const size_t sample_size = input_size(model);
     int32_t most = options->max_kept;
     if (most <= 0) {
         size_t largest = 1;
         for (int32_t t = 0; t < model->n_tensors; t++)
             if (!model->tensors[t].data && nw_tensor_elements(&model->tensors[t]) * sizeof(float) > largest)
                 largest = nw_tensor_elements(&model->tensors[t]) * sizeof(float);
-        size_t fit = KEPT_BYTES / (sample_size ? sample_size : 1);
+        size_t fit = KEPT_BYTES / sample_size;
         fit = fit < KEPT_RUN_BYTES / largest ? fit : KEPT_RUN_BYTES / largest;
         most = fit > MAX_KEPT ? MAX_KEPT : fit < 8 ? 8 : (int32_t)fit;
     }
     return n_samples < most ? (int32_t)n_samples : most;
 }
 
-/** Copies sample `index` aside if it is one of those that are kept: kept sample j is sample floor(j * n / n_kept). */
-static void keep(nw_calibration *calibration, const nw_model *model, int64_t index, int64_t n, float *const *inputs)
+/** Copies sample `index` of n aside if it is one of those that are wanted: number j is sample floor(j * n / wanted). */
+static void keep(float **kept, int32_t wanted, const nw_model *model, int64_t index, int64_t n, float *const *inputs)
 {
-    const int64_t j = (index * calibration->n_kept + n - 1) / n;
-    if (j >= calibration->n_kept || j * n / calibration->n_kept != index)
+    const int64_t j = (index * wanted + n - 1) / n;
+    if (j >= wanted || j * n / wanted != index)
         return;
     for (int32_t i = 0; i < model->n_inputs; i++) {
         const size_t elements = nw_tensor_elements(&model->tensors[model->inputs[i]]);
-        memcpy(calibration->kept[i] + (size_t)j * elements, inputs[i], elements * sizeof(float));
+        memcpy(kept[i] + (size_t)j * elements, inputs[i], elements * sizeof(float));
     }
 }
 
@@ -120,7 +137,9 @@ static nw_status read_batch(run *state, const nw_sample_source *source, int64_t 
         for (int32_t i = 0; i < state->model->n_inputs; i++)
             sample[i] = inputs[i] + (size_t)j * nw_tensor_elements(&state->model->tensors[state->model->inputs[i]]);
         NW_TRY(source->read(source->context, begin + j, sample, state->error));
-        keep(state->calibration, state->model, begin + j, source->n_samples, sample);
+        const nw_calibration *to = state->calibration;
+        keep(to->kept, to->n_kept, state->model, begin + j, source->n_samples, sample);
+        keep(to->pool, to->n_pool, state->model, begin + j, source->n_samples, sample);
     }
     return NW_OK;
 }
@@ -160,9 +179,12 @@ nw_status nw_calibrate(nw_calibration **out, const nw_model *model, const nw_sam
     }
     const int32_t batch = source->n_samples < options->batch ? (int32_t)source->n_samples : options->batch;
     state.calibration->n_kept = kept_count(model, options, source->n_samples);
+    state.calibration->n_pool = pool_count(model, options, source->n_samples);
     status = alloc_inputs(inputs, model, batch);
     if (!status)
         status = alloc_inputs(state.calibration->kept, model, state.calibration->n_kept);
+    if (!status)
+        status = alloc_inputs(state.calibration->pool, model, state.calibration->n_pool);
     if (status) {
         nw_fail_memory(error, "calibrating");
         goto cleanup;

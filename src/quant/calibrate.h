@@ -25,6 +25,8 @@ typedef struct nw_calibration {
     int32_t n_inputs;         /* graph inputs */
     int32_t n_kept;           /* samples kept, spread evenly over those seen */
     float **kept;             /* [n_inputs] owned, each [n_kept, ...] */
+    int32_t n_pool;           /* samples for learn.c, spread evenly over those seen */
+    float **pool;             /* [n_inputs] owned, each [n_pool, ...] */
 } nw_calibration;
 
 /** Where samples come from. */
@@ -38,6 +40,7 @@ typedef struct nw_sample_source {
 typedef struct nw_calibrate_options {
     int32_t batch;    /* samples per run of the float engine, >= 1; the statistics do not depend on it */
     int32_t max_kept; /* most samples to keep; 0: 8 to 96, as memory for inputs and activations allows */
+    int32_t max_pool; /* most samples of the pool; fewer where these would take more than 64 MiB */
     /** Called after every batch; NULL for none. */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *progress_context;

@@ -152,7 +152,7 @@ static void inherit(void *context, int32_t input, int32_t c_in, int32_t output, 
     y->hi[c_out] = fmaxf(y->hi[c_out], ldexpf(x->hi[c_in], finer));
 }
 
-static nw_status set_limits(nw_scheme *scheme, nw_error *error)
+nw_status nw_scheme_limits(nw_scheme *scheme, nw_error *error)
 {
     const nw_model *model = scheme->model;
     for (int32_t t = 0; t < model->n_tensors; t++) /* what inherits starts from nothing */
@@ -196,5 +196,5 @@ nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error)
         set_grid(scheme, t, grid);
     }
     /* a group's lowest tensor may itself be no code only if no member is: PASS nodes have codes on all sides */
-    return set_limits(scheme, error);
+    return nw_scheme_limits(scheme, error);
 }

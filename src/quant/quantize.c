@@ -3,6 +3,7 @@
 #include "quant/quantize.h"
 
 #include "model/weight_storage.h"
+#include "quant/learn.h"
 #include "quant/narrow.h"
 #include "quant/reconstruct.h"
 #include "quant/scheme.h"
@@ -41,6 +42,8 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
     if (options->extra_bits < 1 || options->extra_bits > 7 || !(options->share >= 0.0 && options->share <= 1.0))
         return nw_fail(error, NW_ERROR_USAGE, "DQA needs 1 to 7 extra bits and a share of 0 to 1, not %d and %g",
                        options->extra_bits, options->share);
+    if (options->learn_updates < NW_LEARN_AUTO)
+        return nw_fail(error, NW_ERROR_USAGE, "updates to learn with must be 0 or more, not %d", options->learn_updates);
     return NW_OK;
 }
 
@@ -69,9 +72,11 @@ static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
     nw_scheme_groups(scheme);
     nw_scheme_saturation(scheme);
     NW_TRY(nw_scheme_settle(scheme, error));
+    nw_scheme_learn_updates(scheme);
     NW_TRY(choose_numbers(scheme, error));
     NW_TRY(nw_scheme_reconstruct(scheme, error));
     NW_TRY(nw_scheme_correct(scheme, error));
+    NW_TRY(nw_scheme_learn(scheme, error));
     return nw_scheme_emit(out, scheme, error);
 }
 

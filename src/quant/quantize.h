@@ -20,6 +20,7 @@
 #include "quant/weights.h"
 
 #define NW_EQUALIZE_AUTO (-1.0)
+#define NW_LEARN_AUTO (-1)
 
 typedef enum nw_bias_correction {
     NW_BIAS_CORRECTION_NONE,
@@ -68,7 +69,9 @@ typedef struct nw_quantize_options {
     bool limits;             /* clamp every channel to what calibration saw, plus ... */
     double limit_margin;     /* ... this share of the channel's range ... */
     double limit_floor;      /* ... and this share of the tensor's range */
-    uint64_t seed;           /* of NoisyQuant's offsets and of random rankings */
+    int32_t learn_updates;   /* >= 0 (learn.h); NW_LEARN_AUTO: behind activations of 6 bits or fewer if the calibration has a
+                                pool, as many as pay and take a minute or so; none with methods that are not the defaults */
+    uint64_t seed;           /* of NoisyQuant's offsets, of random rankings, of the order in which samples are learned from */
 } nw_quantize_options;
 
 #define NW_QUANTIZE_DEFAULTS                                                                                         \
@@ -76,7 +79,7 @@ typedef struct nw_quantize_options {
         .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_OUTPUT, .percentile = 0.9999,              \
         .input_bits = 8, .extra_bits = 3, .share = 0.4, .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
         .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,               \
-        .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .seed = 1                                \
+        .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .learn_updates = NW_LEARN_AUTO, .seed = 1                                \
     }
 
 /**

@@ -17,6 +17,7 @@
  *     sums.c        which nodes sum in 16 bits, and how far their weights are narrowed for it; wraps.c: modulo 2^16
  *     reconstruct.c codes by the outputs they give, further points (trial.c: of single layers, for the planner)
  *     bias_correction.c   what rounding moved on average, taken out of the biases
+ *     learn.c       weights, biases and steps of narrow activations by gradients (gradient.h, learned.h)
  *     emit.c        the integer nw_model
  *
  * Codes and reals: real = scale * (code - zero_point) / factor[c] - offset[c]. A factor costs nothing when the network runs: the
@@ -102,6 +103,7 @@ typedef struct nw_scheme {
     const nw_quantize_options *options; /* borrowed */
     nw_tensor_scheme *tensors;         /* [model->n_tensors] owned */
     nw_node_scheme *nodes;             /* [model->n_nodes] owned */
+    int32_t learn_updates;             /* there will be (learn.h); 0 until nw_scheme_learn_updates said so */
 } nw_scheme;
 
 /** Allocates per-tensor arrays, factors all 1. NULL without memory. */
@@ -148,6 +150,9 @@ nw_status nw_scheme_noise(double *noise, const nw_scheme *scheme, int32_t group)
 
 /** Chooses grids and limits. NW_ERROR_USAGE for contradicting widths, NW_ERROR_UNSUPPORTED, NW_ERROR_MEMORY. */
 nw_status nw_scheme_grids(nw_scheme *scheme, nw_error *error);
+
+/** Limits of all channels for the grids and factors that are set. NW_ERROR_UNSUPPORTED for a clamp without 0. */
+nw_status nw_scheme_limits(nw_scheme *scheme, nw_error *error);
 
 /** Quantizes the weights of all linear nodes; biases are the float network's. NW_ERROR_MEMORY. */
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
