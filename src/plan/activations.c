@@ -9,7 +9,10 @@
 #include "plan/peak.h"
 #include "runtime/strips.h"
 
-#define LAYOUT_TRIES 12 /* corrections of the budget for what the real layout makes of a choice */
+#define WIDEST_BUDGET 1.3  /* of the goal: what is alive at once is mostly less than the model of the peak says, ... */
+#define BUDGET_STEP 0.02   /* ... so many budgets are solved for and the real layouts compared */
+#define MEAN_STEP 0.1      /* bits, where a mean width misses the arena */
+#define MOST_LAYOUTS 4000  /* tried for exchanges of bits */
 
 /** What is chosen among: the tensors' rows that may be narrow. */
 typedef struct chooser {
@@ -163,59 +166,122 @@ static nw_status equal_widths(chooser *c, nw_error *error)
     return NW_OK;
 }
 
-/** More bits where the layout has room for them: who gains most comes first. */
-static nw_status fill_up(chooser *c, nw_error *error)
+#define EXCHANGES 25 /* most of two tensors: 3 to 8 bits each */
+
+/** One tensor gets more bits, another one (or none, -1) fewer. */
+typedef struct exchange {
+    double gain; /* damage */
+    int32_t up, up_bits, down, down_bits;
+} exchange;
+
+static int by_gain(const void *a, const void *b)
 {
-    bool *done = calloc((size_t)c->n + 1, sizeof(*done));
-    nw_status status = done ? NW_OK : nw_fail_memory(error, "allocating bits");
-    for (int32_t turn = 0; !status && turn < c->n; turn++) {
-        int32_t next = -1;
-        double most = 0.0;
-        for (int32_t i = 0; i < c->n; i++) {
-            const double gain = c->items[i].damage[c->bits[i]] - c->items[i].damage[c->items[i].most];
-            if (!done[i] && c->bits[i] < c->items[i].most && gain > most) {
-                next = i;
-                most = gain;
-            }
-        }
-        if (next < 0)
-            break;
-        done[next] = true;
-        const int32_t before = c->bits[next];
-        int32_t kept = before;
-        for (int32_t b = c->items[next].most; !status && b > before && kept == before; b--) {
-            size_t arena;
-            c->bits[next] = b;
-            status = c->items[next].damage[b] < c->items[next].damage[before] ? lay_out(&arena, c, error) : NW_OK;
-            if (!status && c->items[next].damage[b] < c->items[next].damage[before] && (double)arena <= c->task->arena)
-                kept = b;
-        }
-        c->bits[next] = kept;
+    const exchange *x = a;
+    const exchange *y = b;
+    if (x->gain != y->gain)
+        return x->gain > y->gain ? -1 : 1;
+    return x->up != y->up ? x->up - y->up : x->down != y->down ? x->down - y->down : x->up_bits - y->up_bits;
+}
+
+/** Exchanges of item i for b bits against those of item j, or for nothing, that lessen the damage. */
+static int32_t add_exchanges(exchange *list, const chooser *c, int32_t i, int32_t b, int32_t j)
+{
+    const double won = c->items[i].damage[c->bits[i]] - c->items[i].damage[b];
+    int32_t n = 0;
+    if (j < 0) {
+        list[0] = (exchange){won, i, b, j, 0};
+        return won > 0.0;
     }
-    free(done);
+    for (int32_t less = c->bits[j] - 1; less >= c->items[j].least; less--) {
+        const double gain = won - (c->items[j].damage[less] - c->items[j].damage[c->bits[j]]);
+        if (gain > 0.0)
+            list[n++] = (exchange){gain, i, b, j, less};
+    }
+    return n;
+}
+
+/** All of them, the best first. @param list  room for n (n + 1) EXCHANGES */
+static int32_t list_exchanges(exchange *list, const chooser *c)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < c->n; i++)
+        for (int32_t b = c->bits[i] + 1; b <= c->items[i].most; b++)
+            for (int32_t j = -1; j < c->n; j++)
+                n += i == j ? 0 : add_exchanges(list + n, c, i, b, j);
+    qsort(list, (size_t)n, sizeof(*list), by_gain);
+    return n;
+}
+
+/** Makes an exchange if the layout has room for it. */
+static nw_status try_exchange(bool *made, chooser *c, const exchange *e, nw_error *error)
+{
+    const int32_t up = c->bits[e->up];
+    const int32_t down = e->down < 0 ? 0 : c->bits[e->down];
+    size_t arena;
+    c->bits[e->up] = e->up_bits;
+    if (e->down >= 0)
+        c->bits[e->down] = e->down_bits;
+    NW_TRY(lay_out(&arena, c, error));
+    *made = (double)arena <= c->task->arena;
+    if (*made)
+        return NW_OK;
+    c->bits[e->up] = up;
+    if (e->down >= 0)
+        c->bits[e->down] = down;
+    return NW_OK;
+}
+
+/** Exchanges bits as long as that lessens the damage and the layout has room. */
+static nw_status exchange_bits(chooser *c, nw_error *error)
+{
+    exchange *list = malloc(((size_t)c->n * ((size_t)c->n + 1) * EXCHANGES + 1) * sizeof(*list));
+    nw_status status = list ? NW_OK : nw_fail_memory(error, "allocating bits");
+    int32_t tries = 0;
+    for (bool made = true; !status && made;) {
+        const int32_t n = list_exchanges(list, c);
+        made = false;
+        for (int32_t i = 0; !status && !made && i < n && tries < MOST_LAYOUTS; i++, tries++)
+            status = try_exchange(&made, c, &list[i], error);
+    }
+    free(list);
+    return status;
+}
+
+/** The best of the choices for several budgets whose real layout fits; the narrowest if none does. */
+static nw_status solve_peaks(chooser *c, nw_error *error)
+{
+    nw_peak peak = {c->items, c->n, c->n_moments, c->base, c->bytes, 0.0};
+    int32_t *best = malloc(((size_t)c->n + 1) * sizeof(*best));
+    nw_status status = best ? NW_OK : nw_fail_memory(error, "allocating bits");
+    double least = INFINITY;
+    bool fits = true;
+    for (int32_t i = 0; !status && i < c->n; i++)
+        best[i] = c->items[i].least;
+    for (double share = WIDEST_BUDGET; !status && fits; share -= BUDGET_STEP) {
+        size_t arena = 0;
+        peak.budget = share * c->task->arena;
+        status = nw_peak_solve(c->bits, &fits, &peak, error);
+        const double damage = nw_items_damage(c->items, c->n, c->bits);
+        if (!status && fits && damage < least)
+            status = lay_out(&arena, c, error);
+        if (status || !fits || !arena || (double)arena > c->task->arena)
+            continue;
+        least = damage;
+        memcpy(best, c->bits, (size_t)c->n * sizeof(*best));
+    }
+    if (!status)
+        memcpy(c->bits, best, (size_t)c->n * sizeof(*best));
+    free(best);
     return status;
 }
 
 static nw_status least_damage(chooser *c, nw_error *error)
 {
-    NW_TRY(find_moments(c, error));
-    nw_peak peak = {c->items, c->n, c->n_moments, c->base, c->bytes, c->task->arena};
-    for (int32_t step = 0; step < LAYOUT_TRIES; step++) {
-        size_t arena;
-        bool fits;
-        NW_TRY(nw_peak_solve(c->bits, &fits, &peak, error));
-        NW_TRY(lay_out(&arena, c, error));
-        if ((double)arena <= c->task->arena)
-            return fill_up(c, error);
-        if (!fits)
-            break;
-        peak.budget -= fmax((double)arena - c->task->arena, 64.0);
-    }
-    for (int32_t i = 0; i < c->n; i++)
-        c->bits[i] = c->items[i].least;
     size_t arena;
+    NW_TRY(find_moments(c, error));
+    NW_TRY(solve_peaks(c, error));
     NW_TRY(lay_out(&arena, c, error));
-    return (double)arena <= c->task->arena ? fill_up(c, error) : NW_OK;
+    return (double)arena <= c->task->arena ? exchange_bits(c, error) : NW_OK;
 }
 
 static nw_status fit_arena(chooser *c, nw_activation_choice *choice, nw_error *error)
@@ -239,11 +305,20 @@ static double size_of(const chooser *c)
     return size;
 }
 
+/** Fewer bits may need more scratch, so an arena that is a goal too is looked at again. */
 static nw_status fit_mean(chooser *c, nw_error *error)
 {
-    bool fits;
-    return nw_allocate(c->bits, &fits, c->items, c->n, size_of(c) * c->task->mean_bits / 8.0 * (1.0 + 1e-12),
-                       c->task->how, error);
+    for (double mean = c->task->mean_bits;; mean -= MEAN_STEP) {
+        bool fits;
+        size_t arena;
+        const double budget = size_of(c) * mean / 8.0 * (1.0 + 1e-12);
+        NW_TRY(nw_allocate(c->bits, &fits, c->items, c->n, budget, c->task->how, error));
+        if (!(c->task->arena > 0.0) || !fits)
+            return NW_OK;
+        NW_TRY(lay_out(&arena, c, error));
+        if ((double)arena <= c->task->arena)
+            return NW_OK;
+    }
 }
 
 nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, const nw_activation_task *task,

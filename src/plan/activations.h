@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Widths of activations: the least damage within a mean width, within an arena, or both. Weights and activations cost
- * different things, and their damages add up, so who gets how many bits is decided apart; search.c does it once, before the
- * weights.
+ * different things, and their damages add up, so who gets how many bits is decided apart; search.c does it once, before
+ * the weights.
  *
- * A mean width is a knapsack over values (allocate.h). An arena is a peak (peak.h): what is alive at each node is taken from
- * layouts of the network at every width, packed storage on one thread; the real layout of what was chosen then has the last
- * word, with less to share out while it is too large, and more bits for single tensors as long as it stays small enough.
+ * A mean width is a knapsack over values (allocate.h). An arena is a peak (peak.h): what is alive at each node is taken
+ * from layouts of the network at every width, packed storage on one thread. Scratch and holes between buffers differ from
+ * mixture to mixture, so the real layout has the last word: the peak is solved for several budgets, the best choice whose
+ * layout fits is taken, and bits are exchanged between tensors as long as that lessens the damage and the layout fits.
  */
 #ifndef NARROW_PLAN_ACTIVATIONS_H
 #define NARROW_PLAN_ACTIVATIONS_H
@@ -40,7 +41,7 @@ typedef struct nw_activation_choice {
 /**
  * Chooses. A goal that cannot be met gets the narrowest there is.
  *
- * @param items   [measurement->n] damages, sizes (values of the group) and rates of tensors' rows, with least = most on return
+ * @param items   [measurement->n] damages, sizes (values of the group) and rates of tensors' rows; least = most on return
  * @return NW_ERROR_MEMORY
  */
 nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, const nw_activation_task *task,
