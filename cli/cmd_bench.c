@@ -116,6 +116,8 @@ static void report_traffic(cJSON *report, const bench *b)
 {
     const nw_traffic traffic = nw_engine_traffic(b->network.engine);
     cJSON_AddStringToObject(report, "activation_storage", b->storage.name ? b->storage.name : "bytes");
+    cJSON_AddStringToObject(report, "fusion", b->storage.fuse ? b->storage.fuse : "none");
+    cJSON_AddNumberToObject(report, "fused_tensors", traffic.n_fused);
     cJSON_AddNumberToObject(report, "activation_bytes_moved", (double)traffic.moved);
     cJSON_AddNumberToObject(report, "stored_tensors", traffic.n_stored);
     cJSON_AddNumberToObject(report, "stored_bits_per_value", nw_traffic_bits_per_value(&traffic));
@@ -128,6 +130,8 @@ static void print_traffic(const bench *b)
 {
     const nw_traffic traffic = nw_engine_traffic(b->network.engine);
     const double coding = b->timing.coding_seconds;
+    if (traffic.n_fused)
+        printf("fused: %d tensors exist only as some rows\n", (int)traffic.n_fused);
     if (!traffic.n_stored)
         return;
     printf("stored: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",

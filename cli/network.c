@@ -55,7 +55,13 @@ size_t nw_thread_count(int64_t n)
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error)
 {
     static const char *const names[] = {"bytes", "packed", "coded", "huffman"}; /* nw_storage */
+    static const char *const fusions[] = {"none", "fast", "small"}; /* nw_fusion */
     size_t i = 0;
+    size_t fusion = 0;
+    while (options->fuse && fusion < NW_COUNT(fusions) && strcmp(options->fuse, fusions[fusion]) != 0)
+        fusion++;
+    if (fusion == NW_COUNT(fusions))
+        return nw_fail(error, NW_ERROR_USAGE, "--fuse %s: must be none, fast or small", options->fuse);
     while (options->name && i < NW_COUNT(names) && strcmp(options->name, names[i]) != 0)
         i++;
     if (i == NW_COUNT(names))
@@ -63,6 +69,7 @@ nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *op
     if (options->budget && (nw_storage)i < NW_STORAGE_CODED)
         return nw_fail(error, NW_ERROR_USAGE, "--arena-budget needs --activation-storage coded or huffman");
     out->storage = (nw_storage)i;
+    out->fusion = (nw_fusion)fusion;
     out->arena_budget = (size_t)options->budget;
     return NW_OK;
 }

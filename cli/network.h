@@ -37,7 +37,7 @@ nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error)
 
 /** What the options below say; {0}: bytes. */
 typedef struct nw_storage_options {
-    const char *name;
+    const char *name, *fuse;
     int64_t budget;
 } nw_storage_options;
 
@@ -45,9 +45,11 @@ typedef struct nw_storage_options {
 #define NW_STORAGE_OPTIONS(o)                                                                                        \
     {"activation-storage", "KIND", NW_OPTION_TEXT, &(o)->name,                                                       \
      "bytes, packed (own width: smaller, same answers), coded or huffman (fewer bytes still)"},                                                  \
-    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"}
+    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"},   \
+    {"fuse", "HOW", NW_OPTION_TEXT, &(o)->fuse,                                                                        \
+     "layers in one pass over strips of rows, same answers: none, fast, or small (least memory)"}
 
-/** Fills in storage and arena_budget. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed storage. */
+/** Fills in storage, arena_budget and fusion. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed storage. */
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error);
 
 /** Bits that a code of the stored tensors took, over all runs; 8 if none is stored. */

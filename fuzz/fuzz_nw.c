@@ -79,7 +79,9 @@ static void try_engine(const nw_model *model)
 {
     static const nw_engine_options engines[] = {
         {.isa = "ref"}, {.isa = NULL}, {.storage = NW_STORAGE_PACKED, .threads = 2},
-        {.storage = NW_STORAGE_CODED, .threads = 3}, {.storage = NW_STORAGE_HUFFMAN}};
+        {.storage = NW_STORAGE_CODED, .threads = 3}, {.storage = NW_STORAGE_HUFFMAN},
+        {.fusion = NW_FUSION_SMALL, .threads = 2},
+        {.storage = NW_STORAGE_PACKED, .fusion = NW_FUSION_SMALL}};
     nw_error error = {{0}};
     if (work_of(model) > MAX_ELEMENTS)
         return;

@@ -57,11 +57,24 @@ typedef enum nw_storage {
     NW_STORAGE_HUFFMAN /* rows in words of the prefix codes that the network has for its tensors: fewest bytes, most work */
 } nw_storage;
 
+/**
+ * Which layers run in one pass over strips of rows, so that what lies between them never is in memory as a whole. No bits
+ * change.
+ */
+typedef enum nw_fusion {
+    NW_FUSION_NONE,  /* each by itself */
+    NW_FUSION_FAST,  /* where what lies between is larger than caches */
+    NW_FUSION_SMALL  /* where that makes the arena smaller */
+} nw_fusion;
+
 /** How an engine is built; {0} is what the functions without options build. */
 typedef struct nw_engine_options {
     const char *isa;    /* kernel family by name; NULL: the environment variable NARROW_ISA, or the best one */
     nw_storage storage;
-    size_t threads;     /* all but bytes: most threads that will work at once (more of them rest); each needs memory. 0: one */
+    nw_fusion fusion;
+    size_t fusion_bytes;   /* fast: tensors of more bytes are worth it; 0: 300000 */
+    size_t fusion_scratch; /* bytes for the rows between layers, per thread, where there is a choice; 0: 200000 */
+    size_t threads;     /* all but bytes, fusion: most threads that will work at once (more of them rest); each needs memory. 0: one */
     size_t arena_budget; /* coded, huffman: bytes for stored tensors alive at once; 0: what they need. With less, rows that do not
                             fit lose the low bits of channels with more bits than others: results depend on the budget,
                             and on nothing else. NW_GOAL_MISSED if even that does not fit */

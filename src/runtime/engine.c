@@ -34,6 +34,9 @@ struct nw_engine {
     nw_storage storage;
     float **caller;             /* [n_outputs] the caller's arrays of this run */
     const nw_picture *pictures; /* [n_nodes] the stored outputs of nodes; NULL without packed storage */
+    uint8_t **observed;         /* [n_nodes] room for outputs inside chains while somebody looks, or NULL */
+    const size_t *inner_size;   /* [n_nodes] bytes of these outputs; 0: not inside a chain */
+    const nw_job *node_jobs;    /* [n_nodes] for questions: the first job; kernel NULL: none */
     const int32_t *node_caller; /* [n_nodes] output of the network that goes to the caller, or NW_NONE */
     const nw_kernels *kernels;
     nw_coding_clock *clock;
@@ -85,6 +88,23 @@ static void take_views(nw_engine *engine, const nw_model *model, const nw_layout
     engine->takes_pixels = takes_pixels;
 }
 
+/** Rooms for what happens inside chains, and bytes of it. */
+static uint8_t **take_rooms(nw_engine *engine, const nw_model *model, const nw_layout *layout, nw_arena *arena)
+{
+    uint8_t **observed = nw_arena_take(arena, (size_t)model->n_nodes * sizeof(*observed));
+    size_t *inner_size = nw_arena_take(arena, (size_t)model->n_nodes * sizeof(*inner_size));
+    for (int32_t i = 0; engine && i < model->n_nodes; i++) {
+        const int32_t t = model->nodes[i].output;
+        observed[i] = NULL;
+        inner_size[i] = layout->places[t].inner ? nw_tensor_elements(&model->tensors[t]) : 0;
+    }
+    if (engine) {
+        engine->observed = observed;
+        engine->inner_size = inner_size;
+    }
+    return observed;
+}
+
 /** What observers need to see stored tensors. */
 static void take_pictures(nw_engine *engine, const nw_builder *b)
 {
@@ -107,10 +127,11 @@ static nw_traffic count_traffic(const nw_layout *layout, const nw_model *model)
     nw_traffic traffic = {0};
     for (int32_t n = 0; n < model->n_nodes; n++) {
         const nw_node *node = &model->nodes[n];
+        traffic.n_fused += layout->places[node->output].inner;
         traffic.n_stored += layout->places[node->output].stored && !layout->places[node->output].joined;
         for (int32_t i = -1; i < node->n_inputs; i++) {
             const int32_t t = i < 0 ? node->output : node->inputs[i];
-            if (t == NW_NONE || layout->places[t].root == NW_NONE || layout->places[t].stored)
+            if (t == NW_NONE || layout->places[t].root == NW_NONE || layout->places[t].stored || layout->places[t].inner)
                 continue;
             const size_t element = model->tensors[t].type == NW_TYPE_F32 ? sizeof(float) : 1;
             traffic.moved += (uint64_t)nw_tensor_elements(&model->tensors[t]) * element;
@@ -175,6 +196,11 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         memset(lanes, 0, (size_t)p->lanes * sizeof(*lanes));
     }
     take_views(engine, model, layout, activations, arena);
+    nw_job *node_jobs = nw_arena_take(arena, (size_t)model->n_nodes * sizeof(*node_jobs));
+    if (engine) {
+        memset(node_jobs, 0, (size_t)model->n_nodes * sizeof(*node_jobs));
+        engine->node_jobs = node_jobs;
+    }
     nw_builder builder = {
         .model = model,
         .layout = layout,
@@ -185,6 +211,8 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .outputs = caller,
         .clock = clock,
         .symbols = layout->words ? take_symbols(model, arena) : NULL,
+        .observed = take_rooms(engine, model, layout, arena),
+        .node_jobs = node_jobs,
         .steps = steps,
     };
     if (p->storage != NW_STORAGE_BYTES)
@@ -209,6 +237,9 @@ static nw_status measure(plan *p, const nw_model *model, const nw_engine_options
                                               .coded = p->storage >= NW_STORAGE_CODED,
                                               .words = p->storage == NW_STORAGE_HUFFMAN,
                                               .budget = options ? options->arena_budget : 0,
+                                              .fusion = options ? options->fusion : NW_FUSION_NONE,
+                                              .fusion_bytes = options ? options->fusion_bytes : 0,
+                                              .fusion_scratch = options ? options->fusion_scratch : 0,
                                               .lanes = p->lanes};
     const char *isa = options ? options->isa : NULL;
     NW_TRY(nw_isa_choose(&p->isa, isa ? isa : getenv("NARROW_ISA"), error));
@@ -342,6 +373,17 @@ static size_t observed_size(const nw_engine *engine)
     return largest;
 }
 
+/** A picture of bytes without halo. */
+static nw_view packed_view(const nw_view *of, uint8_t *bytes)
+{
+    nw_view view = *of;
+    view.data = bytes;
+    view.strides[1] = 1;
+    view.strides[2] = (ptrdiff_t)view.dims[3] * view.dims[1];
+    view.strides[3] = view.dims[1];
+    return view;
+}
+
 /** The output of node n as bytes: where it lies, or unpacked to `bytes`, or in the caller's array. */
 static nw_view view_of_node(const nw_engine *engine, int32_t n, uint8_t *bytes)
 {
@@ -352,15 +394,13 @@ static nw_view view_of_node(const nw_engine *engine, int32_t n, uint8_t *bytes)
         view.data = (uint8_t *)engine->caller[engine->node_caller[n]];
         return view;
     }
+    if (engine->observed[n])
+        return packed_view(&view, engine->observed[n]);
     const nw_picture *p = &engine->pictures[n];
     const size_t row = (size_t)p->width * (size_t)p->channels;
     for (int32_t y = 0; y < p->height; y++)
         nw_picture_row(p, engine->kernels, y, bytes + (size_t)y * row, bytes + (size_t)p->height * row);
-    view.data = bytes;
-    view.strides[1] = 1;
-    view.strides[2] = (ptrdiff_t)row;
-    view.strides[3] = p->channels;
-    return view;
+    return packed_view(&view, bytes);
 }
 
 static void run_step(const nw_step *step, const nw_run_options *options)
@@ -372,18 +412,58 @@ static void run_step(const nw_step *step, const nw_run_options *options)
         options->node_nanoseconds[step->node] += nanoseconds() - start;
 }
 
-/** Nodes without work of their own are observed too: what is seen must not depend on where tensors lie. */
-static void run_steps(nw_engine *engine, const nw_run_options *options, uint8_t *observed)
+/** Bytes of the outputs inside the chain with most of them. */
+static size_t chain_size(const nw_engine *engine)
 {
-    int32_t step = 0;
+    size_t most = 0;
+    size_t size = 0;
     for (int32_t n = 0; n < engine->n_nodes; n++) {
-        for (; step < engine->n_steps && engine->steps[step].node == n; step++)
-            run_step(&engine->steps[step], options);
-        if (options->observer) {
+        size = engine->inner_size[n] ? size + engine->inner_size[n] : 0;
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+/** Gives the inner outputs of the chain that begins with node n their room; returns its last node. */
+static int32_t open_rooms(nw_engine *engine, int32_t n, uint8_t *room)
+{
+    for (; engine->inner_size[n]; room += engine->inner_size[n++])
+        engine->observed[n] = room;
+    return n;
+}
+
+/**
+ * Nodes without work of their own are observed too: what is seen must not depend on where tensors lie. Nodes of a chain
+ * are observed behind it.
+ *
+ * @param observed  room for a stored tensor, then for the inner tensors of a chain
+ */
+static void run_observed(nw_engine *engine, const nw_run_options *options, uint8_t *observed)
+{
+    const size_t size = observed_size(engine);
+    nw_run_options alone = *options; /* else lanes of a chain would show the same rows of inner tensors at the same time */
+    alone.threads = NULL;
+    int32_t step = 0;
+    for (int32_t n = 0; n < engine->n_nodes;) {
+        const int32_t last = open_rooms(engine, n, observed + size);
+        for (; step < engine->n_steps && engine->steps[step].node == last; step++)
+            run_step(&engine->steps[step], last > n ? &alone : options);
+        for (; n <= last; n++) {
             const nw_view view = view_of_node(engine, n, observed);
             options->observer(options->context, n, &view);
+            engine->observed[n] = NULL;
         }
     }
+}
+
+static void run_steps(nw_engine *engine, const nw_run_options *options, uint8_t *observed)
+{
+    if (options->observer) {
+        run_observed(engine, options, observed);
+        return;
+    }
+    for (int32_t step = 0; step < engine->n_steps; step++)
+        run_step(&engine->steps[step], options);
 }
 
 nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *const *outputs,
@@ -392,8 +472,9 @@ nw_status nw_engine_run_with(nw_engine *engine, const nw_input *inputs, float *c
     if (!accepts(engine, inputs))
         return NW_ERROR_USAGE;
     const size_t size = options->observer ? observed_size(engine) : 0;
-    uint8_t *observed = size ? malloc(size) : NULL;
-    if (size && !observed)
+    const size_t inner_size = options->observer ? chain_size(engine) : 0;
+    uint8_t *observed = size + inner_size ? malloc(size + inner_size) : NULL;
+    if (size + inner_size && !observed)
         return NW_ERROR_MEMORY;
     for (int32_t i = 0; i < engine->n_inputs; i++)
         engine->slots[i] = (nw_input_slot){inputs[i].values, inputs[i].pixels};
@@ -453,19 +534,16 @@ nw_traffic nw_engine_traffic(const nw_engine *engine)
 
 const char *nw_engine_kernel(const nw_engine *engine, int32_t node)
 {
-    for (int32_t i = 0; i < engine->n_steps; i++)
-        if (engine->steps[i].node == node)
-            return engine->steps[i].job.kernel;
-    return "none";
+    const char *kernel = engine->node_jobs[node].kernel;
+    return kernel ? kernel : "none";
 }
 
 bool nw_engine_count_runs(const nw_engine *engine, int32_t node, nw_run_counts *counts)
 {
-    for (int32_t i = 0; i < engine->n_steps; i++)
-        if (engine->steps[i].node == node && engine->steps[i].job.count_runs) {
-            *counts = (nw_run_counts){0};
-            engine->steps[i].job.count_runs(engine->steps[i].job.state, counts);
-            return true;
-        }
-    return false;
+    const nw_job *job = &engine->node_jobs[node];
+    if (!job->count_runs)
+        return false;
+    *counts = (nw_run_counts){0};
+    job->count_runs(job->state, counts);
+    return true;
 }

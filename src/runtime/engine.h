@@ -39,6 +39,7 @@ size_t nw_engine_total_size(const nw_engine *engine);
 typedef struct nw_traffic {
     uint64_t moved;       /* bytes of activations that nodes read and write in one run, on average */
     int32_t n_stored;     /* tensors */
+    int32_t n_fused;      /* tensors between layers that run in one pass */
     uint64_t values;      /* codes that were stored, in all runs */
     uint64_t stored_bits; /* that they took */
     uint64_t rows, rows_dropped; /* rows stored, and those of them that lost their low bits to the arena budget */

@@ -372,7 +372,7 @@ static void choose_homes(nw_layout *layout, const nw_model *model, const nw_layo
     const bool packed = options && options->packed;
     if (packed)
         choose_stored(layout, model);
-    choose_caller(layout, model, packed);
+    choose_caller(layout, model, packed || (options && options->fusion == NW_FUSION_SMALL));
     choose_roots(layout, model);
     choose_halos(layout, model);
     choose_lifetimes(layout, model);
@@ -391,8 +391,11 @@ nw_status nw_layout_make(nw_layout *layout, const nw_model *model, const nw_layo
         status = fit_budget(&made, model, options->budget, error);
     if (!status && !choose_sizes(&made, model))
         status = nw_fail(error, NW_ERROR_UNSUPPORTED, "an activation of this network is larger than 2 GiB");
-    if (!status && options && options->packed)
-        nw_strips_plan(&made, model, options->lanes);
+    const bool strips = options && (options->packed || options->fusion != NW_FUSION_NONE);
+    if (!status && strips)
+        status = nw_chains_choose(&made, model, options, error);
+    if (!status && strips)
+        nw_strips_plan(&made, model, options);
     if (!status && !choose_offsets(&made, model))
         status = nw_fail_memory(error, "laying out the activations");
     if (!status && made.size > INT32_MAX)
@@ -430,7 +433,8 @@ nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t t
         view.dims[i] = t->dims[i];
     const int32_t root = layout->places[tensor].root;
     row_major(&view);
-    if (root == NW_NONE || layout->places[tensor].stored || layout->places[tensor].caller != NW_NONE)
+    const nw_place *own = &layout->places[tensor];
+    if (root == NW_NONE || own->stored || own->inner || own->caller != NW_NONE)
         return view;
     const nw_place *p = &layout->places[root];
     const nw_tensor *host = &model->tensors[root];

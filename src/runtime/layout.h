@@ -18,7 +18,7 @@
  *
  * With packed storage (strips.h) pictures of narrow codes have no halo: they lie in stored rows, one behind the other, and
  * the nodes around them have scratch in the arena while they run. What cannot be read or written in strips stays as
- * above, and so does what would not become smaller.
+ * above, and so does what would not become smaller. With fusion, tensors inside chains of nodes have no place at all.
  */
 #ifndef NARROW_RUNTIME_LAYOUT_H
 #define NARROW_RUNTIME_LAYOUT_H
@@ -26,6 +26,7 @@
 #include "base/arena.h"
 #include "base/geometry.h"
 #include "model/model.h"
+#include "narrow/narrow.h"
 #include "ops/coded.h"
 #include "ops/stored.h"
 
@@ -41,21 +42,28 @@ typedef struct nw_place {
     bool stored;            /* in stored rows; its own root */
     size_t slot_size;       /* coded: bytes reserved for each row (ops/coded.h) */
     bool joined;            /* besides: a CONCAT of stored tensors, which has no bytes of its own */
+    bool inner;             /* inside a chain (strips.h): only rows of it exist, in scratch */
     int32_t caller;         /* index of the output of the network that goes to the caller by rows, or NW_NONE */
 } nw_place;
 
 typedef struct nw_layout {
     nw_place *places;         /* [n_tensors] owned */
-    struct nw_strips *strips; /* [n_nodes] owned; how nodes run in strips: all zero without packed storage */
+    struct nw_strips *strips; /* [n_nodes] owned; how nodes run in strips */
     bool coded, words;
     size_t size;              /* bytes of the arena, over-read included */
 } nw_layout;
+
+#define NW_CHAIN_BYTES 300000   /* what is smaller is better written and read: it stays in cache */
+#define NW_CHAIN_SCRATCH 200000 /* a chain's windows stay well inside a second-level cache */
 
 typedef struct nw_layout_options {
     bool packed;   /* packed storage */
     bool coded;    /* besides: rows coded, in slots */
     bool words;    /* besides: in words of the model's prefix codes, where a tensor has one */
     size_t budget; /* coded: bytes of the stored tensors alive at once, 0: what they need */
+    nw_fusion fusion;
+    size_t fusion_bytes;   /* fast: what a tensor must exceed to be worth it; 0: NW_CHAIN_BYTES */
+    size_t fusion_scratch; /* of a lane; 0: NW_CHAIN_SCRATCH */
     int32_t lanes; /* shares of every picture that may be computed at the same time, >= 1: each has scratch of its own */
 } nw_layout_options;
 
@@ -85,7 +93,10 @@ bool nw_stored_form(nw_stored *stored, const nw_model *model, int32_t tensor, nw
 /** Bytes of a tensor in stored rows; 0 if it has no such form. */
 size_t nw_tensor_stored_size(const nw_model *model, int32_t tensor);
 
-/** Plans the nodes' strips (strips.h), for nw_layout_make: who is stored, lifetimes and sizes are known. */
-void nw_strips_plan(nw_layout *layout, const nw_model *model, int32_t lanes);
+/** Puts nodes into chains (strips.h) and adapts lifetimes, for nw_layout_make: who is stored and all sizes are known. */
+nw_status nw_chains_choose(nw_layout *layout, const nw_model *model, const nw_layout_options *options, nw_error *error);
+
+/** Plans the nodes' strips (strips.h), for nw_layout_make: who is stored, chains, lifetimes and sizes are known. */
+void nw_strips_plan(nw_layout *layout, const nw_model *model, const nw_layout_options *options);
 
 #endif

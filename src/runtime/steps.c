@@ -130,7 +130,8 @@ static nw_halo halo_of(const nw_builder *b, int32_t n)
     const nw_place *p = &b->layout->places[root];
     const nw_tensor *host = tensor_of(b, root);
     const bool empty = !p->halo[0] && !p->halo[1] && !p->halo[2] && !p->halo[3];
-    if (empty || p->first != n || !b->activations || host->type != NW_TYPE_U8)
+    const int32_t first = b->layout->strips[n].rows ? b->layout->strips[n].first : n;
+    if (empty || p->first != first || !b->activations || host->type != NW_TYPE_U8)
         return (nw_halo){0};
     const size_t pixel = (size_t)nw_tensor_channels(host);
     const size_t columns = (size_t)(p->halo[1] + nw_tensor_width(host) + p->halo[3]);
@@ -146,16 +147,35 @@ static nw_halo halo_of(const nw_builder *b, int32_t n)
     };
 }
 
-/** The jobs of node n as one that runs them in strips. */
-static nw_job strip_job(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_jobs)
+/** Node n as a link of its chain. */
+static nw_strip_link link_of(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_jobs)
+{
+    const nw_node *node = &b->model->nodes[n];
+    const nw_strips *strips = &b->layout->strips[n];
+    nw_strip_link link = {.strips = *strips,
+                          .n_jobs = n_jobs,
+                          .inner = nw_strip_inner(b->layout, node),
+                          .observed = n < strips->last ? &b->observed[n] : NULL};
+    for (int32_t i = 0; i < n_jobs; i++)
+        link.jobs[i] = jobs[i];
+    for (int32_t i = 0; i < 2; i++)
+        if (strips->inputs[i].rows) {
+            const int32_t t = nw_strip_input(node, i);
+            link.inputs[i] = nw_picture_of(b, t);
+            link.zero_point[i] = tensor_of(b, t)->quant.zero_point;
+        }
+    return link;
+}
+
+/** The chain that ends with node n as one job. */
+static nw_job strip_job(nw_builder *b, int32_t n)
 {
     const nw_node *node = &b->model->nodes[n];
     const nw_strips *strips = &b->layout->strips[n];
     const int32_t caller = b->layout->places[node->output].caller;
-    nw_strip_params params = {
-        .strips = strips,
-        .jobs = jobs,
-        .n_jobs = n_jobs,
+    const nw_strip_params params = {
+        .links = b->links,
+        .n_links = n - strips->first + 1,
         .height = nw_tensor_height(tensor_of(b, node->output)),
         .output = nw_picture_of(b, node->output),
         .caller = caller != NW_NONE && b->outputs ? &b->outputs[caller] : NULL,
@@ -163,17 +183,13 @@ static nw_job strip_job(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_
         .clock = b->clock,
         .scratch = b->activations ? b->activations + strips->offset : NULL,
     };
-    for (int32_t i = 0; i < 2; i++)
-        if (strips->inputs[i].rows) {
-            const int32_t t = nw_strip_input(node, i);
-            params.inputs[i] = nw_picture_of(b, t);
-            params.zero_point[i] = tensor_of(b, t)->quant.zero_point;
-        }
     return nw_strip_job_make(&params, b->arena);
 }
 
 static void append(nw_builder *b, int32_t n, const nw_job *job)
 {
+    if (b->node_jobs && !b->node_jobs[n].kernel)
+        b->node_jobs[n] = *job;
     if (b->steps) {
         const bool first = b->n_steps == 0 || b->steps[b->n_steps - 1].node != n;
         b->steps[b->n_steps] =
@@ -182,11 +198,17 @@ static void append(nw_builder *b, int32_t n, const nw_job *job)
     b->n_steps++;
 }
 
-/** Appends all jobs of node n: as they are, or in strips. */
+/** Appends all jobs of node n: as they are, or in strips, once the last node of its chain has come. */
 static void append_all(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_jobs)
 {
-    if (b->layout->strips[n].rows) {
-        const nw_job job = strip_job(b, n, jobs, n_jobs);
+    const nw_strips *strips = &b->layout->strips[n];
+    if (strips->rows) {
+        b->links[n - strips->first] = link_of(b, n, jobs, n_jobs);
+        if (b->node_jobs)
+            b->node_jobs[n] = jobs[0];
+        if (n < strips->last)
+            return;
+        const nw_job job = strip_job(b, n);
         append(b, n, &job);
         return;
     }
@@ -515,7 +537,11 @@ static nw_status build_node(nw_builder *b, int32_t n, nw_error *error)
 
 nw_status nw_steps_build(nw_builder *builder, nw_error *error)
 {
-    for (int32_t n = 0; n < builder->model->n_nodes; n++)
-        NW_TRY(build_node(builder, n, error));
-    return NW_OK;
+    nw_strip_link links[NW_CHAIN_LINKS];
+    nw_status status = NW_OK;
+    builder->links = links;
+    for (int32_t n = 0; !status && n < builder->model->n_nodes; n++)
+        status = build_node(builder, n, error);
+    builder->links = NULL;
+    return status;
 }

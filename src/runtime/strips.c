@@ -3,7 +3,6 @@
 #include "runtime/strips.h"
 
 #include "base/arith.h"
-#include "runtime/layout.h"
 
 #define STRIP_PIXELS 128 /* of the output in a strip, at least: a call of the matrix kernel */
 #define MOST_ROWS 8      /* above those that STRIP_PIXELS ask for */
@@ -38,6 +37,16 @@ bool nw_strips_possible(const nw_model *model, const nw_node *node)
     default:
         return false;
     }
+}
+
+int32_t nw_strip_inner(const nw_layout *layout, const nw_node *node)
+{
+    for (int32_t i = 0; i < 2; i++) {
+        const int32_t t = nw_strip_input(node, i);
+        if (t != NW_NONE && layout->places[t].inner)
+            return i;
+    }
+    return NW_NONE;
 }
 
 static nw_row_rule rule_of(const nw_model *model, const nw_node *node, int32_t i)
@@ -149,11 +158,12 @@ static size_t take(size_t *used, size_t size)
     return at;
 }
 
-static void plan_input(nw_strips *s, const nw_layout *layout, const nw_model *model, const nw_node *node, int32_t i)
+static void plan_input(nw_strips *s, size_t *used, const nw_layout *layout, const nw_model *model, const nw_node *node,
+                       int32_t i)
 {
     nw_strip_operand *o = &s->inputs[i];
     const int32_t tensor = nw_strip_input(node, i);
-    if (tensor == NW_NONE || !layout->places[tensor].stored)
+    if (tensor == NW_NONE || !(layout->places[tensor].stored || layout->places[tensor].inner))
         return;
     o->rule = rule_of(model, node, i);
     if (o->rule.halo)
@@ -161,10 +171,10 @@ static void plan_input(nw_strips *s, const nw_layout *layout, const nw_model *mo
     o->rows = rows_needed(&o->rule, s->rows);
     o->row_size = (size_t)(o->left + nw_tensor_width(&model->tensors[tensor]) + o->right) *
                   (size_t)nw_tensor_channels(&model->tensors[tensor]);
-    o->offset = take(&s->lane_size, (size_t)o->rows * o->row_size);
+    o->offset = take(used, (size_t)o->rows * o->row_size);
 }
 
-static void plan_output(nw_strips *s, const nw_layout *layout, const nw_model *model, const nw_node *node)
+static void plan_output(nw_strips *s, size_t *used, const nw_layout *layout, const nw_model *model, const nw_node *node)
 {
     const nw_place *p = &layout->places[node->output];
     const nw_tensor *t = &model->tensors[node->output];
@@ -173,61 +183,100 @@ static void plan_output(nw_strips *s, const nw_layout *layout, const nw_model *m
     s->output.rows = s->rows;
     s->output.row_size = (size_t)nw_tensor_width(t) * (size_t)nw_tensor_channels(t) *
                          (t->type == NW_TYPE_F32 ? sizeof(float) : 1);
-    s->output.offset = take(&s->lane_size, (size_t)s->rows * s->output.row_size);
+    s->output.offset = take(used, (size_t)s->rows * s->output.row_size);
 }
 
-/** How node n runs with strips of up to `rows` rows. */
-static nw_strips plan_node(const nw_layout *layout, const nw_model *model, int32_t n, int32_t lanes, int32_t rows)
+/** Rows that the node in front makes at a time: as many as go from one strip to the next. */
+static int32_t rows_in_front(const nw_strips *reader, const nw_strip_operand *window)
 {
-    const nw_node *node = &model->nodes[n];
-    const int32_t height = nw_tensor_height(&model->tensors[node->output]);
-    if (!nw_strips_possible(model, node))
-        return (nw_strips){0};
-    nw_strips s = {.lanes = nw_min32(lanes, height)};
-    s.rows = even_rows(height, s.lanes, rows);
-    size_t temporary = temporary_size(layout, model, node->output, false);
-    for (int32_t i = 0; i < 2; i++) {
-        const size_t size = temporary_size(layout, model, nw_strip_input(node, i), false);
-        temporary = size > temporary ? size : temporary;
-        plan_input(&s, layout, model, node, i);
-    }
-    plan_output(&s, layout, model, node);
-    if (!s.lane_size)
-        return (nw_strips){0};
-    s.temporary = temporary ? take(&s.lane_size, temporary) : 0;
-    return s;
+    return window->rule.transposed ? window->rows : nw_min32(window->rows, reader->rows * window->rule.stride);
 }
 
-/** Bytes of the tensors that are alive while node n runs, and of its scratch. */
-static size_t bytes_at(const nw_layout *layout, const nw_model *model, int32_t n, const nw_strips *strips)
+/** Most bytes that unpacking and packing any operand of the chain needs. */
+static size_t chain_temporary(const nw_layout *layout, const nw_model *model, int32_t first, int32_t last)
+{
+    size_t most = temporary_size(layout, model, model->nodes[last].output, false);
+    for (int32_t n = first; n <= last; n++)
+        for (int32_t i = 0; i < 2; i++) {
+            const size_t size = temporary_size(layout, model, nw_strip_input(&model->nodes[n], i), false);
+            most = size > most ? size : most;
+        }
+    return most;
+}
+
+void nw_strips_plan_chain(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t first, int32_t last,
+                          int32_t lanes, int32_t rows)
+{
+    const int32_t height = nw_tensor_height(&model->tensors[model->nodes[last].output]);
+    const int32_t n_links = last - first + 1;
+    size_t used = 0;
+    for (int32_t i = n_links - 1; i >= 0; i--) {
+        const nw_node *node = &model->nodes[first + i];
+        nw_strips *s = &strips[i];
+        *s = (nw_strips){.first = first, .last = last};
+        if (!nw_strips_possible(model, node))
+            return; /* alone: only such nodes have neighbours in a chain */
+        s->lanes = nw_min32(lanes, height);
+        if (i == n_links - 1) {
+            s->rows = even_rows(height, s->lanes, rows);
+            plan_output(s, &used, layout, model, node);
+        } else {
+            const int32_t inner = nw_strip_inner(layout, node + 1);
+            s->output = strips[i + 1].inputs[inner];
+            s->rows = rows_in_front(&strips[i + 1], &s->output);
+        }
+        for (int32_t j = 0; j < 2; j++)
+            plan_input(s, &used, layout, model, node, j);
+    }
+    const size_t temporary = chain_temporary(layout, model, first, last);
+    const size_t temporary_at = temporary ? take(&used, temporary) : 0;
+    for (int32_t i = 0; i < n_links; i++) {
+        strips[i].temporary = temporary_at;
+        strips[i].lane_size = used;
+    }
+    if (!used)
+        strips[0] = (nw_strips){.first = first, .last = last};
+}
+
+size_t nw_strips_bytes(const nw_layout *layout, const nw_model *model, const nw_strips *strips)
 {
     size_t sum = (size_t)strips->lanes * strips->lane_size;
     for (int32_t t = 0; t < model->n_tensors; t++) {
         const nw_place *p = &layout->places[t];
-        if (p->size && p->first <= n && n <= p->last)
+        if (p->size && p->first <= strips->last && strips->first <= p->last)
             sum += p->size;
     }
     return sum;
 }
 
-void nw_strips_plan(nw_layout *layout, const nw_model *model, int32_t lanes)
+/** Rows of a strip to begin with: a chain gains from more, as long as all of its windows stay in cache. */
+static int32_t most_rows(const nw_model *model, const nw_strips *strips)
 {
+    const nw_node *last = &model->nodes[strips->last];
+    return strips->first < strips->last ? nw_tensor_height(&model->tensors[last->output]) : preferred_rows(model, last);
+}
+
+void nw_strips_plan(nw_layout *layout, const nw_model *model, const nw_layout_options *options)
+{
+    const size_t scratch = options->fusion_scratch ? options->fusion_scratch : NW_CHAIN_SCRATCH;
     size_t most = 0; /* bytes that no choice of strips can avoid */
-    for (int32_t n = 0; n < model->n_nodes; n++) {
-        layout->strips[n] = plan_node(layout, model, n, lanes, 1);
-        const size_t size = bytes_at(layout, model, n, &layout->strips[n]);
+    for (int32_t n = 0; n < model->n_nodes; n = layout->strips[n].last + 1) {
+        nw_strips *s = &layout->strips[n];
+        nw_strips_plan_chain(s, layout, model, s->first, s->last, options->lanes, 1);
+        const size_t size = nw_strips_bytes(layout, model, s);
         most = size > most ? size : most;
     }
     most += most / SLACK;
-    for (int32_t n = 0; n < model->n_nodes; n++) {
-        if (!layout->strips[n].rows)
+    for (int32_t n = 0; n < model->n_nodes; n = layout->strips[n].last + 1) {
+        nw_strips *s = &layout->strips[n];
+        const bool chain = s->first < s->last;
+        if (!s->rows)
             continue;
-        for (int32_t rows = preferred_rows(model, &model->nodes[n]); rows > 1; rows--) {
-            const nw_strips s = plan_node(layout, model, n, lanes, rows);
-            if (bytes_at(layout, model, n, &s) > most)
-                continue;
-            layout->strips[n] = s;
-            break;
+        for (int32_t rows = most_rows(model, s); rows >= 1; rows--) {
+            nw_strips_plan_chain(s, layout, model, s->first, s->last, options->lanes, rows);
+            if ((!chain || s->lane_size <= scratch) &&
+                ((chain && options->fusion == NW_FUSION_FAST) || nw_strips_bytes(layout, model, s) <= most))
+                break;
         }
     }
 }

@@ -71,6 +71,7 @@ def usage(narrow):
         (["bench", net, "--runs", "0"], "--runs: from 1 to"),
         (["bench", net, "--threads", "257"], "--threads: at most 256"),
         (["bench", net, "--activation-storage", "tight"], "--activation-storage tight: must be bytes, packed, coded or huffman"),
+        (["bench", net, "--fuse", "all"], "--fuse all: must be none, fast or small"),
         (["bench", net, "--arena-budget", "9", "--activation-storage", "packed"], "--arena-budget needs"),
         (["verify", net, "--activation-storage", "4"], "--activation-storage 4: must be bytes, packed, coded or huffman"),
         (["inspect", ONNX, net], "one argument too many"),

@@ -20,6 +20,7 @@
 #include "runtime/fpenv.h"
 #include "runtime/hash.h"
 #include "runtime/layout.h"
+#include "runtime/strips.h"
 
 #define N_THREADS 3
 
@@ -178,57 +179,103 @@ static nw_engine *engine_of(const nw_model *model, const char *isa)
     return engine;
 }
 
-static nw_engine *stored_engine_of(const nw_model *model, const char *isa, nw_storage storage, size_t threads,
-                                   size_t budget)
+static nw_engine *engine_with(const nw_model *model, const nw_engine_options *options)
 {
     nw_error error = {""};
     nw_engine *engine = NULL;
-    const nw_engine_options options = {.isa = isa, .storage = storage, .threads = threads, .arena_budget = budget};
-    if (nw_engine_create_with(&engine, model, &options, &error))
+    if (nw_engine_create_with(&engine, model, options, &error))
         fail_msg("%s", error.message);
     return engine;
+}
+
+enum { PLAIN, STORED, FUSED, N_KINDS };
+
+/** Storage and fusion of the engines that a network is tried with. */
+static nw_engine_options kind_of(int kind, uint64_t seed)
+{
+    nw_engine_options options = {.isa = NULL};
+    if (kind == STORED || (kind == FUSED && seed % 4 == 0))
+        options.storage = (nw_storage)(NW_STORAGE_PACKED + seed % 3);
+    if (kind == FUSED) {
+        options.fusion = seed % 5 ? NW_FUSION_FAST : NW_FUSION_SMALL;
+        options.fusion_bytes = 1; /* wherever it can be, and in strips of few rows */
+        options.fusion_scratch = 1000 + seed % 7 * 1000;
+    }
+    if (kind != PLAIN)
+        options.threads = 1 + seed / 3 % 3;
+    return options;
+}
+
+/** Without an observer: chains may then be shared by threads. */
+static void run_alone(const net *n, nw_engine *engine, nw_threads *threads, const char *what)
+{
+    memset(n->output_memory, 0xa5, nw_elements_of(n->model, n->model->outputs, n->model->n_outputs) * sizeof(float));
+    assert_int_equal(nw_engine_run(engine, n->inputs, n->outputs, threads), NW_OK);
+    check_outputs(n, what);
 }
 
 /**
  * Every available family; two samples on one thread, the second one in pixels where that is possible. Every third
  * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting. Packed,
- * coded or Huffman storage in the same way, laid out for 1 to 3 threads whatever the number that runs.
+ * coded or Huffman storage, and chains, in the same way, laid out for 1 to 3 threads whatever the number that runs.
  */
 static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
 {
+    static const char *const kinds[N_KINDS] = {"", " stored", " fused"};
     nw_rng rng = {~seed};
-    nw_engine *engines[2][NW_ISA_COUNT] = {{NULL}};
-    for (int isa = 0; isa < NW_ISA_COUNT; isa++)
-        if (nw_isa_available((nw_isa)isa)) {
-            engines[0][isa] = engine_of(n->model, nw_isa_name((nw_isa)isa));
-            engines[1][isa] = stored_engine_of(n->model, nw_isa_name((nw_isa)isa),
-                                               (nw_storage)(NW_STORAGE_PACKED + seed % 3), 1 + seed / 3 % 3, 0);
+    nw_engine *engines[N_KINDS][NW_ISA_COUNT] = {{NULL}};
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int isa = 0; isa < NW_ISA_COUNT; isa++) {
+            nw_engine_options options = kind_of(kind, seed);
+            options.isa = nw_isa_name((nw_isa)isa);
+            if (nw_isa_available((nw_isa)isa))
+                engines[kind][isa] = engine_with(n->model, &options);
         }
     for (int sample = 0; sample < 2; sample++) {
         nw_random_inputs(&rng, n->model, sample == 1, n->inputs, n->input_memory);
         nw_naive_run(n->naive, n->inputs);
-        for (int isa = 0; isa < 2 * NW_ISA_COUNT; isa++)
-            for (int t = 0; t < N_THREADS && engines[isa % 2][isa / 2]; t++) {
+        for (int i = 0; i < N_KINDS * NW_ISA_COUNT; i++)
+            for (int t = 0; t < N_THREADS && engines[i % N_KINDS][i / N_KINDS]; t++) {
+                nw_engine *engine = engines[i % N_KINDS][i / N_KINDS];
                 if (t > 0 && (sample == 0 || seed % 3 || t != 1 + (int)(seed % 2)))
                     continue;
                 char what[80];
                 snprintf(what, sizeof(what), "seed %llu, %s%s, %d threads, sample %d", (unsigned long long)seed,
-                         nw_isa_name((nw_isa)(isa / 2)), isa % 2 ? " stored" : "", t + 1, sample);
-                run_and_compare(n, engines[isa % 2][isa / 2], threads[t], what);
+                         nw_isa_name((nw_isa)(i / N_KINDS)), kinds[i % N_KINDS], t + 1, sample);
+                run_and_compare(n, engine, threads[t], what);
+                if (i % N_KINDS == FUSED)
+                    run_alone(n, engine, threads[t], what);
                 nw_threads_rest(threads[t]);
             }
     }
-    for (int isa = 0; isa < 2 * NW_ISA_COUNT; isa++)
-        nw_engine_free(engines[isa % 2][isa / 2]);
+    for (int i = 0; i < N_KINDS * NW_ISA_COUNT; i++)
+        nw_engine_free(engines[i % N_KINDS][i / N_KINDS]);
 }
 
 /** How often each operator occurred: a generator that stops making one must not go unnoticed. */
 typedef struct census {
+    int32_t inner[NW_OP_COUNT]; /* tensors inside chains by who makes them */
+    int32_t moving;             /* of these, tensors whose rows take several strips */
     int32_t ops[NW_OP_COUNT], residuals, points, wraps, depthwise, grouped, reals, pixels, nodes;
 } census;
 
+static void count_chains(census *c, const nw_model *model)
+{
+    nw_layout layout;
+    const nw_layout_options options = {
+        .fusion = NW_FUSION_FAST, .fusion_bytes = 1, .fusion_scratch = 1000, .lanes = 1};
+    assert_int_equal(nw_layout_make(&layout, model, &options, NULL), NW_OK);
+    for (int32_t i = 0; i < model->n_nodes; i++) {
+        const nw_place *p = &layout.places[model->nodes[i].output];
+        c->inner[model->nodes[i].op] += p->inner;
+        c->moving += p->inner && layout.strips[i].output.rows < nw_tensor_height(&model->tensors[model->nodes[i].output]);
+    }
+    nw_layout_free(&layout);
+}
+
 static void count(census *c, const nw_model *model)
 {
+    count_chains(c, model);
     for (int32_t i = 0; i < model->n_nodes; i++) {
         const nw_node *node = &model->nodes[i];
         c->nodes++;
@@ -290,13 +337,20 @@ static void test_many_channels(void **state)
 
 static void test_chains(void **state)
 {
+    census c = {.nodes = 0};
     for (uint64_t seed = 1; seed <= 100; seed++) {
         nw_model *model = nw_random_model(seed, 8);
         assert_non_null(model);
         net n = net_of(model);
+        count(&c, model);
         check_everywhere(&n, seed, *state);
         net_free(&n);
     }
+    print_message("inner tensors: %d of convolutions, %d of transposed ones, %d of tables, %d of pools, %d of sums\n",
+                  (int)c.inner[NW_OP_CONV], (int)c.inner[NW_OP_CONV_TRANSPOSE], (int)c.inner[NW_OP_TABLE],
+                  (int)(c.inner[NW_OP_MAX_POOL] + c.inner[NW_OP_AVERAGE_POOL]), (int)c.inner[NW_OP_ADD]);
+    assert_true(c.inner[NW_OP_CONV] >= 50 && c.inner[NW_OP_CONV_TRANSPOSE] >= 10 && c.inner[NW_OP_TABLE] >= 20 &&
+                c.inner[NW_OP_ADD] >= 5 && c.moving >= 50);
 }
 
 /* ---- promises of a run ---- */
@@ -394,8 +448,10 @@ static void test_budget(void **state)
         for (int isa = 0; budget && isa < NW_ISA_COUNT; isa++) {
             if (!nw_isa_available((nw_isa)isa))
                 continue;
-            nw_engine *engine =
-                stored_engine_of(n.model, nw_isa_name((nw_isa)isa), storage, 1 + (seed + (uint64_t)isa) % 3, budget);
+            const nw_engine_options options = {.isa = nw_isa_name((nw_isa)isa), .storage = storage,
+                                               .fusion = (nw_fusion)(isa % 3), /* does nothing under a budget */
+                                               .threads = 1 + (seed + (uint64_t)isa) % 3, .arena_budget = budget};
+            nw_engine *engine = engine_with(n.model, &options);
             run_and_compare(&n, engine, threads[seed % N_THREADS], "arena budget");
             n_dropped[words] += nw_engine_traffic(engine).rows_dropped;
             nw_engine_free(engine);
