@@ -243,6 +243,10 @@ static nw_status round_layer(reconstruction *r, layer *l, const float *data, con
         status = store_rows(r, l);
     if (!l->channels)
         close_layer(l);
+    if (r->quantized) { /* the largest matrices come last */
+        free(l->y);
+        l->y = NULL;
+    }
     if (!status && r->quantized)
         status = nw_simulator_update(r->simulator, l->node, r->error);
     return status;

@@ -25,11 +25,22 @@ struct nw_simulator {
     void *context;
 };
 
+/** Constants are the scheme's own: a copy of hundreds of MB would only stand beside them. */
+static void share_constants(nw_simulator *simulator)
+{
+    for (int32_t t = 0; t < simulator->model->n_tensors; t++) {
+        free(simulator->model->tensors[t].data);
+        simulator->model->tensors[t].data = simulator->scheme->model->tensors[t].data;
+    }
+}
+
 void nw_simulator_free(nw_simulator *simulator)
 {
     if (!simulator)
         return;
     nw_float_free(simulator->engine);
+    for (int32_t t = 0; simulator->model && t < simulator->model->n_tensors; t++)
+        simulator->model->tensors[t].data = NULL;
     nw_model_free(simulator->model);
     free(simulator->edits);
     free(simulator);
@@ -161,6 +172,8 @@ nw_status nw_simulator_create(nw_simulator **out, const nw_scheme *scheme, int32
     simulator->batch = batch;
     simulator->quantized = quantized;
     simulator->model = nw_model_copy(scheme->model);
+    if (simulator->model)
+        share_constants(simulator);
     simulator->edits = calloc((size_t)scheme->model->n_tensors + 1, sizeof(*simulator->edits));
     nw_status status = NW_ERROR_MEMORY;
     if (simulator->model && simulator->edits)
