@@ -12,7 +12,7 @@
 #define WIDEST_BUDGET 1.3  /* of the goal: what is alive at once is mostly less than the model of the peak says, ... */
 #define BUDGET_STEP 0.02   /* ... so many budgets are solved for and the real layouts compared */
 #define MEAN_STEP 0.1      /* bits, where a mean width misses the arena */
-#define MOST_LAYOUTS 4000  /* tried for exchanges of bits */
+#define MOST_WORK 1e8      /* layouts tried for exchanges of bits, times nodes, times tensors */
 
 /** What is chosen among: the tensors' rows that may be narrow. */
 typedef struct chooser {
@@ -24,6 +24,7 @@ typedef struct chooser {
     double *base;   /* [n_moments] owned; see nw_peak */
     double *bytes;  /* [n_moments, n, NW_WIDTHS] owned */
     int32_t n_moments;
+    double layouts;  /* that may still be tried */
 } chooser;
 
 bool nw_activations_is_input(const nw_model *model, const nw_trials *trials, int32_t group)
@@ -60,6 +61,7 @@ static nw_status gather(chooser *c, const nw_item *items, const nw_activation_ta
                    .rows = calloc((size_t)m->n + 1, sizeof(*c->rows)),
                    .bits = calloc((size_t)m->n + 1, sizeof(*c->bits)),
                    .n_moments = task->costs->skeleton->n_nodes + 1};
+    c->layouts = MOST_WORK / ((double)c->n_moments * (double)task->costs->skeleton->n_tensors);
     if (!c->items || !c->rows || !c->bits)
         return nw_fail_memory(error, "allocating bits");
     for (int32_t i = 0; i < m->n; i++) {
@@ -200,13 +202,13 @@ static int32_t add_exchanges(exchange *list, const chooser *c, int32_t i, int32_
     return n;
 }
 
-/** All of them, the best first. @param list  room for n (n + 1) EXCHANGES */
-static int32_t list_exchanges(exchange *list, const chooser *c)
+/** All of them, the best first; for nothing, or in pairs. @param list  room for n n EXCHANGES */
+static int32_t list_exchanges(exchange *list, const chooser *c, bool pairs)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < c->n; i++)
         for (int32_t b = c->bits[i] + 1; b <= c->items[i].most; b++)
-            for (int32_t j = -1; j < c->n; j++)
+            for (int32_t j = pairs ? 0 : -1; j < (pairs ? c->n : 0); j++)
                 n += i == j ? 0 : add_exchanges(list + n, c, i, b, j);
     qsort(list, (size_t)n, sizeof(*list), by_gain);
     return n;
@@ -231,17 +233,25 @@ static nw_status try_exchange(bool *made, chooser *c, const exchange *e, nw_erro
     return NW_OK;
 }
 
-/** Exchanges bits as long as that lessens the damage and the layout has room. */
-static nw_status exchange_bits(chooser *c, nw_error *error)
+/** Makes the first exchange of a kind that the layout has room for. */
+static nw_status exchange_once(bool *made, chooser *c, exchange *list, bool pairs, nw_error *error)
 {
-    exchange *list = malloc(((size_t)c->n * ((size_t)c->n + 1) * EXCHANGES + 1) * sizeof(*list));
+    const int32_t n = list_exchanges(list, c, pairs);
+    *made = false;
+    for (int32_t i = 0; !*made && i < n && c->layouts > 0.0; i++, c->layouts--)
+        NW_TRY(try_exchange(made, c, &list[i], error));
+    return NW_OK;
+}
+
+/** Exchanges bits as long as that lessens the damage and the layout has room: pairs, if wanted, where nothing else helps. */
+static nw_status exchange_bits(chooser *c, bool pairs, nw_error *error)
+{
+    exchange *list = malloc(((size_t)c->n * (size_t)c->n * EXCHANGES + 1) * sizeof(*list));
     nw_status status = list ? NW_OK : nw_fail_memory(error, "allocating bits");
-    int32_t tries = 0;
     for (bool made = true; !status && made;) {
-        const int32_t n = list_exchanges(list, c);
-        made = false;
-        for (int32_t i = 0; !status && !made && i < n && tries < MOST_LAYOUTS; i++, tries++)
-            status = try_exchange(&made, c, &list[i], error);
+        status = exchange_once(&made, c, list, false, error);
+        if (!status && !made && pairs)
+            status = exchange_once(&made, c, list, true, error);
     }
     free(list);
     return status;
@@ -261,10 +271,13 @@ static nw_status solve_peaks(chooser *c, nw_error *error)
         size_t arena = 0;
         peak.budget = share * c->task->arena;
         status = nw_peak_solve(c->bits, &fits, &peak, error);
-        const double damage = nw_items_damage(c->items, c->n, c->bits);
-        if (!status && fits && damage < least)
+        if (!status && fits)
             status = lay_out(&arena, c, error);
-        if (status || !fits || !arena || (double)arena > c->task->arena)
+        if (status || !fits || (double)arena > c->task->arena)
+            continue;
+        status = exchange_bits(c, false, error);
+        const double damage = nw_items_damage(c->items, c->n, c->bits);
+        if (status || damage >= least)
             continue;
         least = damage;
         memcpy(best, c->bits, (size_t)c->n * sizeof(*best));
@@ -281,7 +294,7 @@ static nw_status least_damage(chooser *c, nw_error *error)
     NW_TRY(find_moments(c, error));
     NW_TRY(solve_peaks(c, error));
     NW_TRY(lay_out(&arena, c, error));
-    return (double)arena <= c->task->arena ? exchange_bits(c, error) : NW_OK;
+    return (double)arena <= c->task->arena ? exchange_bits(c, true, error) : NW_OK;
 }
 
 static nw_status fit_arena(chooser *c, nw_activation_choice *choice, nw_error *error)
