@@ -97,7 +97,7 @@ class Network:
     def size(self, level, both):
         """Bytes of the file at a level; reasons of tensors take some too."""
         rows = sum("node" in row for row in json.loads(self.state(PACKED).read_text())["rows"])
-        return self.sizes[level] + (90 * rows if both else 0)
+        return self.sizes[level] + (220 * rows if both else 0)
 
     def state(self, flags):
         """What is measured of the weights depends on their book only."""

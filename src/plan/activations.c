@@ -243,7 +243,7 @@ static nw_status exchange_once(bool *made, chooser *c, exchange *list, bool pair
     return NW_OK;
 }
 
-/** Exchanges bits as long as that lessens the damage and the layout has room: pairs, if wanted, where nothing else helps. */
+/** Exchanges bits as long as that lessens the damage and the layout has room: pairs, if wanted, where nothing else does. */
 static nw_status exchange_bits(chooser *c, bool pairs, nw_error *error)
 {
     exchange *list = malloc(((size_t)c->n * (size_t)c->n * EXCHANGES + 1) * sizeof(*list));
