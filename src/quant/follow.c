@@ -248,7 +248,7 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     nw_plan_layer_of(&said, scheme->options->plan, name);
     NW_TRY(nw_plan_add_layer(&row, plan, name, false, NULL));
     row->bits = linear->book.bits; /* what was asked for: narrowed weights may be stored in fewer */
-    row->method = linear->book.bits < 8 ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
+    row->method = linear->book.bits < 8 || linear->narrowed ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
     row->book = linear->book.kind != NW_BOOK_UNIFORM ? (int32_t)linear->book.kind : NW_PLAN_UNSAID;
     row->accumulator = (int32_t)linear->accumulator;
     const bool sums = !said.why && is_narrow(linear->accumulator);

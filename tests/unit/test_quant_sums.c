@@ -272,13 +272,14 @@ static void test_wraps_of_all_kinds(void **state)
     nw_model_free(model);
 }
 
-/* The plan that is stored makes the same network again. */
-static void check_plan_again(nw_accumulator accumulator)
+/* The plan that is stored makes the same network again, without the options. */
+static void check_plan_again(nw_accumulator accumulator, nw_rounding rounding)
 {
     nw_model *model = network();
     nw_calibration *calibration = graph_calibrate(model, 32, 8);
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
     options.accumulator = accumulator;
+    options.rounding = rounding;
     nw_model *narrow = quantize(model, calibration, &options);
     nw_plan *plan = NULL;
     assert_int_equal(nw_plan_parse(&plan, narrow->plan, strlen(narrow->plan), "plan", NULL), NW_OK);
@@ -301,8 +302,9 @@ static void check_plan_again(nw_accumulator accumulator)
 static void test_plan_again(void **state)
 {
     (void)state;
-    check_plan_again(NW_ACCUMULATOR_16);
-    check_plan_again(NW_ACCUMULATOR_16_WRAP);
+    check_plan_again(NW_ACCUMULATOR_16, NW_ROUND_REFINE);
+    check_plan_again(NW_ACCUMULATOR_16, NW_ROUND_PLAIN);
+    check_plan_again(NW_ACCUMULATOR_16_WRAP, NW_ROUND_REFINE);
 }
 
 int main(void)
