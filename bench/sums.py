@@ -38,6 +38,7 @@ REAL = {
     "mobilenetv1-0.25-imagenet": (IMAGENET, "imagenet/calib.csv", ["imagenet/test.csv"]),
     "mobilenetv2-imagenet": (IMAGENET, "imagenet/calib.csv", ["imagenet/test.csv"]),
 }
+QUICK = "16 --bias-correction analytic --weight-method plain"  # calibration samples of networks that are only timed, and options
 RANDOM_NAMES = ["resnet50-random", "vgg16-random"]
 FORMS = {"16": "--acc 16", "8x8": "", "8x8-32": "--acc 32", "6x6": "--weights 6 --acts 6 --first-last 6",
          "7x7": "--weights 7 --acts 7 --first-last 7", "16-wrap": "--acc 16-wrap"}
@@ -63,7 +64,7 @@ class Network:
         flags, calib, self.tests = REAL[name] if self.real else (RANDOM, "imagenet/calib.csv", [])
         self.onnx = TESTBED / "models" / f"{name}.onnx" if self.real else pathlib.Path(arguments.random) / f"{name}.onnx"
         self.flags = flags
-        self.calib = f"--calib {TESTBED}/data/{calib} --samples " + ("500" if self.real else "16 --bias-correction analytic")
+        self.calib = f"--calib {TESTBED}/data/{calib} --samples " + ("500" if self.real else QUICK)
 
     def form(self, form):
         path = f"{self.work}/{self.name}-{form}.nw"
@@ -202,10 +203,14 @@ def write(rows):
                 f" {100 * p[k]['8x8'] / whole:.0f} % | {p[k]['8x8'] / p[k]['16']:.2f} " if p.get(k, {}).get("16") else " 0 % | "
                 for k in ("planned", "linear", "rest")) + "|")
     lines += ["", "Limit: with `vpmaddubsw` a step in 16 bits takes two instructions for the products of 32 lanes, in 32 bits three, so 1.5"
-              " over 32-bit sums is the most. The default already finds pairs that fit and short runs at 8 x 8 bits: 1.5 steps a run on"
-              " resnet20, 2.9 on resnet50-random, whose normal weights are small beside their largest one; so there is less left to"
-              " win there. MobileNets spend much of their time in depthwise layers and the first one, which are the same in both,"
-              " and their sums of 8 to 96 products are short beside what it takes to write an output."]
+              " over 32-bit sums is the most. The default already finds pairs that fit and short runs at 8 x 8 bits (`narrow report`,"
+              " by multiply-accumulates). With real weights 42 to 46 % of the steps of four bytes hold a pair that may not fit as they lie"
+              " (resnet20, resnet56, mobilenetv2-imagenet), 89 to 100 % go into units of other pairs, and runs have 1.4 to 1.5 steps;"
+              " with resnet50-random's normal weights, small beside the largest of their row, 21 %, 59 % and 2.4 steps. There the"
+              " default has won more of the time already, and less is left: `--acc 16` itself stands at the limit over 32-bit"
+              " sums. MobileNets spend much of their time in depthwise layers and the first one, which are the same in both, and"
+              " their sums of 8 to 96 products are short beside what it takes to write an output. Networks with random weights are"
+              " rounded to the nearest, for speed only."]
     lines += ["", "Accuracy, top-1 in percent, measured with the integer engine on pictures that calibration never saw; the standard"
               " error is that of the float network's answers. 8 x 8: exact, 32-bit sums. 6 x 6: all layers, learned rounding, inputs of"
               " 8 bits. The first layer and depthwise ones keep their exact 8 x 8 form under `--acc 16`; `--acc-first` takes the"
