@@ -142,7 +142,9 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     uint64_t hash = 0;
     cJSON *report = cJSON_CreateObject();
     cJSON *families = cJSON_AddArrayToObject(report, "families");
-    nw_status status = check_wrap(model, allow_wrap, error);
+    nw_status status = nw_storage_tune(&storage, &storage_options, model, error);
+    if (!status)
+        status = check_wrap(model, allow_wrap, error);
     if (!status)
         status = check_bounds(model, error);
     if (!status)

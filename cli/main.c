@@ -21,6 +21,7 @@ static const struct command {
     {"inspect", nw_command_inspect, "layers, widths, sizes"},
     {"report", nw_command_report, "one HTML page: sizes, errors, speed, and why"},
     {"verify", nw_command_verify, "check a .nw file and print the hash of every intermediate tensor"},
+    {"tune", nw_command_tune, "what runs a network fastest on this machine"},
     {"cpu", nw_command_cpu, "kernel families this machine can run"},
 };
 

@@ -37,7 +37,7 @@ nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error)
 
 /** What the options below say; {0}: bytes. */
 typedef struct nw_storage_options {
-    const char *name, *fuse;
+    const char *name, *fuse, *table;
     int64_t budget;
 } nw_storage_options;
 
@@ -47,10 +47,15 @@ typedef struct nw_storage_options {
      "bytes, packed (own width: smaller, same answers), coded or huffman (fewer bytes still)"},                                                  \
     {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"},   \
     {"fuse", "HOW", NW_OPTION_TEXT, &(o)->fuse,                                                                        \
-     "layers in one pass over strips of rows, same answers: none, fast, or small (least memory)"}
+     "layers in one pass over strips of rows, same answers: none, fast, small (least memory), or tuned (`narrow tune`)"}, \
+    {"table", "FILE", NW_OPTION_TEXT, &(o)->table, "--fuse tuned: the table, as `narrow tune --table` keeps it"}
 
 /** Fills in storage, arena_budget and fusion. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed storage. */
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error);
+
+/** After nw_storage_settle: `--fuse tuned` becomes what was measured for this network (cli/tuned.h). */
+nw_status nw_storage_tune(nw_engine_options *out, const nw_storage_options *options, const nw_model *model,
+                          nw_error *error);
 
 /** Bits that a code of the stored tensors took, over all runs; 8 if none is stored. */
 double nw_traffic_bits_per_value(const nw_traffic *traffic);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/cache.h"
 #include "kernels/cpu.h"
 #include "plan/prefix.h"
 #include "plan/state.h"
@@ -204,25 +205,6 @@ nw_status nw_planner_measure(nw_planner *planner, nw_error *error)
 
 /* timing */
 
-/** $XDG_CACHE_HOME/narrow or ~/.cache/narrow, made if need be, and a file of the key's hash in it. */
-static bool default_cache(char *path, size_t size, uint64_t hash)
-{
-    char folder[512];
-    const char *base = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    if (base && *base)
-        snprintf(folder, sizeof(folder), "%s", base);
-    else if (home && *home)
-        snprintf(folder, sizeof(folder), "%s/.cache", home);
-    else
-        return false;
-    mkdir(folder, 0777);
-    const size_t n = strlen(folder);
-    snprintf(folder + n, sizeof(folder) - n, "/narrow");
-    mkdir(folder, 0777);
-    return snprintf(path, size, "%s/times-%016" PRIx64 ".json", folder, hash) < (int)size;
-}
-
 /** What times depend on, besides the network: the CPU, its kernels, the options, and the widths of activations. */
 static nw_status times_key(char *key, size_t size, const nw_planner *planner, const nw_quantize_options *options,
                            nw_error *error)
@@ -251,7 +233,7 @@ static nw_status measure_times(nw_times **times, const nw_planner *planner, cons
     if (planner->cache)
         snprintf(path, sizeof(path), "%s%s", planner->cache,
                  options->accumulator == planner->options->accumulator ? "" : ".16");
-    else if (!default_cache(path, sizeof(path), nw_state_hash_text(key)))
+    else if (!nw_cache_path(path, sizeof(path), "times", nw_state_hash_text(key)))
         path[0] = '\0';
     if (path[0] && nw_times_read(times, path, key, planner->model->n_nodes, NULL) == NW_OK)
         return NW_OK;

@@ -11,7 +11,7 @@ import sys
 import made_files as made
 from narrow_cli import CALIB, ONNX, PICTURE, PREPROCESS, ROOT, TEST, main, quantized
 
-COMMANDS = ["quantize", "plan", "eval", "run", "bench", "inspect", "report", "verify", "cpu"]
+COMMANDS = ["quantize", "plan", "eval", "run", "bench", "inspect", "report", "verify", "tune", "cpu"]
 SHARED = ["preprocess", "size", "resize", "interpolation", "crop", "mean", "std", "channel-order", "class-offset"]
 
 
@@ -594,6 +594,60 @@ def storage(narrow):
     narrow.bad(1, "budget of 9 bytes is too small", "bench", net, "--activation-storage", "coded", "--arena-budget", "9")
 
 
+def tuning(narrow):
+    """A table says how engines are built, never what they answer; what cannot be used is ignored with one sentence."""
+    net = quantized(narrow)
+    table = os.path.join(narrow.folder, "table.json")
+    made_here = narrow.report("tune", net, "--rounds", "10", "--table", table)
+    check_keys("tune", made_here)
+    assert made_here["fusion"] in ("none", "fast") and made_here["candidates"][0]["ratio"] == 1
+    assert "kept in" in narrow.good("tune", net, "--rounds", "10", "--table", table).out
+    with open(table) as file:
+        first = json.load(file)
+    assert [row["network"] for row in first["networks"]] == [made_here["network"]]
+    plain = {command: narrow.report(*command) for command in (("verify", net), ("run", net, PICTURE))}
+    tuned = ["--fuse", "tuned", "--table", table]
+
+    def fused(row):
+        """Tensors that vanish with this row; the answers are always the same."""
+        with open(table, "w") as file:
+            json.dump({**first, "networks": [{**first["networks"][0], **row}]}, file)
+        for command, answer in plain.items():
+            assert narrow.report(*command, *tuned) == answer, row
+        return narrow.report("bench", net, "--runs", "1", *tuned)["fused_tensors"]
+
+    assert fused({"fusion": "none"}) == 0
+    for scratch in (1000, 5000, 200000):
+        assert fused({"fusion": "fast", "fusion_bytes": 1, "fusion_scratch": scratch}) >= (scratch > 1000)
+    assert fused({"fusion": "small"}) > 0
+    assert fused({"fusion": "small", "network": "0123456789abcdef"}) == 0
+    assert fused({"fusion": "small", "threads": 2}) == 0
+    row = {**first["networks"][0], "fusion": "small"}
+    for damage, why in (
+            ({"cpu": "another"}, "was measured on another CPU"), ({"isa": "none"}, "was measured on another CPU"),
+            ({"library": "0"}, "was measured on another CPU"), ({"version": 2}, "is no table"), ({"more": 1}, "is no table"),
+            ({"networks": 3}, "has a damaged row"), ({"networks": [row, 3]}, "has a damaged row"),
+            ({"networks": [{**row, "fusion": "all"}]}, "has a damaged row"),
+            ({"networks": [{**row, "fusion_bytes": -1}]}, "has a damaged row"),
+            ({"networks": [{**row, "gain": 0}]}, "has a damaged row"),
+            ({"networks": [row] * 1001}, "has a damaged row")):
+        with open(table, "w") as file:
+            json.dump({**first, "networks": [row], **damage}, file)
+        result = narrow("bench", net, "--runs", "1", "--json", *tuned, warns=True)
+        assert result.code == 0 and result.json()["fused_tensors"] == 0, damage
+        assert re.fullmatch("narrow: .*%s.*\n" % why, result.err), result.err
+    for damage in (b"", b"{", b"\0" * 100, b"[" * 100000):
+        narrow.file("table.json", damage)
+        result = narrow("run", net, PICTURE, "--json", *tuned, warns=True)
+        assert result.code == 0 and result.json() == plain["run", net, PICTURE] and result.err.count("\n") == 1
+    narrow.good("tune", net, "--rounds", "10", "--table", table)
+    with open(table) as file:
+        assert len(json.load(file)["networks"]) == 1, "a damaged table is made anew"
+    cache = {"XDG_CACHE_HOME": os.path.join(narrow.folder, "cache")}
+    assert narrow.report("tune", net, "--rounds", "10", env=cache)["table"].startswith(cache["XDG_CACHE_HOME"] + "/narrow/tuning-")
+    narrow.report("run", net, PICTURE, "--fuse", "tuned", env=cache)
+
+
 def inspect(narrow):
     report = narrow.report("inspect", quantized(narrow))
     check_keys("inspect", report, ".nw")
@@ -705,4 +759,4 @@ if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
         planning, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
-        bench, storage, inspect, coded, report, verify])
+        bench, storage, tuning, inspect, coded, report, verify])
