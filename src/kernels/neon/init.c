@@ -18,6 +18,8 @@ void nw_kernels_init_neon(nw_kernels *kernels)
     kernels->max_pool = nw_max_pool_neon;
     kernels->average_pool = nw_average_pool_neon;
     kernels->table = nw_table_neon;
+    kernels->squeeze = nw_squeeze_neon;
+    kernels->expand = nw_expand_neon;
 }
 
 void nw_kernels_init_dotprod(nw_kernels *kernels)

@@ -119,5 +119,7 @@ void nw_add_neon(const nw_add_call *call);
 void nw_max_pool_neon(const nw_pool_call *call);
 void nw_average_pool_neon(const nw_pool_call *call);
 void nw_table_neon(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
+size_t nw_squeeze_neon(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
+void nw_expand_neon(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 
 #endif
