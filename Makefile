@@ -10,6 +10,8 @@
 # make test-long  an array job on a real Slurm, and networks on a big-endian machine under emulation. Minutes
 # make bench-sums  what 16-bit sums buy and cost, and how often fixed widths would overflow them: docs/results/sums.md,
 #                 overflow.md; BENCH= flags of both, NARROW_RANDOM= as above
+# make bench-widths  what narrow weights and stored activations cost and save, and how long quantizing takes:
+#                 docs/results/widths.md, storage.md, quantize_time.md; BENCH= flags that all three know, NARROW_RANDOM= as above
 # make fuzz       ten minutes for every reader of foreign bytes
 BUILD := build
 NARROW := $(BUILD)/narrow
@@ -17,7 +19,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-sums bench-accuracy bench-planner clean install
+.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-sums bench-widths bench-accuracy bench-planner clean install
 
 all: build
 
@@ -55,6 +57,11 @@ bench-planner: build
 bench-sums: build
 	@python3 bench/sums.py --narrow $(NARROW) --random "$(NARROW_RANDOM)" $(BENCH)
 	@python3 bench/overflow.py --narrow $(NARROW) $(BENCH)
+
+bench-widths: build
+	@python3 bench/storage.py --narrow $(NARROW) $(BENCH)
+	@python3 bench/widths.py --narrow $(NARROW) --random "$(NARROW_RANDOM)" $(BENCH)
+	@python3 bench/quantize_time.py --narrow $(NARROW) $(BENCH)
 
 fuzz:
 	@sh tools/install.sh test
