@@ -104,7 +104,7 @@ def goals(rows):
             f"| W{weights}A{acts} | {network} | {data} | {most:.1f} | {lost(row):.2f}{error_of(row)} |"
             f" {'yes' if lost(row) <= most + 1e-9 else '**no**'} | {f'{lost(points):.2f}' if points else ''} |"
             f" {f'{rival:.1f}' if rival is not None else ''} | {100 * row['narrow_mac_share']:.1f} % |")
-    return ["## Goals", "", "Points lost with the defaults, and what was aimed at. AIMET: AIMET-ONNX 2.42 with AdaRound"
+    return ["## Goals", "", "Points lost with the defaults (W4A4: without learning), and what was aimed at. AIMET: AIMET-ONNX 2.42 with AdaRound"
             " on the same files (simulation, 1,000 steps; JPEG: every second picture); it has no 3-bit type. Published, on"
             " ImageNet: W4A8 with AdaRound loses 0.7 (ResNet-18) and 0.9 (MobileNetV2), W4A4 with QDrop 2.2 and 4.5.",
             ""] + table(["widths", "network", "data", "aim", "lost", "met", "multipoint 5 % + refine", "AIMET",
