@@ -76,7 +76,7 @@ static nw_status open_all(plan *p, const char *const *paths, nw_error *error)
     NW_TRY(nw_sample_check(p->model, p->data, paths[0], p->calib, error));
     nw_float_set_threads((int32_t)nw_thread_count(p->threads));
     nw_sample_choice choice = nw_sample_choice_make(p->data, p->samples, p->choices.rounding_samples);
-    choice.pool = nw_sample_pool(&p->choices, false);
+    choice.pool = p->choices.learn > 0 ? nw_sample_pool(&p->choices, false) : 0; /* many networks will be made */
     return nw_planner_open(&p->planner, p->model, &choice, &p->options, p->threads, error);
 }
 

@@ -74,7 +74,7 @@ static nw_status meet_goals(quantize *q, const nw_quantize_options *options, nw_
         return nw_fail(error, NW_ERROR_USAGE, "a goal decides the plan: it goes neither with --plan nor with "
                                               "--layer-bits or --tensor-bits");
     nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
-    choice.pool = nw_sample_pool(&q->choices, q->plan_path || q->tensor_bits);
+    choice.pool = q->choices.learn > 0 ? nw_sample_pool(&q->choices, false) : 0; /* many networks will be made */
     NW_TRY(nw_planner_open(&q->planner, q->model, &choice, &q->free_of_rows, q->threads, error));
     NW_TRY(nw_planner_measure(&q->planner, error));
     NW_TRY(nw_planner_search(&q->planner, false, error));
