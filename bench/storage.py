@@ -5,9 +5,9 @@
     python3 bench/storage.py --narrow build/narrow [--only REGEX] [--stages bits,time] [--prefix "taskset -c 1"]
 
 `bits`: average bits of a code by `narrow eval`, on pictures that the codes of `quantize --act-codes` were not fitted to.
-`time`: share of a run that packing and unpacking take, one thread, storages taking turns; of five rounds the quietest counts. Networks are quantized with 8-bit
-weights, rounded to nearest, on 64 samples: what tensors hold hardly depends on that. Parts already in storage.json are
-kept unless --only names their row.
+`time`: share of a run that packing and unpacking take, one thread, storages taking turns; of five rounds the quietest counts.
+Networks are quantized with 8-bit weights, rounded to nearest, on 64 samples: what tensors hold hardly depends on that. Parts
+already in storage.json are kept unless --only names their row.
 """
 import argparse
 import json
