@@ -411,13 +411,15 @@ def sums(narrow):
         plan = json.loads(narrow.good("inspect", net, "--plan").out)
         widths = {tensor["tensor"]: tensor["bits"] for tensor in plan["tensors"]}
         layers = {row["node"]: row for row in plan["layers"] if row["accumulator"] == accumulator}
-        assert len(report["sums"]) == len(layers) > 3 and min(widths.values()) < 8
+        assert len(report["sums"]) == len(layers) > 3
+        assert (min(widths.values()) < 8) == (accumulator == "16-wrap")  # only there codes make room too
         for row in report["sums"]:
             why = layers[row["node"]]["why"]
             assert row == dict(why, node=row["node"], accumulator=accumulator)
             near(why["alpha"], why["weight_alpha"] * why["activation_alpha"], "alpha", 0.01)
             near(2.0 ** (8 - why["effective_weight_bits"]), why["weight_alpha"], "bits", 0.01)
-            assert 1 <= why["weight_alpha"] <= 4.2 and 1 < why["activation_alpha"] <= 4.1
+            assert 1 <= why["weight_alpha"] <= 4.2 and 1 <= why["activation_alpha"] <= 4.1
+            assert (why["activation_alpha"] > 1) == (accumulator == "16-wrap")
             assert 0 < why["effective_activation_bits"] <= 8
             if accumulator == "16":
                 assert 1 <= why["run"] and 1 <= why["longest_run"] and why["gain"] > 1
