@@ -149,7 +149,7 @@ def what_ran(result, key="one_thread"):
 
 INTRODUCTION = """# Speed beside the runtimes people use
 
-Written by `make bench-speed`. **Every figure is a ratio measured in one run on one machine; absolute times say nothing
+Written by `make bench-speed`. **Every row holds ratios measured in one run on one machine; absolute times say nothing
 about another.** Machine: {cpu}, {sets}; {cores} cores in use. Versions: {versions}.
 
 All tools run the same networks on the same samples, batch 1. The peers' int8 networks come from their own quantizers
@@ -188,7 +188,8 @@ switch). There OpenVINO adds two products with saturation at 16 bits; Narrow's s
 ROOFLINE = """## Share of the core's arithmetic limit
 
 Multiply-accumulates per second over what the core can do with the instruction family named, all operands in registers
-(`bench/peak.c`, measured in the same run): {peaks}.
+(`bench/peak.c`, measured in the same run; where rows come from several runs, the highest of these peaks, so that shares
+of runs at a lower clock are understated): {peaks}.
 
 Multiply-accumulates are those of the network's definition: a tool that computes a convolution with fewer of them
 (Winograd's, in float) can exceed 100 %, and so can Narrow's 8-bit arm, which keeps sums in 16 bits wherever that is
