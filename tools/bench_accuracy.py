@@ -57,6 +57,7 @@ METHODS = {
     "multipoint 10 %": "--weight-method multipoint --point-budget 10",
     "error feedback": "--weight-method feedback",
     "refine": "--weight-method refine",
+    "learned": "",  # the default behind narrow activations: docs/methods.md#learning
     "flint + refine": "--weight-method refine --weight-book flint",
     "multipoint 2 % + refine": "--weight-method multipoint-refine --point-budget 2",
     "multipoint 5 % + refine": "--weight-method multipoint-refine --point-budget 5",
@@ -91,6 +92,7 @@ def rows():
         for method in ("plain + bias correction", "multipoint 5 % + refine"):
             for weights, acts in ((4, 8), (3, 8), (2, 8), (4, 4)):
                 yield from on(networks, weights, acts, method)
+        yield from on(networks, 4, 4, "learned", (2,))
     for networks in (full[:4], full[4:]):
         for method in ORDER:
             for weights in (4, 3, 2):
@@ -124,7 +126,9 @@ def measure(narrow, row, floats, work, threads):
     preprocess = NETWORKS[network][0]
     onnx = f"$NARROW_TESTBED/models/{network}.onnx"
     flags = "" if weights == 8 else f"--weights {weights} {METHODS[method]}"
-    flags += f" --acts {acts} --learn 0" if acts < 8 else ""  # a minute less; activations.md has what learning brings
+    flags += f" --acts {acts}" if acts < 8 else ""
+    flags += " --learn 0" if acts < 8 and method != "learned" else ""
+    flags = " ".join(flags.split())
     quantize = f"quantize {onnx} OUT.nw --calib $NARROW_TESTBED/data/{calib} {preprocess} {flags}".strip()
     data = f"--data $NARROW_TESTBED/data/{test}{labels_of(network)}"
     there = f" --json --threads {threads}"
