@@ -106,8 +106,10 @@ def check_sentence(line, what):
 
 
 def quantized(narrow, name="glyphs.nw", *options, samples=12):
-    """The demo's network in integers, in the scratch folder."""
+    """The demo's network in integers, in the scratch folder; few updates where it would be learned for a minute."""
     path = os.path.join(narrow.folder, name)
+    if "--acts" in options and "--learn" not in options:
+        options += ("--learn", "2")
     if options or not os.path.exists(path):
         narrow.good("quantize", ONNX, path, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", samples,
                     *options)
