@@ -197,6 +197,7 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
         row->bits = said.bits;
         row->method = said.bits < 8 ? said.method : NW_PLAN_UNSAID;
         row->book = nw_code_book_make(costs->book, said.bits).kind != NW_BOOK_UNIFORM ? (int32_t)costs->book : NW_PLAN_UNSAID;
+        free(row->why); /* what the skeleton said, of --acc 16 for instance */
         row->why = said.why ? nw_plan_brief(said.why) : NULL;
         if (said.why && !row->why)
             return NW_ERROR_MEMORY;
@@ -210,6 +211,7 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
             row->bits = width_of(costs, row->key.name, said.bits);
             row->scheme = row->bits < 8 ? (int32_t)costs->kind : NW_PLAN_UNSAID;
         }
+        free(row->why); /* what the skeleton said, of --acc 16 for instance */
         row->why = said.why ? nw_plan_brief(said.why) : NULL;
         if (said.why && !row->why)
             return NW_ERROR_MEMORY;
