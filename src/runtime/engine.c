@@ -15,6 +15,7 @@
 
 #include "base/arith.h"
 #include "ops/ops.h"
+#include "runtime/block.h"
 #include "runtime/fpenv.h"
 #include "runtime/layout.h"
 #include "runtime/steps.h"
@@ -297,7 +298,7 @@ nw_status nw_engine_create_with(nw_engine **out, const nw_model *model, const nw
 {
     size_t size;
     NW_TRY(nw_engine_size_with(&size, model, options, error));
-    void *block = aligned_alloc(NW_ARENA_ALIGNMENT, nw_align(size, NW_ARENA_ALIGNMENT));
+    void *block = nw_block_create(size);
     if (!block)
         return nw_fail_memory(error, "building the engine");
     const nw_status status = nw_engine_init_with(out, model, options, block, size, error);
