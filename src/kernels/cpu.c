@@ -82,6 +82,12 @@ bool nw_cpu_has_vbmi2(void)
     return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VBMI2);
 }
 
+bool nw_cpu_is_amd(void)
+{
+    const cpuid_registers r = cpuid(0, 0);
+    return r.ebx == signature_AMD_ebx && r.ecx == signature_AMD_ecx && r.edx == signature_AMD_edx;
+}
+
 /* Linux enables the registers of tiles in XCR0, but a process must ask before it may use them. */
 static bool may_use_tiles(void)
 {
@@ -149,6 +155,11 @@ void nw_cpu_brand(char brand[64])
 #else
 
 bool nw_cpu_has_vbmi2(void)
+{
+    return false;
+}
+
+bool nw_cpu_is_amd(void)
 {
     return false;
 }

@@ -38,6 +38,9 @@ bool nw_isa_available(nw_isa isa);
 /** AVX-512 VBMI2, which families above AVX2 use where it is there: bytes moved together by a mask. */
 bool nw_cpu_has_vbmi2(void);
 
+/** The CPU is one of AMD's, whose cores share work among their vector ports otherwise than Intel's. */
+bool nw_cpu_is_amd(void);
+
 /** The best available family. */
 nw_isa nw_isa_best(void);
 

@@ -5,8 +5,8 @@
 
 #include "kernels/kernels.h"
 
-/** Every form of the AVX2 matrix product beside the arithmetic limit of the core. */
-void bench_avx2(void);
+/** Every arrangement of avx2/gemm_pack.c, by the families that read it, beside the limit of the core; json: a line for each K. */
+void bench_gemm(bool json);
 
 /** Depthwise, sum, pooling and table of one level beside the reference. */
 void bench_entries(const nw_kernels *ref, const nw_kernels *kernels, const char *name);

@@ -81,8 +81,7 @@ static size_t neon_forms(check_level *levels)
 static void bench(const nw_kernels *ref, const check_level *levels, size_t n)
 {
 #if defined(NW_HAVE_AVX2)
-    if (nw_isa_available(NW_ISA_AVX2))
-        bench_avx2();
+    bench_gemm(false);
 #endif
     for (size_t i = 0; i < n; i++) {
         if (levels[i].skip)
@@ -123,5 +122,11 @@ int main(int argc, char **argv)
         bench(&ref, levels, n);
         return 0;
     }
+#if defined(NW_HAVE_AVX2)
+    if (argc == 2 && !strcmp(argv[1], "--bench-json")) {
+        bench_gemm(true);
+        return 0;
+    }
+#endif
     return kernelcheck(argc, argv, &ref, levels, n);
 }

@@ -72,7 +72,7 @@ typedef enum nw_avx2_form {
     NW_AVX2_SPLIT, /* steps that fail the pair test halved into two, all in runs */
     NW_AVX2_UNITS, /* everything in units */
     NW_AVX2_MIXED, /* 16 bytes in units if one of their steps fails the pair test, the others in runs */
-    NW_AVX2_CHEAPEST, /* panel by panel the cheapest of WIDEN, UNITS and MIXED: what nw_gemm_pack_avx2 does */
+    NW_AVX2_CHEAPEST, /* panel by panel the cheapest of WIDEN, UNITS and MIXED: what families do */
 } nw_avx2_form;
 
 typedef struct nw_avx2_mode {
@@ -82,6 +82,17 @@ typedef struct nw_avx2_mode {
 } nw_avx2_mode;
 
 #define NW_AVX2_MAX_RUN NW_LONGEST_RUN
+
+/**
+ * Tenths of a cycle that a tile takes for the parts of a panel: what NW_AVX2_CHEAPEST decides by. Only their ratios count.
+ * Every family that reads this layout has its own.
+ */
+typedef struct nw_avx2_costs {
+    int32_t run[NW_AVX2_SHORT + 1]; /* runs of 1 .. NW_AVX2_SHORT steps */
+    int32_t long_run, long_step;    /* longer ones take long_run + steps * long_step */
+    int32_t wide;
+    int32_t unit[NW_AVX2_UNIT + 1]; /* units of 1, 2 and 4 steps */
+} nw_avx2_costs;
 
 /* Depthwise weights: kernels/depthwise_pairs.h with vectors of two lanes, panels of 32 channels. */
 #define NW_AVX2_DEPTHWISE_NR 32
@@ -105,6 +116,8 @@ int32_t nw_avx2_choose_units(nw_avx2_unit units[NW_AVX2_MAX_UNITS], const nw_avx
 
 /** nw_gemm.pack with a forced arrangement: for benchmarks and tests. The kernels read what either packs. */
 size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode);
+/** nw_gemm.pack of a family with these costs. */
+size_t nw_gemm_pack_avx2_costs(void *packed, const nw_gemm_source *source, const nw_avx2_costs *costs);
 void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed);
 void nw_gemm_run_avx2(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx2(const nw_gemm_call *call);

@@ -5,9 +5,9 @@
  *
  * Before a step may join a run it must pass the pair test: vpmaddubsw forms the exact sum of two products and saturates
  * it, so every lane of the step must fit 16 bits by itself. Around steps that fail, bytes are paired otherwise
- * (gemm_unit_pack.c); widening them (32-bit products) costs 1.35 times a step with int32 sums, splitting them into two
- * with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, two such steps. Each panel gets the arrangement that costs
- * least by the figures below.
+ * (gemm_unit_pack.c); widening them (32-bit products) costs 1.3 to 1.5 times a step with int32 sums, splitting them into
+ * two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, two such steps. Each panel gets the arrangement that
+ * costs least by the figures of the family that will run it.
  *
  * pack() needs no memory of its own: a first pass counts the runs of each length, a second one, with the same choices,
  * writes each run to its place.
@@ -196,23 +196,28 @@ static int32_t count_groups(const writer *w)
     return n;
 }
 
+/* Measured on a Zen 3, confirmed on a Zen 5 (gemm_tile.h, gemm_unit.h). */
+static const nw_avx2_costs avx2_costs = {
+    .run = {0, 86, 150, 206, 268}, .long_run = 46, .long_step = 56, .wide = 118, .unit = {0, 93, 154, 0, 290}};
+
 /*
- * Cycles of a panel for a tile, in tenths: the measured figures of gemm_tile.h and gemm_unit.h. They decide between
- * arrangements of the same sums, so a machine where they are wrong is slower, never different.
+ * Tenths of a cycle of a panel for a tile. They decide between arrangements of the same sums, so a machine where they are
+ * wrong is slower, never different.
  */
-static int64_t cost(const writer *w)
+static int64_t cost(const writer *w, const nw_avx2_costs *costs)
 {
-    static const int32_t run[NW_AVX2_SHORT + 1] = {0, 86, 150, 206, 268};
-    int64_t sum = 118 * (int64_t)w->n_wide + 93 * (int64_t)w->n_units[1] + 154 * (int64_t)w->n_units[2] +
-                  290 * (int64_t)w->n_units[4];
+    int64_t sum = (int64_t)costs->wide * w->n_wide;
+    for (int32_t length = 1; length <= NW_AVX2_UNIT; length *= 2)
+        sum += (int64_t)costs->unit[length] * w->n_units[length];
     for (int32_t length = 1; length <= NW_AVX2_MAX_RUN; length++)
-        sum += (int64_t)w->n_runs[length] * (length <= NW_AVX2_SHORT ? run[length] : 46 + 56 * length);
+        sum += (int64_t)w->n_runs[length] *
+               (length <= NW_AVX2_SHORT ? costs->run[length] : costs->long_run + costs->long_step * length);
     return sum;
 }
 
 /* Counts the arrangement that costs least, if `mode` leaves it open, and says which it is. */
 static nw_avx2_mode choose_mode(writer *w, notes *notes, const nw_gemm_source *source, int32_t row, int32_t end_row,
-                                const nw_avx2_mode *mode)
+                                const nw_avx2_mode *mode, const nw_avx2_costs *costs)
 {
     nw_avx2_mode best = *mode;
     if (mode->form != NW_AVX2_CHEAPEST) {
@@ -221,14 +226,14 @@ static nw_avx2_mode choose_mode(writer *w, notes *notes, const nw_gemm_source *s
     }
     best.form = NW_AVX2_WIDEN;
     count_panel(w, notes, source, row, end_row, &best);
-    if (source->one_pixel || (!w->n_wide && cost(w) < 77 * (int64_t)w->n_steps))
+    if (source->one_pixel || (!w->n_wide && 2 * cost(w, costs) < costs->unit[2] * (int64_t)w->n_steps))
         return best; /* weights pass through once, and those of units are longer; or runs are long already */
     /* with few unsafe steps most of 16 bytes are safe as they lie */
     const bool few = w->n_wide < (w->n_steps + w->n_wide) / 8;
     const nw_avx2_mode tried = {few ? NW_AVX2_MIXED : NW_AVX2_UNITS, mode->max_run, mode->window};
     writer other;
     count_panel(&other, notes, source, row, end_row, &tried);
-    if (cost(&other) < cost(w)) {
+    if (cost(&other, costs) < cost(w, costs)) {
         *w = other;
         best = tried;
     }
@@ -237,11 +242,12 @@ static nw_avx2_mode choose_mode(writer *w, notes *notes, const nw_gemm_source *s
 
 /* Lays out one panel at byte `size` of the packed matrix, writes it if there is memory, returns the byte behind it. */
 static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx2_gemm *totals,
-                         const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode)
+                         const nw_gemm_source *source, int32_t row, int32_t end_row, const nw_avx2_mode *mode,
+                         const nw_avx2_costs *costs)
 {
     writer w;
     notes notes;
-    const nw_avx2_mode chosen = choose_mode(&w, &notes, source, row, end_row, mode);
+    const nw_avx2_mode chosen = choose_mode(&w, &notes, source, row, end_row, mode, costs);
     const int32_t n_units = w.n_units[1] + w.n_units[2] + w.n_units[4];
     nw_avx2_group *groups = packed ? (nw_avx2_group *)(void *)((uint8_t *)packed + size) : NULL;
     panel->groups = (int64_t)size;
@@ -270,7 +276,7 @@ static size_t pack_panel(void *packed, size_t size, nw_avx2_panel *panel, nw_avx
     return size;
 }
 
-size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode)
+static size_t pack(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode, const nw_avx2_costs *costs)
 {
     assert(mode->max_run >= 1 && mode->max_run <= NW_AVX2_MAX_RUN);
     assert(mode->window >= 1 && mode->window <= NW_RUNS_WINDOW);
@@ -284,7 +290,8 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
         const bool extra = p >= header.n_panels;
         const int32_t row = extra ? header.n_channels + (p - header.n_panels) * NW_AVX2_NR : p * NW_AVX2_NR;
         nw_avx2_panel panel = {0};
-        size = pack_panel(packed, size, &panel, &header, source, row, extra ? source->n_rows : header.n_channels, mode);
+        size = pack_panel(packed, size, &panel, &header, source, row, extra ? source->n_rows : header.n_channels, mode,
+                          costs);
         if (panels)
             panels[p] = panel;
     }
@@ -293,12 +300,22 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
     return size;
 }
 
-size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
+size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const nw_avx2_mode *mode)
+{
+    return pack(packed, source, mode, &avx2_costs);
+}
+
+size_t nw_gemm_pack_avx2_costs(void *packed, const nw_gemm_source *source, const nw_avx2_costs *costs)
 {
     const nw_avx2_mode mode = {.form = source->sums32 ? NW_AVX2_WIDEN : NW_AVX2_CHEAPEST, /* units are short runs */
                                .max_run = source->sums32 ? 1 : NW_AVX2_MAX_RUN,
                                .window = source->sums32 ? 1 : NW_RUNS_WINDOW};
-    return nw_gemm_pack_avx2_mode(packed, source, &mode);
+    return pack(packed, source, &mode, costs);
+}
+
+size_t nw_gemm_pack_avx2(void *packed, const nw_gemm_source *source)
+{
+    return nw_gemm_pack_avx2_costs(packed, source, &avx2_costs);
 }
 
 void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed)

@@ -12,6 +12,9 @@
 
 #include "kernels/kernels.h"
 
+/** Packed as avx2.h says, arranged by what this family takes for the parts: where two ports do all, and on Zen 5. */
+size_t nw_gemm_pack_avx512(void *packed, const nw_gemm_source *source);
+size_t nw_gemm_pack_zen5(void *packed, const nw_gemm_source *source);
 void nw_gemm_run_avx512(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx512(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avx512(void *packed, const nw_depthwise_source *source);

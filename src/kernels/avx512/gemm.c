@@ -4,21 +4,21 @@
  * that layout, 16 channels of four weights, is one 512-bit vector, and so is each half of a wide step.
  *
  * A tile is mr <= 8 pixels by 16 channels. 32 registers hold both kinds of sums, 16-bit ones of the current run and
- * int32 ones, so runs of any length fold without memory. Cycles for a step of a tile of 8 (512 products), by the two
- * ports that take 512-bit arithmetic (counted), and by llvm-mca -mcpu=skylake-avx512 (estimate, with loads):
+ * int32 ones, so runs of any length fold without memory. Cycles for a step of a tile of 8 (512 products). Cores without
+ * VNNI have two ports that take 512-bit arithmetic, of which one shuffles: counted, and by llvm-mca -mcpu=skylake-avx512
+ * (estimate, with loads). Zen 5 has four, of which two multiply and two shuffle, one of them both, and two loads a cycle:
+ * counted, and measured by kernelcheck --bench:
  *
- *     run of n    8 vpmaddubsw, 8 vpaddw of which the first step has none, 16 / n to fold    8 + 4 / n    8.4 (n large)
- *     4, 3, 2                                                                                9, 9.3, 10   9.2, 9.7, 9.9
- *     1           8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd                                         12           11.1
- *     unit of n   as a run, and 8 vpshufb on one of the two ports; n = 4, 1                  13, 16       11.8, 14.1
- *     wide        16 vpmaddwd, 16 vpaddd, 16 to separate odd and even bytes                  24           21.4
+ *                                                                           two ports           Zen 5
+ *     run of n    8 vpmaddubsw, 8 vpaddw of which the first step has        8 + 4 / n   8.4     5, 4 + 4 / n   5.3
+ *     4, 3, 2     none, 16 / n to fold, 10 loads                            9, 9.3, 10  9.2 to 9.9   5, 5.3, 6    5.5, 5.8, 6.4
+ *     1           8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd                        12          11.1    8          8.3
+ *     unit of n   as a run, and 8 vpshufb; n = 4, 2, 1                      13, 14, 16  11.8, -, 14.1  6.5, 7, 8    9.5, 10.4, 13.0
+ *     wide        16 vpmaddwd, 16 vpaddd, 16 to separate odd and even bytes 24          21.4    12         12.5
  *
- * Loads, one of weights and 8 broadcasts of four codes, go through ports of their own, two a cycle.
- *
- * avx2/gemm_pack.c chooses arrangements by the cycles of its own kernel. On Zen 5, where no one needs this family, that is
- * the wrong choice at 8 x 8 bits: runs and wide steps without units would be 1.19 times as fast on resnet20 and 1.08
- * times on mobilenetv2 (on avx2 they are slower, 0.93 and 0.95). Processors with AVX-512 and no VNNI have two ports for
- * all of these instructions, by which units win as on AVX2; nobody has measured that yet.
+ * Loads, one of weights and 8 broadcasts of four codes, go through ports of their own, two a cycle. The broadcasts of 16
+ * bytes that units need do so on Intel's cores only: on Zen 5 vbroadcasti32x4 takes a shuffle as well (8 of them beside 8
+ * vpmaddubsw take 5.4 cycles, 8 vpbroadcastd 4.0), which is why units are worth less there than wide steps.
  */
 #include <assert.h>
 #include <string.h>
@@ -30,6 +30,22 @@
 
 #define MAX_MR 8
 #define NR NW_AVX2_NR
+
+/* The figures above in tenths; a unit of 2 on two ports lies between its neighbours. */
+static const nw_avx2_costs two_ports = {
+    .run = {0, 111, 198, 291, 368}, .long_run = 40, .long_step = 84, .wide = 214, .unit = {0, 141, 252, 0, 472}};
+static const nw_avx2_costs zen5 = {
+    .run = {0, 83, 128, 174, 220}, .long_run = 20, .long_step = 53, .wide = 125, .unit = {0, 130, 208, 0, 380}};
+
+size_t nw_gemm_pack_avx512(void *packed, const nw_gemm_source *source)
+{
+    return nw_gemm_pack_avx2_costs(packed, source, &two_ports);
+}
+
+size_t nw_gemm_pack_zen5(void *packed, const nw_gemm_source *source)
+{
+    return nw_gemm_pack_avx2_costs(packed, source, &zen5);
+}
 
 /* Position within a panel. */
 typedef struct cursor {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of this family. Matrices are packed by the AVX2 family, whose layout gemm.c reads. */
+/* The table of this family. Matrices lie as the AVX2 family packs them. */
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx512/avx512.h"
 #include "kernels/cpu.h"
@@ -8,7 +8,7 @@
 void nw_kernels_init_avx512(nw_kernels *kernels)
 {
     kernels->gemm = (nw_gemm){.name = "gemm_u8w8_8x16c4_avx512",
-                              .pack = nw_gemm_pack_avx2,
+                              .pack = nw_cpu_is_amd() ? nw_gemm_pack_zen5 : nw_gemm_pack_avx512,
                               .run_extra = nw_gemm_run_extra_avx512,
                               .run = nw_gemm_run_avx512,
                               .mr = 8,
