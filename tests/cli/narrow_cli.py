@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -108,7 +109,7 @@ def check_sentence(line, what):
 def quantized(narrow, name="glyphs.nw", *options, samples=12):
     """The demo's network in integers, in the scratch folder; few updates where it would be learned for a minute."""
     path = os.path.join(narrow.folder, name)
-    if "--acts" in options and "--learn" not in options:
+    if {"--acts", "--tensor-bits"} & set(options) and "--learn" not in options:
         options += ("--learn", "2")
     if options or not os.path.exists(path):
         narrow.good("quantize", ONNX, path, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", samples,
@@ -116,18 +117,33 @@ def quantized(narrow, name="glyphs.nw", *options, samples=12):
     return path
 
 
-def main(name, argv, cases):
+class Skipped(Exception):
+    """A case that cannot run here; its text says why."""
+
+
+def main(name, argv, cases, missing=None):
+    """Runs the cases named, or all; `missing`: what this machine lacks for them. Ends with 0, 1 or 77 (all skipped)."""
     if len(argv) < 2:
-        sys.exit("usage: %s.py NARROW [CASE...]" % name)
-    failed, ran = [], 0
+        sys.exit("usage: %s.py NARROW [CASE...], or %s.py --list" % (name, name))
+    if argv[1] == "--list":
+        print("\n".join(case.__name__ for case in cases))
+        return
+    if missing:
+        print("SKIP: %s" % missing)
+        sys.exit(77)
+    failed, ran, skipped = [], 0, 0
     for case in cases:
         if len(argv) > 2 and case.__name__ not in argv[2:]:
             continue
         folder = tempfile.mkdtemp(prefix="narrow-cli-")
         ran += 1
+        start = time.monotonic()
         try:
             case(Narrow(os.path.abspath(argv[1]), folder))
-            print("ok      %s" % case.__name__, flush=True)
+            print("ok      %s, %.1f s" % (case.__name__, time.monotonic() - start), flush=True)
+        except Skipped as reason:
+            skipped += 1
+            print("SKIP: %s: %s" % (case.__name__, reason), flush=True)
         except (AssertionError, KeyError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
             failed.append(case.__name__)
             where = [f for f in traceback.extract_tb(error.__traceback__) if f.name == case.__name__][-1:]
@@ -136,4 +152,4 @@ def main(name, argv, cases):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     print("%s: %d cases, %d failed%s" % (name, ran, len(failed), ": " + ", ".join(failed) if failed else ""))
-    sys.exit(1 if failed or not ran else 0)
+    sys.exit(1 if failed or not ran else 77 if skipped == ran else 0)

@@ -9,7 +9,7 @@ import re
 import sys
 
 import made_files as made
-from narrow_cli import CALIB, ONNX, PICTURE, PREPROCESS, ROOT, TEST, main, quantized
+from narrow_cli import CALIB, ONNX, PICTURE, PREPROCESS, ROOT, TEST, Skipped, main, quantized
 
 COMMANDS = ["quantize", "plan", "eval", "run", "bench", "inspect", "report", "verify", "tune", "cpu"]
 SHARED = ["preprocess", "size", "resize", "interpolation", "crop", "mean", "std", "channel-order", "class-offset"]
@@ -113,8 +113,7 @@ def memory_of(narrow, *arguments):
 def memory(narrow):
     """Quantizing takes no more memory for 1,000 samples than for 100."""
     if "ASAN_OPTIONS" in os.environ:
-        print("SKIP: memory under a sanitizer is the sanitizer's")
-        return
+        raise Skipped("memory under a sanitizer is the sanitizer's")
     pictures = sorted(os.path.join(base, name) for base, _, names in os.walk(CALIB) for name in names)
     peaks = []
     for n in (100, 1000):
@@ -250,7 +249,8 @@ def planned_activations(narrow):
     equal = narrow.report("plan", ONNX, *common, "--arena", str(goal), "--dry-run", "--allocation", "equal")["chosen"]
     assert equal["arena_bytes"] <= goal and equal["activation_bits"] == int(equal["activation_bits"])
     assert narrow.report("plan", ONNX, *common, "--arena", str(goal), "--dry-run")["chosen"]["damage"] < equal["damage"]
-    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path)
+    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path,
+                "--learn", "2")
     run = narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed")
     assert run["activation_bytes"] == chosen["arena_bytes"], (run["activation_bytes"], chosen["arena_bytes"])
     with open(path) as file:
@@ -267,7 +267,8 @@ def planned_activations(narrow):
     assert both["activation_bits"] <= 4.5 and both["arena_bytes"] <= goal and both["met"], both
     rows[0]["bits"] = 5 # edited plans go back in
     edited = narrow.file("edited.json", json.dumps({"version": 1, "tensors": rows}))
-    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", edited)
+    narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", edited,
+                "--learn", "2")
     narrow.bad(2, "mean width", "plan", ONNX, *common, "--target-acts", "2")
     narrow.bad(2, "mean width", "plan", ONNX, *common, "--target-acts", "6", "--acts", "5")
     narrow.bad(2, "dqa", "plan", ONNX, *common, "--arena", "5000", "--act-method", "dqa")
