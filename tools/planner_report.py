@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the rows of planner.json to the page docs/results/planner.md: page(rows, facts) returns its text.
+
+A row is what bench_planner.Network.make or .hurry returns, rows in the order of the page; facts are the slopes of the
+noise by network. Shares saved and claims are computed here from the rows; what is not measured is left out.
+"""
+import itertools
+import math
+
+PLANNED = "exact, shared and coded"  # what the command does
+BOTH_CODED = "equal, shared and coded"
+# two arms at equal bytes: arm, rival, in words
+PAIRS = ((PLANNED, "equal", "planned over equal widths, packed"),
+         (PLANNED, BOTH_CODED, "allocation alone, both shared and coded"),
+         ("exact", "equal", "allocation alone, both packed"),
+         ("exact, activations", "equal, activations", "weights and activations, both packed"))
+ARMS = ("exact", "exact, coded", PLANNED, BOTH_CODED, "adaptive")
+
+HEAD = """# Planner
+
+Written by `make bench-planner`. Weights only (activations have 8 bits) unless said otherwise. All allocations round and
+correct alike, fit the same file size (level b: that of b bits everywhere, packed) and were chosen on calibration
+pictures; the score is the integer engine's on the test split, which nothing else saw. Packed, unless an allocation says
+*coded*: weights entropy-coded in the file; *shared*: one step for all rows of a layer (docs/methods.md). Agreement:
+answers equal to the float network's. One standard error of a score is 1.1 to 1.4 points (CIFAR-10, 498 pictures),
+1.4 to 2.3 (ImageNet, 450); agreement and SQNR are paired and tell differences apart that the score cannot.
+"""
+
+SUMMARY = """## Summary
+
+Bytes saved in %, at equal output SQNR / at equal agreement with the float network: mean over the rival's sizes; ≥: the
+smallest file is better than all of the rival's. *Planned*: what the command does, rows of layers sharing a step, coded,
+exact allocation. Goals: size of the file found, points lost on the test split, seconds of one thread on a shared
+machine, measuring left out where a state file had it; *unproven*: the calibration pictures set aside are too few.
+"""
+
+
+# ---- what is saved ----
+
+def total(row):
+    """Bytes of the file, and of all activations of one run where these were searched too."""
+    return row["bytes"] + (row.get("activation_bytes") or 0)
+
+
+def size_at(points, value, key):
+    """Bytes at which a front (points by bytes) reaches a value, interpolated in log bytes; None outside of it."""
+    best = []
+    for p in sorted(points, key=total):
+        if not best or p[key] > best[-1][key]:
+            best.append(p)
+    for a, b in zip(best, best[1:]):
+        if a[key] <= value <= b[key]:
+            share = (value - a[key]) / (b[key] - a[key])
+            return math.exp(math.log(total(a)) + share * math.log(total(b) / total(a)))
+    return None
+
+
+def saved(rows, arm, rival, key):
+    """
+    Shares of bytes that an arm saves over a rival at the rival's own points; whether they are bounds. Where the arm's
+    smallest point is better than all of the rival's, what it saves over the largest of these is the least it saves.
+    """
+    front = [r for r in rows if r["kind"] == arm]
+    points = [r for r in rows if r["kind"] == rival]
+    shares = [1.0 - size / total(p) for p in points for size in [size_at(front, p[key], key)] if size]
+    smallest = min(front, key=total, default=None)
+    bounds = [1.0 - total(smallest) / total(p) for p in points if smallest and p[key] <= smallest[key]]
+    return (shares, False) if shares or max(bounds, default=0.0) < 0.01 else ([max(bounds)], True)
+
+
+def mean_saved(rows, arm, rival, key):
+    """Their mean, and in words; None if the fronts do not meet."""
+    shares, bound = saved(rows, arm, rival, key)
+    mean = sum(shares) / len(shares) if shares else None
+    return mean, (f"{'≥ ' if bound else ''}{100 * mean:.0f}" if shares else "–")
+
+
+def said(rows, arm, rival):
+    """One line on what an arm saves, or none."""
+    parts = []
+    for key, name in (("sqnr_db", "SQNR"), ("agreement", "agreement")):
+        shares, bound = saved(rows, arm, rival, key)
+        if shares:
+            parts.append(f"{'at least ' if bound else ''}{100 * sum(shares) / len(shares):.0f} % at equal {name}"
+                         f" ({len(shares)} points)")
+    return [f"- {arm} over {rival}: bytes saved " + ", ".join(parts)] if parts else []
+
+
+# ---- the top of the page ----
+
+def reach(means):
+    """How many networks keep the claims D1 and D2."""
+    return (f"{sum(m >= 0.1 for m in means)} of {len(means)} networks save 10 % or more,"
+            f" {sum(m >= 0.2 for m in means)} save 20 %")
+
+
+def goal_cell(rows, goal):
+    """Size of the file found, what it loses on the test split, and the time taken."""
+    r = next((r for r in rows if r["kind"] == goal), None)
+    if not r:
+        return ""
+    return (f"{100 * r['bytes'] / r['float_bytes']:.1f} % of float, {100 * (r['float'] - r['score']):.2f} lost,"
+            f" {r['seconds']:.0f} s" + ("" if r["met"] else ", unproven"))
+
+
+def summary(by_network):
+    lines = [SUMMARY, "| network | " + " | ".join(words for _, _, words in PAIRS)
+             + " | `--max-drop 0.5` | `--target-size 20%` |", "|---|" + "---|" * (len(PAIRS) + 2)]
+    for network, rows in by_network.items():
+        cells = []
+        for arm, rival, _ in PAIRS:
+            both = [mean_saved(rows, arm, rival, key)[1] for key in ("sqnr_db", "agreement")]
+            cells.append("" if both == ["–", "–"] else " / ".join(both))
+        cells += [goal_cell(rows, "drop of 0.5"), goal_cell(rows, "size of 20 %")]
+        lines.append(f"| {network} | " + " | ".join(cells) + " |")
+    means = {key: [m for rows in by_network.values() for m, _ in [mean_saved(rows, PLANNED, "equal", key)]
+                   if m is not None] for key in ("sqnr_db", "agreement")}
+    return lines + ["", f"Planned over equal widths: at equal SQNR {reach(means['sqnr_db'])}; at equal agreement"
+                    f" {reach(means['agreement'])}.", ""]
+
+
+# ---- a network's own part ----
+
+def quality(r):
+    return (f"{100 * r['score']:.2f} | {100 * (r['float'] - r['score']):.2f} | {100 * r['agreement']:.2f} % |"
+            f" {r['sqnr_db']:.1f}")
+
+
+def weights_part(rows):
+    lines = ["| allocation | level | file bytes | of float | score | lost | agreement | SQNR dB |",
+             "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        lines.append(f"| {r['kind']} | {r['level']} | {r['bytes']} | {100 * r['bytes'] / r['float_bytes']:.1f} % |"
+                     f" {quality(r)} |")
+    lines.append("")
+    for rival, arm in itertools.product(("equal", "sqnr", BOTH_CODED), ARMS):
+        if arm != rival and (rival != BOTH_CODED or arm == PLANNED):
+            lines += said(rows, arm, rival)
+    return lines
+
+
+def activations_part(rows):
+    if not rows:
+        return []
+    lines = ["", "Weights and activations: a file as above, and activations of as many bits on average.", "",
+             "| allocation | level | file bytes | activation bits | activation bytes | score | lost | agreement"
+             " | SQNR dB |", "|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        lines.append(f"| {r['kind']} | {r['level']} | {r['bytes']} | {r['activation_bits']:.2f} |"
+                     f" {r['activation_bytes']:.0f} | {quality(r)} |")
+    lines.append("")
+    arms = dict.fromkeys(r["kind"] for r in rows)
+    for arm, rival in itertools.product(arms, ("equal, activations", "sqnr, activations")):
+        lines += said(rows, arm, rival) if arm != rival else []
+    return lines
+
+
+def slope_part(fact):
+    if not fact:
+        return [""]
+    line = (f"- noise on Z falls by {-fact['slope_median']:.1f} dB per bit (median over layers;"
+            f" {-fact['slope_high']:.1f} to {-fact['slope_low']:.1f})")
+    return [line + (f"; measured in {fact['measuring']:.0f} s" if fact["measuring"] > 1.0 else ""), ""]
+
+
+def goals_part(rows):
+    if not rows:
+        return []
+    lines = ["| goal | met on held-out | file bytes | of float | lost, held-out | lost, test | networks | seconds |",
+             "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        held = "" if r["held_out_drop"] is None else f"{100 * r['held_out_drop']:.2f} ({r['held_out']})"
+        if r.get("drop_error") is not None:
+            expected = 100 * (r["held_out_drop"] - r["drop_error"])
+            held = f"{expected:.2f} +- {100 * r['drop_error']:.2f} ({r['held_out']})"
+        lines.append(f"| {r['kind']} | {'yes' if r['met'] else 'no'} | {r['bytes']} |"
+                     f" {100 * r['bytes'] / r['float_bytes']:.1f} % | {held} |"
+                     f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {r['tried']} | {r['seconds']:.0f} |")
+    return lines + [""]
+
+
+# ---- over all networks ----
+
+def times_part(rows):
+    """Goals of time: expected in one process, measured in another."""
+    if not rows:
+        return []
+    off = [abs(r["timed"] / r["expected"] - 1.0) for r in rows]
+    lines = ["## Time", "",
+             "`--target-latency` at a share of the time expected with 8 bits everywhere, networks that this machine had"
+             " never timed: milliseconds of one thread as the planner expects them, and as `narrow bench` then measures"
+             f" them in another process. Off by {100 * sorted(off)[len(off) // 2]:.1f} % (median),"
+             f" {100 * max(off):.1f} % at most; within 10 % in {sum(o <= 0.1 for o in off)} of {len(off)}.", "",
+             "| network | goal | 8 bits | wanted | expected | measured | off by | met | sums | file bytes | lost, test"
+             " | SQNR dB |", "|---|---|---|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        lines.append(f"| {r['network']} | {r['kind']} | {r['eight_bits']:.3f} | {r['goal']:.3f} | {r['expected']:.3f} |"
+                     f" {r['timed']:.3f} | {100 * (r['timed'] / r['expected'] - 1.0):+.1f} % |"
+                     f" {'yes' if r['met'] else 'no'} | {r['accumulator']} | {r['bytes']} |"
+                     f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {r['sqnr_db']:.1f} |")
+    return lines + [""]
+
+
+def gap(row, by, key):
+    """By how much a row is worse, in words."""
+    if key == "sqnr_db":
+        return f"{by:.2f} dB"
+    whole = f"{round(by * row['samples'])} of {row['samples']} answers"
+    return whole if row["what"] == "top1" else f"{100 * by:.2f} points"
+
+
+def beaten(rows, arm, rival, key):
+    """In how many pairs of one size an arm is better, and where it is worse."""
+    pairs = [(a, b) for a in rows for b in rows if a["kind"] == arm and b["kind"] == rival
+             and a["network"] == b["network"] and a["level"] == b["level"]]
+    worse = [f"{a['network']} {a['level']} by {gap(a, b[key] - a[key], key)}" for a, b in pairs if a[key] < b[key]]
+    equal = sum(a[key] == b[key] for a, b in pairs)
+    words = f"better in {sum(a[key] > b[key] for a, b in pairs)} of {len(pairs)}"
+    words += f", equal in {equal}" if equal else ""
+    return words + (f", worse in {len(worse)} (" + ", ".join(worse) + ")" if worse else "")
+
+
+def column(by_network, arm, rival, key):
+    found = {n: mean_saved(rows, arm, rival, key) for n, rows in by_network.items()}
+    found = {n: pair for n, pair in found.items() if pair[0] is not None}
+    if not found:
+        return "not measured"
+    return (", ".join(f"{n} {words}" for n, (_, words) in found.items())
+            + f" % ({reach([mean for mean, _ in found.values()])})")
+
+
+def claims(rows, by_network, facts):
+    """What the figures say of the claims on adaptive bit allocation (Zhou et al. 2018)."""
+    lines = ["## Claims", ""]
+    for arm, rival, what in PAIRS:
+        lines.append(f"- Smaller at equal accuracy (D1, D2), {what}. Bytes saved at equal SQNR:"
+                     f" {column(by_network, arm, rival, 'sqnr_db')}; at equal agreement:"
+                     f" {column(by_network, arm, rival, 'agreement')}.")
+    both = [beaten(rows, *arms, key) for arms in (("exact", "sqnr"), ("exact, activations", "sqnr, activations"))
+            for key in ("sqnr_db", "agreement")]
+    slope = [fact["slope_median"] for fact in facts.values()]
+    return lines + [
+        f"- At least as good as the SQNR allocation (D3), pairs of files of one size. Output SQNR {both[0]}; agreement"
+        f" {both[1]}. With activations: output SQNR {both[2]}; agreement {both[3]}.",
+        f"- Noise on the last feature map falls by {-max(slope):.1f} to {-min(slope):.1f} dB per bit, medians over the"
+        f" layers of {len(slope)} networks (D4).",
+        "- Finer set of operating points (D5): any size goes, to the byte where weights are packed; equal widths have"
+        " seven.",
+        "- Measuring once is what takes time (D6); it is kept in the state file.", ""]
+
+
+def page(rows, facts):
+    """@param rows: in the order of the page, @param facts: by network."""
+    by_network = {n: [r for r in rows if r["network"] == n] for n in dict.fromkeys(r["network"] for r in rows)}
+    lines = [HEAD] + summary(by_network)
+    for network, mine in by_network.items():
+        goals = [r for r in mine if "tried" in r and r["level"] is None]
+        both = [r for r in mine if r["kind"].endswith(", activations")]
+        weights = [r for r in mine if r["level"] is not None and r not in both]
+        lines += [f"## {network}", ""] + weights_part(weights) + activations_part(both)
+        lines += slope_part(facts.get(network)) + goals_part(goals)
+    lines += times_part([r for r in rows if "timed" in r]) + claims(rows, by_network, facts)
+    lines += ["## Commands", "", "One per row; `$NARROW_TESTBED` is the test-bed's folder.", "", "```sh"]
+    return "\n".join(lines + [r["command"] for r in rows] + ["```"]) + "\n"
