@@ -43,6 +43,18 @@ static nw_status settle_size(nw_planner *planner, nw_error *error)
     return NW_OK;
 }
 
+/** Runs in one pass over strips that --arena may count: those whose choice depends on the network alone. */
+static nw_status settle_fusion(nw_planner *planner, nw_error *error)
+{
+    static const char *const names[] = {"none", "small", NULL};
+    int how = 0;
+    NW_TRY(nw_choose(&how, "fuse", planner->fuse, names, error));
+    if (planner->fuse && !(planner->arena > 0.0))
+        return nw_fail(error, NW_ERROR_USAGE, "--fuse says what --arena counts: it needs that goal");
+    planner->fusion = how ? NW_FUSION_SMALL : NW_FUSION_NONE;
+    return NW_OK;
+}
+
 static nw_status settle_shard(nw_planner *planner, nw_error *error)
 {
     int index, n;
@@ -84,6 +96,7 @@ static nw_status settle(nw_planner *planner, nw_error *error)
     planner->goals.arena = planner->arena;
     planner->goals.seconds = 1e-3 * planner->latency;
     NW_TRY(settle_size(planner, error));
+    NW_TRY(settle_fusion(planner, error));
     return settle_shard(planner, error);
 }
 
@@ -278,6 +291,7 @@ static nw_status search_with(nw_times **times, nw_search **search, nw_found *fou
         .measurement = planner->measurement,
         .kind = planner->kind,
         .how = planner->how,
+        .fusion = planner->fusion,
         .judge = planner->holdout.answers ? judge : NULL,
         .progress = show_progress,
         .context = planner,

@@ -21,7 +21,7 @@
 
 typedef struct nw_planner {
     /* options */
-    const char *target_size, *damage, *allocation, *state, *shard, *cache;
+    const char *target_size, *damage, *allocation, *state, *shard, *cache, *fuse;
     double max_drop, arena, latency, target_acts; /* points, below 0: no goal; bytes, ms, bits, 0: no goal */
     int64_t measured;        /* samples that damage is measured with */
     bool tensors, robustness;
@@ -43,6 +43,7 @@ typedef struct nw_planner {
     nw_goals goals;
     nw_damage_kind kind;
     nw_allocation how;
+    nw_fusion fusion;
     int32_t shard_index, n_shards;
     double seconds_calibrating, seconds_measuring, seconds_searching;
     nw_progress progress;
@@ -57,6 +58,7 @@ typedef struct nw_planner {
      "goal: points of accuracy lost on calibration data set aside (without labels: answers that differ)"},           \
     {"arena", "BYTES", NW_OPTION_REAL, &(p)->arena,                                                                  \
      "goal: memory of activations while the network runs (packed storage, one thread)"},                            \
+    {"fuse", "HOW", NW_OPTION_TEXT, &(p)->fuse, "--arena: none, small: that of runs with this --fuse (default none)"}, \
     {"target-acts", "BITS", NW_OPTION_REAL, &(p)->target_acts, "goal: mean width of activations, like 4.5"},          \
     {"target-latency", "MS", NW_OPTION_REAL, &(p)->latency, "goal: time of a run on this machine, one thread"},       \
     {"cache", "FILE", NW_OPTION_TEXT, &(p)->cache, "keeps what --target-latency timed (default: in the user's cache)"}, \

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/planner.h"
+#include "runtime/tuning.h"
 
 #define FRONT 12 /* points */
 
@@ -30,6 +31,7 @@ static void report_found(cJSON *report, const nw_planner *planner)
     cJSON_AddNumberToObject(chosen, "bytes", (double)found->bytes);
     cJSON_AddNumberToObject(chosen, "arena_bytes", (double)found->activations.arena);
     cJSON_AddStringToObject(chosen, "activation_storage", found->activations.packed ? "packed" : "bytes");
+    cJSON_AddStringToObject(chosen, "fusion", nw_fusion_names[planner->fusion]);
     cJSON_AddNumberToObject(chosen, "damage", found->damage);
     if (!isnan(found->seconds)) {
         cJSON_AddNumberToObject(chosen, "milliseconds", 1e3 * found->seconds);
@@ -115,8 +117,8 @@ void nw_planner_print(const nw_planner *planner)
         return;
     printf("chosen: %zu bytes, %s %.4g", found->bytes, nw_damage_names[planner->kind], found->damage);
     if (found->narrow)
-        printf(", activations of %.2f bits, arena %zu bytes (%s)", found->activations.mean_bits, found->activations.arena,
-               found->activations.packed ? "packed" : "bytes");
+        printf(", activations of %.2f bits, arena %zu bytes (%s%s)", found->activations.mean_bits, found->activations.arena,
+               found->activations.packed ? "packed" : "bytes", planner->fusion == NW_FUSION_SMALL ? ", fused" : "");
     if (!isnan(found->seconds))
         printf(", %.3f ms expected, sums %s", 1e3 * found->seconds, nw_plan_accumulators[planner->accumulator]);
     if (!isnan(found->verdict.error))

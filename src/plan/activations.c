@@ -140,11 +140,12 @@ static nw_status find_moments(chooser *c, nw_error *error)
     c->base = calloc((size_t)c->n_moments, sizeof(*c->base));
     c->bytes = calloc((size_t)c->n_moments * (size_t)c->n * NW_WIDTHS + 1, sizeof(*c->bytes));
     nw_status status = owner && c->base && c->bytes ? NW_OK : nw_fail_memory(error, "allocating bits");
+    const nw_layout_options storage = nw_costs_storage(c->task->costs, true);
     for (int32_t b = c->items[0].least; !status && b <= c->items[0].most; b++) {
         nw_layout layout;
         for (int32_t i = 0; i < c->n; i++)
             set_width(c, i, b);
-        status = nw_layout_make(&layout, c->task->costs->skeleton, nw_costs_storage(true), error);
+        status = nw_layout_make(&layout, c->task->costs->skeleton, &storage, error);
         if (status)
             break;
         add_layout(c, &layout, owner, b);

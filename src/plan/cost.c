@@ -146,16 +146,16 @@ void nw_costs_set_activation(nw_costs *costs, int32_t tensor, int32_t bits)
     }
 }
 
-const nw_layout_options *nw_costs_storage(bool packed)
+nw_layout_options nw_costs_storage(const nw_costs *costs, bool packed)
 {
-    static const nw_layout_options one_thread = {.packed = true, .lanes = 1};
-    return packed ? &one_thread : NULL;
+    return (nw_layout_options){.packed = packed, .fusion = costs->fusion, .lanes = 1};
 }
 
 nw_status nw_costs_arena(size_t *bytes, const nw_costs *costs, bool packed, nw_error *error)
 {
     nw_layout layout;
-    NW_TRY(nw_layout_make(&layout, costs->skeleton, nw_costs_storage(packed), error));
+    const nw_layout_options storage = nw_costs_storage(costs, packed);
+    NW_TRY(nw_layout_make(&layout, costs->skeleton, &storage, error));
     *bytes = layout.size;
     nw_layout_free(&layout);
     return NW_OK;

@@ -26,10 +26,11 @@ typedef struct nw_costs {
     nw_activation_kind kind;
     int32_t *codes_of;  /* [tensors of the float network] owned; the tensor of its codes in the skeleton, or NW_NONE */
     nw_quant *as_made;  /* [tensors of the skeleton] owned, with limits; whatever widths they have now */
+    nw_fusion fusion;   /* of the runs whose arena counts; none unless set */
 } nw_costs;
 
-/** How the arena is laid out: packed storage on one thread, or, with false, NULL for bytes. */
-const nw_layout_options *nw_costs_storage(bool packed);
+/** How the arena is laid out: on one thread, in packed storage or bytes. */
+nw_layout_options nw_costs_storage(const nw_costs *costs, bool packed);
 
 /** Options for a network whose structure is right and whose weights do not matter: quickly made, 8 bits, no plan. */
 nw_quantize_options nw_quickest(const nw_quantize_options *options);

@@ -104,6 +104,8 @@ nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error
     for (int32_t i = 0; !status && i < s->n; i++)
         make_item(&s->items[i], s, &task->measurement->rows[i]);
     if (!status)
+        s->costs->fusion = task->fusion;
+    if (!status)
         status = choose_activations(s, NULL, error);
     if (status)
         nw_search_free(s);

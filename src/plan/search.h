@@ -49,6 +49,7 @@ typedef struct nw_search_task {
     const nw_times *times; /* NULL: nothing is known (yet), and there can be no goal for the time */
     nw_damage_kind kind;
     nw_allocation how;
+    nw_fusion fusion; /* of the runs whose arena is a goal */
     nw_judge *judge; /* NULL: nothing is judged, and there can be no goal for the drop */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *context;

@@ -253,6 +253,14 @@ def planned_activations(narrow):
                 "--learn", "2")
     run = narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed")
     assert run["activation_bytes"] == chosen["arena_bytes"], (run["activation_bytes"], chosen["arena_bytes"])
+    fused = os.path.join(narrow.folder, "fused.json"), os.path.join(narrow.folder, "fused.nw")
+    small = narrow.report("plan", ONNX, fused[0], *common, "--arena", str(goal), "--fuse", "small", "--target-size", "25%")["chosen"]
+    assert small["met"] and small["fusion"] == "small" and chosen["fusion"] == "none", (small, chosen)
+    assert small["arena_bytes"] <= goal and small["damage"] <= chosen["damage"] * (1 + 1e-9), (small["damage"], chosen["damage"])
+    narrow.good("quantize", ONNX, fused[1], "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", fused[0])
+    how = ["--activation-storage", small["activation_storage"], "--fuse", "small"]
+    run = narrow.report("bench", fused[1], "--runs", "1", *how)
+    assert run["activation_bytes"] == small["arena_bytes"], (run["activation_bytes"], small["arena_bytes"])
     with open(path) as file:
         rows = json.load(file)["tensors"]
     assert {row["tensor"]: row["bits"] for row in rows} == {row["tensor"]: row["bits"] for row in chosen["tensors"]}
@@ -273,6 +281,8 @@ def planned_activations(narrow):
     narrow.bad(2, "mean width", "plan", ONNX, *common, "--target-acts", "6", "--acts", "5")
     narrow.bad(2, "dqa", "plan", ONNX, *common, "--arena", "5000", "--act-method", "dqa")
     narrow.bad(2, "placement", "plan", ONNX, *common, "--arena", "5000", "--act-placement", "blocks")
+    narrow.bad(2, "--fuse", "plan", ONNX, *common, "--arena", "5000", "--fuse", "fast")
+    narrow.bad(2, "needs that goal", "plan", ONNX, *common, "--target-acts", "5", "--fuse", "small")
 
 
 def missed_goals(narrow):
