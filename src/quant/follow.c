@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/patches.h"
 #include "quant/scheme.h"
 
 static bool speaks_of_node(const nw_scheme *scheme, const nw_plan_key *key)
@@ -90,7 +91,8 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     nw_plan_layer row = {.bits = border ? options->border_bits : options->weight_bits,
                          .method = (int32_t)options->rounding,
                          .book = (int32_t)options->book,
-                         .accumulator = NW_PLAN_UNSAID};
+                         .accumulator = NW_PLAN_UNSAID,
+                         .extra_points = NW_PLAN_UNSAID};
     nw_plan_layer_of(&row, options->plan, scheme->model->nodes[index].name);
     linear->accumulator_said = row.accumulator != NW_PLAN_UNSAID;
     linear->accumulator =
@@ -99,6 +101,36 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     linear->weight_bits = row.bits;
     linear->book = nw_code_book_make((nw_book_kind)row.book, row.bits);
     linear->rounding = (nw_rounding)row.method;
+    linear->extra_points = row.extra_points;
+}
+
+bool nw_scheme_has_points(const nw_scheme *scheme)
+{
+    bool any = scheme->options->point_budget > 0.0;
+    for (int32_t i = 0; i < scheme->model->n_nodes; i++)
+        any = any || (scheme->nodes[i].mode == NW_MODE_LINEAR && scheme->nodes[i].extra_points > 0);
+    return any;
+}
+
+/** Further points have steps of their own, and there are few of them per channel. */
+static nw_status check_points(const nw_scheme *scheme, int32_t index, nw_error *error)
+{
+    const nw_node_scheme *linear = &scheme->nodes[index];
+    const nw_node *node = &scheme->model->nodes[index];
+    const nw_linear_shape shape = nw_linear_shape_of(node, &scheme->model->tensors[node->inputs[1]]);
+    const char *hindrance = linear->book.kind == NW_BOOK_SHARED ? "one step for all rows"
+                            : !nw_patches_fit(&shape)           ? "so large a layer"
+                            : is_narrow(linear->accumulator)    ? "ranges narrowed for 16-bit sums"
+                            : scheme->options->points != NW_POINTS_BY_ERROR ? "the rivals of multipoint"
+                                                                            : NULL;
+    if (linear->extra_points <= 0)
+        return NW_OK;
+    if (linear->extra_points > (NW_MAX_POINTS - 1) * shape.n_channels)
+        return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_points\": at most %d, %d for each channel", node->name,
+                       (NW_MAX_POINTS - 1) * shape.n_channels, NW_MAX_POINTS - 1);
+    if (hindrance)
+        return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_points\" cannot go with %s", node->name, hindrance);
+    return NW_OK;
 }
 
 /** Marks the groups of tensors whose codes meet sums modulo 2^16. */
@@ -187,8 +219,10 @@ nw_status nw_scheme_settle(nw_scheme *scheme, nw_error *error)
     const nw_model *model = scheme->model;
     NW_TRY(check_rows(scheme, error));
     for (int32_t i = 0; i < model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR)
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR) {
             settle_node(scheme, i);
+            NW_TRY(check_points(scheme, i, error));
+        }
     return nw_scheme_settle_tensors(scheme, error);
 }
 
@@ -251,6 +285,9 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     row->method = linear->book.bits < 8 || linear->narrowed ? (int32_t)linear->rounding : NW_PLAN_UNSAID;
     row->book = linear->book.kind != NW_BOOK_UNIFORM ? (int32_t)linear->book.kind : NW_PLAN_UNSAID;
     row->accumulator = (int32_t)linear->accumulator;
+    if (scheme->options->points == NW_POINTS_BY_ERROR &&
+        (linear->extra_points != NW_PLAN_UNSAID || scheme->options->point_budget > 0.0))
+        row->extra_points = linear->n_rows - linear->shape.n_channels;
     const bool sums = !said.why && is_narrow(linear->accumulator);
     row->why = sums ? sums_reason(linear) : reason(said.why);
     return (!said.why && !sums) || row->why ? NW_OK : NW_ERROR_MEMORY;

@@ -208,7 +208,7 @@ static int32_t auto_updates(const nw_scheme *scheme, int32_t batch)
                             scheme->tensors[t].grid.bits - scheme->tensors[t].extra_bits <= AUTO_BITS);
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
         macs += (double)nw_node_macs(scheme->model, &scheme->model->nodes[i]);
-    if (!narrow || plans_sums(scheme) || scheme->calibration->n_pool < 1 || options->point_budget > 0.0 ||
+    if (!narrow || plans_sums(scheme) || scheme->calibration->n_pool < 1 || nw_scheme_has_points(scheme) ||
         options->rounding != NW_ROUND_REFINE || options->activation_range != NW_RANGE_OUTPUT ||
         options->bias_correction != NW_BIAS_CORRECTION_EMPIRICAL)
         return 0;

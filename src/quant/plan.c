@@ -91,7 +91,7 @@ nw_status nw_plan_add_layer(nw_plan_layer **row, nw_plan *plan, const char *name
     plan->layers = rows;
     *row = &rows[plan->n_layers];
     **row = (nw_plan_layer){.bits = NW_PLAN_UNSAID, .method = NW_PLAN_UNSAID, .book = NW_PLAN_UNSAID,
-                             .accumulator = NW_PLAN_UNSAID};
+                             .accumulator = NW_PLAN_UNSAID, .extra_points = NW_PLAN_UNSAID};
     NW_TRY(set_key(&(*row)->key, name, expression, error));
     plan->n_layers++;
     return NW_OK;
@@ -126,6 +126,8 @@ static void overlay_layer(nw_plan_layer *row, const nw_plan_layer *said)
         row->book = said->book;
     if (said->accumulator != NW_PLAN_UNSAID)
         row->accumulator = said->accumulator;
+    if (said->extra_points != NW_PLAN_UNSAID)
+        row->extra_points = said->extra_points;
     if (said->why)
         row->why = said->why;
 }

@@ -49,6 +49,8 @@ typedef struct nw_plan_layer {
     int32_t method;  /* nw_rounding, or NW_PLAN_UNSAID */
     int32_t book;    /* nw_book_kind, or NW_PLAN_UNSAID */
     int32_t accumulator; /* nw_accumulator, or NW_PLAN_UNSAID */
+    int32_t extra_points; /* weight vectors beyond one per output channel, in all: 0 to 3 per channel (multipoint.h), given
+                             to the channels whose output errs most; or NW_PLAN_UNSAID */
     char *why;       /* owned JSON object for people, or NULL */
 } nw_plan_layer;
 

@@ -11,6 +11,7 @@
 #define MAX_BYTES (16u << 20) /* of a plan's text */
 #define MAX_ROWS 100000
 #define MAX_CHANNELS 1000000
+#define MAX_POINTS 3000000
 #define DEPTH 12
 
 /* reading */
@@ -67,11 +68,11 @@ static nw_status read_why(const reader *r, char **out, const cJSON *item, const 
 
 static nw_status read_layer(const reader *r, const cJSON *item)
 {
-    static const char *const keys[] = {"node", "match", "bits", "method", "book", "accumulator", "why"};
-    const cJSON *items[7];
+    static const char *const keys[] = {"node", "match", "bits", "method", "book", "accumulator", "extra_points", "why"};
+    const cJSON *items[8];
     const char *name = NULL;
     bool expression = false;
-    NW_TRY(nw_json_match(items, item, keys, 7, r->what, r->error));
+    NW_TRY(nw_json_match(items, item, keys, 8, r->what, r->error));
     NW_TRY(read_key(r, items, "node", &name, &expression));
     for (int32_t i = 0; !expression && i < r->plan->n_layers; i++)
         if (!r->plan->layers[i].key.is_expression && strcmp(r->plan->layers[i].key.name, name) == 0)
@@ -82,7 +83,8 @@ static nw_status read_layer(const reader *r, const cJSON *item)
     NW_TRY(read_choice(r, &row->method, items[3], nw_plan_methods, name, keys[3]));
     NW_TRY(read_choice(r, &row->book, items[4], nw_plan_books, name, keys[4]));
     NW_TRY(read_choice(r, &row->accumulator, items[5], nw_plan_accumulators, name, keys[5]));
-    return read_why(r, &row->why, items[6], name);
+    NW_TRY(read_int(r, &row->extra_points, items[6], 0, MAX_POINTS, name, keys[6]));
+    return read_why(r, &row->why, items[7], name);
 }
 
 static nw_status read_share(const reader *r, double *out, const cJSON *item, const char *name)
@@ -230,7 +232,8 @@ static char *layer_text(const nw_plan_layer *row)
     const bool done = item && add_int(item, "bits", row->bits) &&
                       add_choice(item, "method", row->method, nw_plan_methods) &&
                       add_choice(item, "book", row->book, nw_plan_books) &&
-                      add_choice(item, "accumulator", row->accumulator, nw_plan_accumulators);
+                      add_choice(item, "accumulator", row->accumulator, nw_plan_accumulators) &&
+                      add_int(item, "extra_points", row->extra_points);
     return finish_row(item, done, row->why);
 }
 

@@ -342,21 +342,38 @@ static void choose_points(uint8_t *points, const nw_multipoint_channel *channels
         memset(points, 2, n);
 }
 
-/** Shares the budget out over all channels of all layers. */
+/** Whether the layer has points of its own number, by the plan. */
+static bool has_own_points(const reconstruction *r, const layer *l)
+{
+    return l->channels && linear_of(r, l)->extra_points != NW_PLAN_UNSAID;
+}
+
+static bool shares_budget(const reconstruction *r, const layer *l)
+{
+    return l->channels && !has_own_points(r, l);
+}
+
+/** Shares the budget out over all channels of all layers, and what the plan gives a layer over the layer's. */
 static nw_status allocate_points(reconstruction *r)
 {
     size_t n = 0;
     double macs = 0.0;
     for (int32_t i = 0; i < r->scheme->model->n_nodes; i++)
         macs += (double)nw_node_macs(r->scheme->model, &r->scheme->model->nodes[i]);
-    for (int32_t i = 0; i < r->n_layers; i++)
-        n += r->layers[i].channels ? (size_t)linear_of(r, &r->layers[i])->shape.n_channels : 0;
+    for (int32_t i = 0; i < r->n_layers; i++) {
+        const layer *l = &r->layers[i];
+        const nw_node_scheme *linear = linear_of(r, l);
+        n += shares_budget(r, l) ? (size_t)linear->shape.n_channels : 0;
+        if (has_own_points(r, l)) /* all channels cost the same; half of it keeps clear of rounding */
+            nw_multipoint_allocate(l->points, l->channels, (size_t)linear->shape.n_channels,
+                                   (linear->extra_points + 0.5) * l->channels[0].cost);
+    }
     nw_multipoint_channel *channels = malloc((n + 1) * sizeof(*channels));
     uint8_t *points = malloc(n + 1);
     const bool done = channels && points;
     size_t at = 0;
     for (int32_t i = 0; done && i < r->n_layers; i++) {
-        if (!r->layers[i].channels)
+        if (!shares_budget(r, &r->layers[i]))
             continue;
         const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
         memcpy(channels + at, r->layers[i].channels, n_channels * sizeof(*channels));
@@ -366,7 +383,7 @@ static nw_status allocate_points(reconstruction *r)
         choose_points(points, channels, n, macs, r->scheme->options);
     at = 0;
     for (int32_t i = 0; done && i < r->n_layers; i++) {
-        if (!r->layers[i].channels)
+        if (!shares_budget(r, &r->layers[i]))
             continue;
         const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
         memcpy(r->layers[i].points, points + at, n_channels);
@@ -389,7 +406,8 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
     l->n_patches = positions < max_patches ? (int32_t)positions : max_patches;
     l->y = malloc(n * (size_t)l->n_patches * sizeof(*l->y));
     l->points = malloc(n);
-    const bool budget = r->scheme->options->point_budget > 0.0 && !linear->narrowed;
+    const bool said = linear->extra_points != NW_PLAN_UNSAID;
+    const bool budget = (said ? linear->extra_points > 0 : r->scheme->options->point_budget > 0.0) && !linear->narrowed;
     l->channels = budget ? calloc(n, sizeof(*l->channels)) : NULL;
     if (!l->y || !l->points || (budget && !l->channels))
         return NW_ERROR_MEMORY;
@@ -424,7 +442,7 @@ static bool is_wanted(const nw_node_scheme *linear, bool behind_narrow)
         return false;
     if (linear->narrowed)
         return linear->accumulator == NW_ACCUMULATOR_16 && linear->rounding != NW_ROUND_PLAIN;
-    return linear->weight_bits < 8 || behind_narrow;
+    return linear->weight_bits < 8 || behind_narrow || linear->extra_points > 0;
 }
 
 /** Whether the node makes codes so narrow that the layers behind should know of it. */
@@ -477,7 +495,7 @@ static nw_status store_all(reconstruction *r)
 nw_status nw_scheme_reconstruct(nw_scheme *scheme, nw_error *error)
 {
     const nw_quantize_options *options = scheme->options;
-    if (options->rounding == NW_ROUND_PLAIN && !(options->point_budget > 0.0))
+    if (options->rounding == NW_ROUND_PLAIN && !nw_scheme_has_points(scheme))
         return NW_OK;
     reconstruction r = {.scheme = scheme, .batch = scheme->calibration->n_kept, .error = error};
     if (r.batch < 1)
@@ -486,7 +504,7 @@ nw_status nw_scheme_reconstruct(nw_scheme *scheme, nw_error *error)
     nw_status status = prepare(&r);
     if (!status && r.n_layers > 0)
         status = run(&r, false);
-    if (!status && options->point_budget > 0.0)
+    if (!status && nw_scheme_has_points(scheme))
         status = allocate_points(&r);
     if (!status && r.n_layers > 0)
         status = options->rounding == NW_ROUND_PLAIN ? store_all(&r) : run(&r, true);

@@ -179,6 +179,39 @@ def plans(narrow):
     assert {r["node"]: r["weight_bits"] for r in narrow.report("inspect", row)["nodes"] if "weight_bits" in r}[layers[1]] == 2
 
 
+def macs_of(narrow, net):
+    return {node["node"]: node["macs"] for node in narrow.report("inspect", net)["nodes"]}
+
+
+def planned_points(narrow):
+    """Further points are in the plan, layer by layer: the plan alone makes the same network, an edited one another."""
+    net = quantized(narrow, "net.nw", "--weights", "3", "--weight-method", "multipoint-refine", "--point-budget", "20", samples=3)
+    path = os.path.join(narrow.folder, "plan.json")
+    plan = json.loads(narrow.good("inspect", net, "--plan").out)
+    given = {row["node"]: row["extra_points"] for row in plan["layers"]}
+    assert sum(given.values()) > 4 and 0 in given.values(), given
+    narrow.file("plan.json", json.dumps(plan))
+    with open(net, "rb") as a, open(quantized(narrow, "again.nw", "--plan", path, samples=3), "rb") as b:
+        assert a.read() == b.read(), "a network's own plan makes another network"
+    macs = macs_of(narrow, net)
+    base = macs_of(narrow, quantized(narrow, "plain.nw", "--weights", "3", samples=3))
+    name = max(given, key=given.get)
+    plan["layers"] = [dict(row, extra_points=2 if row["node"] == name else 0) for row in plan["layers"]]
+    narrow.file("plan.json", json.dumps(plan))
+    edited = quantized(narrow, "edited.nw", "--plan", path, samples=3)
+    now = macs_of(narrow, edited)
+    assert all(now[node] == base[node] for node in given if node != name)
+    assert (now[name] - base[name]) * given[name] == 2 * (macs[name] - base[name]) > 0, (now, macs, base)
+    quantize = ["quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "3", "--plan", path]
+    narrow.bad(2, "extra_points.*cannot go with one step for all rows", *quantize, "--weight-book", "shared")
+    plan["layers"][0]["extra_points"] = 1000
+    narrow.file("plan.json", json.dumps(plan))
+    narrow.bad(2, '"extra_points": at most', *quantize)
+    plan["layers"][0]["extra_points"] = -1
+    narrow.file("plan.json", json.dumps(plan))
+    narrow.bad(4, '"extra_points" must be a whole number', *quantize)
+
+
 PLAN = ["--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--measure-samples", "8"]
 
 
@@ -771,6 +804,6 @@ def verify(narrow):
 
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
-        help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans,
+        help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans, planned_points,
         planning, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
         bench, storage, tuning, inspect, coded, report, verify])
