@@ -7,18 +7,7 @@
 #include "base/arith.h"
 #include "kernels/gemm_quads.h"
 
-/* A walk over the bytes of all segments, in ascending k. */
-typedef struct walk {
-    const nw_gemm_source *source;
-    int32_t segment, j;
-} walk;
-
-typedef struct step {
-    int32_t offset;
-    int32_t k[8]; /* column of each byte, -1 for none; the first `size` count */
-} step;
-
-static bool current(const walk *w, int32_t *offset, int32_t *k)
+static bool current(const nw_quads_walk *w, int32_t *offset, int32_t *k)
 {
     if (w->segment >= w->source->n_segments)
         return false;
@@ -28,7 +17,7 @@ static bool current(const walk *w, int32_t *offset, int32_t *k)
     return true;
 }
 
-static void settle(walk *w)
+static void settle(nw_quads_walk *w)
 {
     while (w->segment < w->source->n_segments && w->j >= w->source->segments[w->segment].length) {
         w->segment++;
@@ -36,21 +25,20 @@ static void settle(walk *w)
     }
 }
 
-static walk walk_begin(const nw_gemm_source *source)
+nw_quads_walk nw_quads_begin(const nw_gemm_source *source)
 {
-    walk w = {source, 0, 0};
+    nw_quads_walk w = {source, 0, 0};
     settle(&w);
     return w;
 }
 
-/* Takes the next byte and those after it that lie within the same `size`, in rising order; segments may share steps. */
-static bool next_step(walk *w, int32_t size, step *s)
+bool nw_quads_next(nw_quads_walk *w, int32_t size, nw_quads_step *s)
 {
     int32_t offset;
     int32_t k;
     if (!current(w, &offset, &k))
         return false;
-    *s = (step){offset, {-1, -1, -1, -1, -1, -1, -1, -1}};
+    *s = (nw_quads_step){offset, {-1, -1, -1, -1, -1, -1, -1, -1}};
     int32_t last = -1;
     while (current(w, &offset, &k) && offset > s->offset + last && offset - s->offset < size) {
         last = offset - s->offset;
@@ -61,12 +49,12 @@ static bool next_step(walk *w, int32_t size, step *s)
     return true;
 }
 
-static int32_t count_steps(const nw_gemm_source *source, int32_t size)
+int32_t nw_quads_count(const nw_gemm_source *source, int32_t size)
 {
-    walk w = walk_begin(source);
-    step s;
+    nw_quads_walk w = nw_quads_begin(source);
+    nw_quads_step s;
     int32_t n = 0;
-    while (next_step(&w, size, &s))
+    while (nw_quads_next(&w, size, &s))
         n++;
     return n;
 }
@@ -78,9 +66,9 @@ static int8_t weight(const nw_gemm_source *source, int32_t row, int32_t k)
 
 static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n)
 {
-    walk w = walk_begin(source);
-    step s;
-    while (next_step(&w, 4, &s))
+    nw_quads_walk w = nw_quads_begin(source);
+    nw_quads_step s;
+    while (nw_quads_next(&w, 4, &s))
         for (int32_t r = 0; r < nw_round_up(n, 16); r++)
             for (int32_t t = 0; t < 4; t++)
                 *to++ = r < n && s.k[t] >= 0 ? weight(source, first + r, s.k[t]) : 0;
@@ -89,9 +77,9 @@ static int8_t *pack_panel(int8_t *to, const nw_gemm_source *source, int32_t firs
 
 static int8_t *pack_narrow_panel(int8_t *to, const nw_gemm_source *source, int32_t first, int32_t n)
 {
-    walk w = walk_begin(source);
-    step s;
-    while (next_step(&w, 8, &s))
+    nw_quads_walk w = nw_quads_begin(source);
+    nw_quads_step s;
+    while (nw_quads_next(&w, 8, &s))
         for (int32_t i = 0; i < 16; i++) {
             const int32_t r = i % 8 / 2 * 4 + i / 8 * 2 + i % 2;
             for (int32_t t = 0; t < 8; t++)
@@ -125,9 +113,9 @@ static void pack_rows(int8_t *to, const nw_quads_header *header, const nw_gemm_s
 
 static void pack_steps(int32_t *to, const nw_gemm_source *source, int32_t size)
 {
-    walk w = walk_begin(source);
-    step s;
-    while (next_step(&w, size, &s))
+    nw_quads_walk w = nw_quads_begin(source);
+    nw_quads_step s;
+    while (nw_quads_next(&w, size, &s))
         *to++ = s.offset;
 }
 
@@ -136,8 +124,8 @@ size_t nw_quads_pack(void *packed, const nw_gemm_source *source, int32_t nr, boo
     assert(source->n_channels >= 1 && source->n_rows >= source->n_channels && nr % 16 == 0);
     nw_quads_header header = {.n_channels = source->n_channels,
                               .n_extra = source->n_rows - source->n_channels,
-                              .n_steps = count_steps(source, 4),
-                              .n_wide = wide ? count_steps(source, 8) : 0,
+                              .n_steps = nw_quads_count(source, 4),
+                              .n_wide = wide ? nw_quads_count(source, 8) : 0,
                               .nr = nr};
     header.steps = sizeof(header);
     header.wide = nw_align(header.steps + (size_t)header.n_steps * sizeof(int32_t), 64);

@@ -29,6 +29,25 @@ typedef struct nw_quads_header {
     int32_t nr, unused[3];
 } nw_quads_header;
 
+/** A walk over the bytes of all segments of a source, in ascending k. */
+typedef struct nw_quads_walk {
+    const nw_gemm_source *source;
+    int32_t segment, j;
+} nw_quads_walk;
+
+typedef struct nw_quads_step {
+    int32_t offset; /* of the first byte from the pixel's base */
+    int32_t k[8];   /* column of each byte, -1 for none; the first `size` count */
+} nw_quads_step;
+
+nw_quads_walk nw_quads_begin(const nw_gemm_source *source);
+
+/** Takes the next byte and those after it that lie within the same `size`, in rising order; segments may share steps. */
+bool nw_quads_next(nw_quads_walk *walk, int32_t size, nw_quads_step *step);
+
+/** How many steps of `size` bytes there are. */
+int32_t nw_quads_count(const nw_gemm_source *source, int32_t size);
+
 /** A panel as loops read it. */
 typedef struct nw_quads_panel {
     const int32_t *steps, *steps_end; /* offsets, of wide steps if `wide` */

@@ -112,6 +112,7 @@ typedef struct nw_gemm {
     /** Computes outputs c[i][begin..end), exactly as nw_requant says; writes nothing else. */
     void (*run)(const nw_gemm_call *call);
     int32_t mr, nr, kr; /* tile: pixels, channels, consecutive k */
+    int32_t least;      /* gemm_narrow: weights from which it pays; fewer lie in caches, where bytes are faster */
     /** Adds what `packed` holds to *counts; NULL: the family adds every product in 32 bits. */
     void (*count_runs)(nw_run_counts *counts, const void *packed);
 } nw_gemm;
@@ -278,6 +279,9 @@ typedef struct nw_float_call {
 typedef struct nw_kernels {
     nw_isa isa;
     nw_gemm gemm;
+    /** The same for weights of few values, kept packed and unpacked in registers; pack returns 0 for weights that do
+        not suit. For few pixels, up to its mr: there reading weights takes the time. pack is NULL where there is none. */
+    nw_gemm gemm_narrow;
     nw_depthwise depthwise;
     void (*add)(const nw_add_call *call);
     void (*multiply)(const nw_multiply_call *call);

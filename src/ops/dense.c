@@ -344,6 +344,28 @@ static int32_t count_tiles(unit *u, const dense_state *s, int32_t first_tile)
     return first_tile + u->n_m * ((u->n_channels + s->tile_n - 1) / s->tile_n);
 }
 
+/**
+ * Weights of few values are unpacked in registers where so few pixels share them that reading them takes the time, and
+ * where that saves memory. A choice of speed and memory, never of results.
+ */
+static const nw_gemm *choose_gemm(const nw_linear_params *params, packing *p, const nw_kernels *kernels)
+{
+    const nw_gemm *narrow = &kernels->gemm_narrow;
+    const int32_t first[2] = {0, 0};
+    const int32_t own_pixels = nw_view_height(&params->y) * nw_view_width(&params->y);
+    const int64_t own_weights = (int64_t)params->n_rows * params->k;
+    if (!narrow->pack || params->groups > 1 || params->transpose ||
+        (params->whole_pixels ? params->whole_pixels : own_pixels) > narrow->mr ||
+        (params->whole_weights ? params->whole_weights : own_weights) < narrow->least)
+        return &kernels->gemm;
+    nw_gemm_source source;
+    nw_requant unused = {0};
+    gather_group(&source, &unused, p, params, 0);
+    source.n_segments = make_segments(p->segments, params, first);
+    const size_t size = narrow->pack(NULL, &source);
+    return size && size < (size_t)own_weights ? narrow : &kernels->gemm;
+}
+
 nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_requant *requant,
                         const nw_kernels *kernels, nw_arena *arena)
 {
@@ -355,16 +377,17 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
         return NW_ERROR_MEMORY;
     const int32_t phases[2] = {params->transpose ? params->window.stride[0] : 1,
                                params->transpose ? params->window.stride[1] : 1};
-    dense_state s = {.gemm = kernels->gemm, .n_units = params->groups * phases[0] * phases[1]};
-    choose_tile(&s, params, &kernels->gemm, n_extra);
+    const nw_gemm *gemm = choose_gemm(params, &p, kernels);
+    dense_state s = {.gemm = *gemm, .n_units = params->groups * phases[0] * phases[1]};
+    choose_tile(&s, params, gemm, n_extra);
     dense_state *state = nw_arena_take(arena, sizeof(s));
     s.units = nw_arena_take(arena, (size_t)s.n_units * sizeof(unit));
     int32_t i = 0;
     *job = (nw_job){.run = run,
                     .state = state,
-                    .kernel = kernels->gemm.name,
+                    .kernel = gemm->name,
                     .run_rows = run_rows,
-                    .count_runs = kernels->gemm.count_runs ? count_runs : NULL};
+                    .count_runs = gemm->count_runs ? count_runs : NULL};
     for (int32_t g = 0; g < params->groups; g++) {
         nw_gemm_source source;
         nw_requant group = *requant;
@@ -381,7 +404,7 @@ nw_status nw_dense_make(nw_job *job, const nw_linear_params *params, const nw_re
             if (params->transpose && phases[0] * phases[1] > 1 && params->x_codes.zero_point)
                 restrict_offsets(&u.requant, &source, params->x_codes.zero_point, arena);
             u.packed = nw_arena_next(arena); /* counting told its size before */
-            nw_arena_take(arena, kernels->gemm.pack(nw_arena_next(arena), &source));
+            nw_arena_take(arena, gemm->pack(nw_arena_next(arena), &source));
             if (s.units)
                 s.units[i++] = u;
         }

@@ -30,6 +30,9 @@ typedef struct nw_linear_params {
     bool wrap16, sums32; /* accumulator: modulo 2^16; never in 16 bits */
     nw_window window;
     int32_t groups;
+    /* what decides between kernels where this is a part of a layer: its pixels and weights; 0: its own */
+    int32_t whole_pixels;
+    int64_t whole_weights;
     nw_codes x_codes, y_codes; /* y_codes unused when y holds floats */
     int32_t residual_zero_point;
     /* the arrays of nw_linear in model.h */

@@ -181,6 +181,7 @@ static int64_t write_input(block *b, int32_t r, int32_t i, int32_t p)
 static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels, nw_arena *arena)
 {
     const nw_linear *linear = b->node->linear;
+    const nw_tensor *y = &b->model->tensors[b->node->output];
     const nw_linear_params params = {
         .x = b->x,
         .y = b->y,
@@ -188,6 +189,8 @@ static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels
         .sums32 = linear->accumulator == NW_ACCUMULATOR_32,
         .window = {.kernel = {b->height, b->width}, .stride = {b->height, b->width}, .dilation = {1, 1}},
         .groups = b->depthwise ? b->n_rows : 1,
+        .whole_pixels = nw_tensor_height(y) * nw_tensor_width(y),
+        .whole_weights = (int64_t)linear->n_rows * linear->k,
         .x_codes = {.zero_point = 0, .lo = b->lo, .hi = b->hi, .shift = b->shift},
         .n_channels = b->n_rows,
         .n_rows = b->n_rows,

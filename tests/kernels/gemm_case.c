@@ -21,6 +21,9 @@ typedef struct gemm_case {
     int32_t window; /* positions that the segments span */
     int32_t weight_max, x_kind, weight_kind;
     bool sums32;
+    bool narrow;        /* weights of few values, for gemm_narrow */
+    int8_t values[16];
+    int32_t n_values;   /* with 0, which is the first */
     uint8_t *picture;
     int8_t *weights;
     uint8_t *lo, *hi;                 /* [pixel_stride] of a channel */
@@ -34,6 +37,8 @@ typedef struct gemm_case {
 
 enum { X_RANDOM, X_EXTREME, X_HIGH, X_NARROW, X_LIFTED, X_ATTACK, X_KINDS };
 enum { W_RANDOM, W_EXTREME, W_POSITIVE, W_SPARSE, W_ZERO, W_BELL, W_KINDS };
+
+#define SMALL_VALUE 32 /* with weights up to here every family must take weights of few values */
 
 /* Segments: one (fully connected), kernel rows that span pixels, single taps (dilation), or slices of C (groups). */
 static void draw_segments(check *c, gemm_case *t, int32_t size)
@@ -100,12 +105,35 @@ static int8_t draw_weight(check *c, const gemm_case *t)
     }
 }
 
+/* Grids of 2 to 4 bits, powers of two, or any values; sometimes one too many, or only zeros. */
+static void draw_values(check *c, gemm_case *t)
+{
+    const int32_t kind = check_range(c, 0, 3);
+    const int32_t bits = check_range(c, 2, 4);
+    t->n_values = kind == 0 ? (1 << bits) - 1 : kind == 1 ? 2 * bits + 1 : check_range(c, 1, 16);
+    t->values[0] = 0;
+    for (int32_t i = 1; i < t->n_values; i++) {
+        const int32_t magnitude = kind == 0 ? (i + 1) / 2 : 1 << (i - 1) / 2;
+        const int32_t most = kind == 2 ? t->weight_max : SMALL_VALUE;
+        const int32_t any = check_range(c, -most, most);
+        t->values[i] = (int8_t)(kind >= 2 ? any : i % 2 ? magnitude : -magnitude);
+    }
+}
+
+static bool all_small(const gemm_case *t)
+{
+    for (int32_t i = 0; i < t->n_values; i++)
+        if (t->values[i] > SMALL_VALUE || t->values[i] < -SMALL_VALUE)
+            return false;
+    return true;
+}
+
 static void draw_weights(check *c, gemm_case *t)
 {
     const size_t size = (size_t)(t->n + t->n_extra) * (size_t)t->k;
     t->weights = check_alloc(c, 1, size, 1);
     for (size_t i = 0; i < size; i++)
-        t->weights[i] = draw_weight(c, t);
+        t->weights[i] = t->narrow ? t->values[check_range(c, 0, t->n_values - 1)] : draw_weight(c, t);
 }
 
 static uint8_t draw_code(check *c, const gemm_case *t, int32_t channel)
@@ -149,17 +177,20 @@ static void draw_picture(check *c, gemm_case *t)
     }
 }
 
-static void draw_case(check *c, gemm_case *t, int32_t m, int32_t n, int32_t size)
+static void draw_case(check *c, gemm_case *t, int32_t m, int32_t n, int32_t size, bool narrow)
 {
     static const int32_t weight_max[] = {127, 127, 127, 63, 31, 7, 1};
     memset(t, 0, sizeof(*t));
     t->m = m;
     t->n = n;
+    t->narrow = narrow;
     t->n_extra = check_one_in(c, 4) ? check_range(c, 1, n < 20 ? 3 * n : 40) : 0;
     t->weight_max = weight_max[check_range(c, 0, NW_COUNT(weight_max) - 1)];
     t->sums32 = check_one_in(c, 5);
     t->x_kind = check_range(c, 0, X_KINDS - 1);
     t->weight_kind = check_range(c, 0, W_KINDS - 1);
+    if (narrow)
+        draw_values(c, t);
     draw_segments(c, t, size);
     draw_limits(c, t);
     draw_weights(c, t);
@@ -198,6 +229,7 @@ static void check_runs(check *c, const gemm_case *t, const nw_gemm *gemm, const 
     check_true(c, "count_runs: steps of some places", n_steps ? counts.places >= 8 * n_steps : counts.places == 0);
 }
 
+/* NULL if gemm_narrow may say that the weights do not suit, and does. */
 static void *pack(check *c, const gemm_case *t, const nw_gemm *gemm, int32_t slot)
 {
     const nw_gemm_source source = {.weights = t->weights,
@@ -210,6 +242,11 @@ static void *pack(check *c, const gemm_case *t, const nw_gemm *gemm, int32_t slo
                                    .x_hi = t->x_hi,
                                    .sums32 = t->sums32};
     const size_t size = gemm->pack(NULL, &source);
+    if (!size && t->narrow && (!all_small(t) || t->sums32))
+        return NULL;
+    check_true(c, "pack: weights that suit", size > 0);
+    if (!size)
+        return NULL;
     void *packed = check_alloc(c, slot, size, NW_ALIGNMENT);
     check_true(c, "pack: same size with memory", gemm->pack(packed, &source) == size);
     return packed;
@@ -235,13 +272,15 @@ static void run(gemm_case *t, const nw_gemm *gemm, const void *packed, uint8_t *
     gemm->run(&call);
 }
 
-static void one_case(check *c, const nw_gemm *ref, const nw_gemm *opt, int32_t m, int32_t n, int32_t size)
+static void one_case(check *c, const nw_gemm *ref, const nw_gemm *opt, int32_t m, int32_t n, int32_t size, bool narrow)
 {
     gemm_case t;
     check_case(c);
-    draw_case(c, &t, m, n, size);
+    draw_case(c, &t, m, n, size, narrow);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);
+    if (!packed_opt)
+        return;
     check_runs(c, &t, opt, packed_opt);
     const size_t element = t.kind.float_output ? 4 : 1;
     const size_t out_stride = ((size_t)n * element + 32 + 3) / 4 * 4;
@@ -266,23 +305,50 @@ static void one_case(check *c, const nw_gemm *ref, const nw_gemm *opt, int32_t m
     check_equal(c, "extra sums", extra_ref, extra_opt, extra_size);
 }
 
-void check_gemm(check *c, const nw_kernels *ref, const nw_kernels *opt)
+static void check_one(check *c, const nw_gemm *ref, const nw_gemm *gemm, bool narrow)
 {
-    if (!check_entry(c, "gemm"))
-        return;
-    const nw_gemm *gemm = &opt->gemm;
     const int32_t n[] = {1, gemm->nr, gemm->nr + 1, 3 * gemm->nr - 1, 2};
     const int32_t size[] = {1, gemm->kr, gemm->kr + 1, 7 * gemm->kr + 3, 150};
     for (int32_t m = 1; m <= 2 * gemm->mr + 1; m++)
         for (size_t i = 0; i < NW_COUNT(n); i++)
             for (size_t j = 0; j < NW_COUNT(size); j++)
-                one_case(c, &ref->gemm, gemm, m, n[i], size[j]);
+                one_case(c, ref, gemm, m, n[i], size[j], narrow);
     for (int32_t i = 0; i < 400; i++) {
         check_case(c); /* numbers of the shape, not a case of its own */
         c->n_cases--;
         const int32_t m = check_one_in(c, 8) ? NW_GEMM_MAX_M : check_range(c, 1, 40);
         const int32_t width = check_range(c, 1, 70);
         const int32_t length = check_one_in(c, 6) ? check_range(c, 200, 2400) : check_range(c, 1, 200);
-        one_case(c, &ref->gemm, gemm, m, width, length);
+        one_case(c, ref, gemm, m, width, length, narrow);
     }
+}
+
+void check_gemm(check *c, const nw_kernels *ref, const nw_kernels *opt)
+{
+    if (check_entry(c, "gemm"))
+        check_one(c, &ref->gemm, &opt->gemm, false);
+}
+
+/* Weights of more values than a code has. */
+static void check_refusal(check *c, const nw_gemm *gemm)
+{
+    enum { K = 17 };
+    int8_t weights[K];
+    uint8_t lo[K] = {0}, hi[K] = {0};
+    const nw_segment segment = {0, K, 0};
+    for (int32_t i = 0; i < K; i++)
+        weights[i] = (int8_t)(i - 8);
+    const nw_gemm_source source = {.weights = weights, .n_rows = 1, .k = K, .n_channels = 1,
+                                   .segments = &segment, .n_segments = 1, .x_lo = lo, .x_hi = hi};
+    check_case(c);
+    check_describe(c, "weights of %d values", K);
+    check_true(c, "pack: too many values", gemm->pack(NULL, &source) == 0);
+}
+
+void check_gemm_narrow(check *c, const nw_kernels *ref, const nw_kernels *opt)
+{
+    if (!check_entry(c, "gemm_narrow"))
+        return;
+    check_one(c, &ref->gemm, &opt->gemm_narrow, true);
+    check_refusal(c, &opt->gemm_narrow);
 }

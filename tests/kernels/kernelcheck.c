@@ -52,6 +52,10 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
     if (now->gemm.run != before->gemm.run || now->gemm.run_extra != before->gemm.run_extra ||
         now->gemm.pack != before->gemm.pack)
         check_gemm(c, ref, now);
+    if (now->gemm_narrow.run != before->gemm_narrow.run ||
+        now->gemm_narrow.run_extra != before->gemm_narrow.run_extra ||
+        now->gemm_narrow.pack != before->gemm_narrow.pack)
+        check_gemm_narrow(c, ref, now);
     if (now->depthwise.run != before->depthwise.run || now->depthwise.run_rows != before->depthwise.run_rows ||
         now->depthwise.pack != before->depthwise.pack)
         check_depthwise(c, ref, now);
@@ -104,6 +108,10 @@ static bool plants_found(const options *o, const nw_kernels *ref, const check_le
 {
     bool all = true;
     for (int32_t i = 0; i < PLANT_COUNT; i++) {
+        if (!plant_applies(&level->kernels, i)) {
+            printf("SKIP %s: planted \"%s\": the family has none\n", level->name, plant_name(i));
+            continue;
+        }
         const nw_kernels planted = plant_error(&level->kernels, i);
         check c;
         check_init(&c, o->seed, o->filter);

@@ -89,6 +89,21 @@ static size_t pack_few_codes(void *packed, const nw_gemm_source *source)
     return real.gemm.pack(packed, &lie);
 }
 
+static size_t narrow_few_codes(void *packed, const nw_gemm_source *source)
+{
+    nw_gemm_source lie = *source;
+    lie.x_lo = few_codes;
+    lie.x_hi = few_codes + K;
+    return real.gemm_narrow.pack(packed, &lie);
+}
+
+static size_t narrow_other_weights(void *packed, const nw_gemm_source *source)
+{
+    nw_gemm_source lie = *source;
+    lie.weights++; /* each weight is its neighbour's; the caller packs fewer rows than there are */
+    return real.gemm_narrow.pack(packed, &lie);
+}
+
 static size_t pack_other_weights(void *packed, const nw_gemm_source *source)
 {
     nw_gemm_source lie = *source;
@@ -112,12 +127,36 @@ static void test_false_certificates(void **state)
             continue;
         nw_kernels_init(&real, (nw_isa)i);
         nw_kernels lying = real;
+        lying.gemm_narrow.pack = NULL;
         nw_model *model = layer(33, 100, NW_ACCUMULATOR_AUTO);
         lying.gemm.pack = pack_other_weights;
         expect(model, &lying, NW_GOAL_MISSED);
         lying.gemm.pack = pack_few_codes;
         if (i == NW_ISA_AVX2 || i == NW_ISA_NEON) /* the others prove nothing, so a lie does no harm */
             expect(model, &lying, NW_GOAL_MISSED);
+        nw_model_free(model);
+    }
+    free(few_codes);
+}
+
+/* The same where weights of few values stay packed: 33 rows of one pixel. */
+static void test_narrow(void **state)
+{
+    (void)state;
+    few_codes = calloc(2 * K, 1);
+    memset(few_codes + K, 20, K);
+    for (int i = 0; i < NW_ISA_COUNT; i++) {
+        nw_kernels_init(&real, nw_isa_available((nw_isa)i) ? (nw_isa)i : NW_ISA_REF);
+        real.gemm_narrow.least = 0;
+        if (!real.gemm_narrow.pack)
+            continue;
+        nw_model *model = layer(33, 30, NW_ACCUMULATOR_AUTO);
+        expect(model, &real, NW_OK);
+        nw_kernels lying = real;
+        lying.gemm_narrow.pack = narrow_other_weights;
+        expect(model, &lying, NW_GOAL_MISSED);
+        lying.gemm_narrow.pack = narrow_few_codes;
+        expect(model, &lying, i == NW_ISA_AVX2 || i == NW_ISA_AVX512 ? NW_GOAL_MISSED : NW_OK);
         nw_model_free(model);
     }
     free(few_codes);
@@ -151,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_honest),
         cmocka_unit_test(test_false_certificates),
+        cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

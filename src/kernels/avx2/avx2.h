@@ -121,6 +121,10 @@ size_t nw_gemm_pack_avx2_costs(void *packed, const nw_gemm_source *source, const
 void nw_gemm_count_runs_avx2(nw_run_counts *counts, const void *packed);
 void nw_gemm_run_avx2(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx2(const nw_gemm_call *call);
+size_t nw_gemm_narrow_pack_avx2(void *packed, const nw_gemm_source *source);
+void nw_gemm_narrow_run_avx2(const nw_gemm_call *call);
+void nw_gemm_narrow_run_extra_avx2(const nw_gemm_call *call);
+void nw_gemm_narrow_count_runs_avx2(nw_run_counts *counts, const void *packed);
 /*
  * Depthwise 3x3 (depthwise_3x3.c): for each 8 channels six vectors of 16-bit weights, (w[0][x], w[1][x]) per channel for
  * x = 0, 1, 2 and then (w[2][x], 0).

@@ -12,6 +12,15 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
                               .nr = NW_AVX2_NR,
                               .kr = NW_AVX2_KR,
                               .count_runs = nw_gemm_count_runs_avx2};
+    kernels->gemm_narrow = (nw_gemm){.name = "gemm_u8w4_2x16c8_avx2",
+                                     .pack = nw_gemm_narrow_pack_avx2,
+                                     .run_extra = nw_gemm_narrow_run_extra_avx2,
+                                     .run = nw_gemm_narrow_run_avx2,
+                                     .mr = 2,
+                                     .nr = NW_AVX2_NR,
+                                     .kr = 8,
+                                     .least = 1 << 20,
+                                     .count_runs = nw_gemm_narrow_count_runs_avx2};
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_32_avx2",
                                         .pack = nw_depthwise_pack_avx2,
                                         .run = nw_depthwise_run_avx2,

@@ -18,6 +18,9 @@
 size_t nw_gemm_pack_avx512vnni(void *packed, const nw_gemm_source *source);
 void nw_gemm_run_avx512vnni(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx512vnni(const nw_gemm_call *call);
+size_t nw_gemm_narrow_pack_avx512vnni(void *packed, const nw_gemm_source *source);
+void nw_gemm_narrow_run_avx512vnni(const nw_gemm_call *call);
+void nw_gemm_narrow_run_extra_avx512vnni(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avx512vnni(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call);
 void nw_depthwise_run_rows_avx512vnni(const nw_depthwise_call *call);

@@ -11,6 +11,13 @@ void nw_kernels_init_avx512vnni(nw_kernels *kernels)
                               .mr = 6,
                               .nr = NW_AVX512VNNI_NR,
                               .kr = 4};
+    kernels->gemm_narrow = (nw_gemm){.name = "gemm_u8w4_4x64c4_avx512vnni",
+                                     .pack = nw_gemm_narrow_pack_avx512vnni,
+                                     .run_extra = nw_gemm_narrow_run_extra_avx512vnni,
+                                     .run = nw_gemm_narrow_run_avx512vnni,
+                                     .mr = 4,
+                                     .nr = NW_AVX512VNNI_NR,
+                                     .kr = 4};
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64c4_avx512vnni",
                                         .pack = nw_depthwise_pack_avx512vnni,
                                         .run = nw_depthwise_run_avx512vnni,

@@ -17,6 +17,9 @@
 size_t nw_gemm_pack_avxvnni(void *packed, const nw_gemm_source *source);
 void nw_gemm_run_avxvnni(const nw_gemm_call *call);
 void nw_gemm_run_extra_avxvnni(const nw_gemm_call *call);
+size_t nw_gemm_narrow_pack_avxvnni(void *packed, const nw_gemm_source *source);
+void nw_gemm_narrow_run_avxvnni(const nw_gemm_call *call);
+void nw_gemm_narrow_run_extra_avxvnni(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avxvnni(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avxvnni(const nw_depthwise_call *call);
 

@@ -11,6 +11,13 @@ void nw_kernels_init_avxvnni(nw_kernels *kernels)
                               .mr = NW_AVXVNNI_MR,
                               .nr = NW_AVXVNNI_NR,
                               .kr = 4};
+    kernels->gemm_narrow = (nw_gemm){.name = "gemm_u8w4_2x16c8_avxvnni",
+                                     .pack = nw_gemm_narrow_pack_avxvnni,
+                                     .run_extra = nw_gemm_narrow_run_extra_avxvnni,
+                                     .run = nw_gemm_narrow_run_avxvnni,
+                                     .mr = 2,
+                                     .nr = NW_AVXVNNI_NR,
+                                     .kr = 8};
     kernels->depthwise = (nw_depthwise){
         .name = "depthwise_u8w8_32c4_avxvnni", .pack = nw_depthwise_pack_avxvnni, .run = nw_depthwise_run_avxvnni};
 }
