@@ -323,11 +323,11 @@ nw_status nw_facts_measure(nw_facts *facts, nw_network *network, nw_network *flo
     for (int32_t i = 0; !status && i < facts->n_tensors; i++)
         b.pairs[facts->tensors[i].node].facts = &facts->tensors[i];
     if (!status && floats)
-        status = nw_float_observe(floats->floats, keep_float, &b, error);
+        nw_float_observe(floats->floats, keep_float, &b);
     if (!status)
         status = run_all(&b, n_samples, error);
     if (floats)
-        nw_float_observe(floats->floats, NULL, NULL, NULL);
+        nw_float_observe(floats->floats, NULL, NULL);
     if (!status) {
         conclude(facts, &b);
         facts->error_samples = n_samples;

@@ -13,6 +13,7 @@
 #include "float/plan.h"
 
 #define MAX_BATCH 65536
+#define DENSE_KEPT ((size_t)32 << 20) /* bytes of a copy that smaller tensors may go on using */
 
 void nw_float_set_threads(int32_t threads)
 {
@@ -184,6 +185,19 @@ void nw_float_free(nw_float_engine *engine)
 
 /* ---- running ---- */
 
+/* Memory for the dense copy of n reals. What large tensors took is given back where small ones follow. */
+static nw_status need_dense(nw_float_engine *engine, size_t n)
+{
+    const size_t size = nw_align(n * sizeof(float), 64);
+    const bool too_large = engine->dense_size > DENSE_KEPT && engine->dense_size / 4 > size;
+    if (engine->dense_size >= size && !too_large)
+        return NW_OK;
+    free(engine->dense);
+    engine->dense = aligned_alloc(64, size);
+    engine->dense_size = engine->dense ? size : 0;
+    return engine->dense ? NW_OK : NW_ERROR_MEMORY;
+}
+
 /* Shows a computed tensor to its editor and to the observer. */
 static nw_status notify(nw_float_engine *engine, int32_t tensor)
 {
@@ -194,6 +208,8 @@ static nw_status notify(nw_float_engine *engine, int32_t tensor)
     const int32_t buffer = engine->canonical[tensor];
     const size_t n = nw_plan_elements(engine, tensor);
     const bool in_place = nw_dnn_layout_is_plain(&engine->buffers[buffer].layout);
+    if (!in_place)
+        NW_TRY(need_dense(engine, n));
     float *data = in_place ? nw_plan_data(engine, buffer) : engine->dense;
     if (!in_place)
         NW_TRY(nw_plan_store(engine, buffer, data));
@@ -220,6 +236,8 @@ static nw_status run_nodes(nw_float_engine *engine, int32_t first, int32_t end, 
 {
     for (int32_t i = first; i < end; i++) {
         const nw_status status = run_node(engine, i);
+        if (status == NW_ERROR_MEMORY)
+            return nw_fail_memory(error, "running the float engine");
         if (status)
             return nw_fail(error, status, "node \"%s\" (%s): oneDNN failed to run it", engine->model->nodes[i].name,
                            nw_op_name(engine->model->nodes[i].op));
@@ -361,31 +379,10 @@ nw_status nw_float_run_from(nw_float_engine *engine, int32_t first_node, int32_t
 
 /* ---- looking and changing ---- */
 
-/* Memory for the dense copy of the largest tensor an observer may see. */
-static nw_status need_dense(nw_float_engine *engine, nw_error *error)
+void nw_float_observe(nw_float_engine *engine, nw_float_observer *observer, void *context)
 {
-    size_t largest = 1;
-    for (int32_t i = 0; i < engine->model->n_tensors; i++)
-        if (engine->batched[i] && engine->canonical[i] != NW_NONE &&
-            !nw_dnn_layout_is_plain(&engine->buffers[engine->canonical[i]].layout) &&
-            nw_plan_elements(engine, i) > largest)
-            largest = nw_plan_elements(engine, i);
-    if (engine->dense)
-        return NW_OK;
-    engine->dense = aligned_alloc(64, nw_align(largest * sizeof(float), 64));
-    if (!engine->dense)
-        return nw_fail_memory(error, "observing the float engine");
-    engine->dense_size = largest * sizeof(float);
-    return NW_OK;
-}
-
-nw_status nw_float_observe(nw_float_engine *engine, nw_float_observer *observer, void *context, nw_error *error)
-{
-    if (observer)
-        NW_TRY(need_dense(engine, error));
     engine->observer = observer;
     engine->observer_context = context;
-    return NW_OK;
 }
 
 nw_status nw_float_edit(nw_float_engine *engine, int32_t tensor, nw_float_editor *editor, void *context,
@@ -393,7 +390,6 @@ nw_status nw_float_edit(nw_float_engine *engine, int32_t tensor, nw_float_editor
 {
     if (tensor < 0 || tensor >= engine->model->n_tensors || engine->model->tensors[tensor].data)
         return nw_fail(error, NW_ERROR_USAGE, "tensor %d is no activation of this network", tensor);
-    NW_TRY(need_dense(engine, error));
     if (!engine->editors)
         engine->editors = calloc((size_t)engine->model->n_tensors, sizeof(*engine->editors));
     if (!engine->editors)

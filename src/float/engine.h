@@ -5,13 +5,13 @@
  *
  *     nw_float_engine *engine;
  *     NW_TRY(nw_float_create(&engine, model, 8, error));    batch of 8
- *     nw_float_observe(engine, collect, &statistics, error); calibration: sees every tensor
+ *     nw_float_observe(engine, collect, &statistics); calibration: sees every tensor
  *     nw_float_run(engine, inputs, outputs, error);
  *     nw_float_free(engine);
  *
  * Data at this interface is dense NCHW [batch, ...]; inside, tensors lie as oneDNN likes them best. Tensors, scratch
- * memory and reordered weights are allocated by nw_float_create, copies for observers by nw_float_observe and
- * nw_float_edit; small reorder objects are made when a tensor is first copied in or out. An engine is used by one
+ * memory and reordered weights are allocated by nw_float_create, copies for observers and editors while it runs, as large
+ * as the tensor shown; small reorder objects are made when a tensor is first copied in or out. An engine is used by one
  * thread at a time; results are the same for the same number of threads on the same machine, and may differ in the last
  * bits elsewhere.
  *
@@ -89,7 +89,7 @@ typedef void nw_float_editor(void *context, int32_t tensor, float *data, size_t 
  * Calls `observer` for every graph input, then for every node's output in node order, after a tensor's editor.
  * NULL ends it. Without observer and editors no copies to the dense layout are made.
  */
-nw_status nw_float_observe(nw_float_engine *engine, nw_float_observer *observer, void *context, nw_error *error);
+void nw_float_observe(nw_float_engine *engine, nw_float_observer *observer, void *context);
 
 /**
  * Calls `editor` for one tensor (graph input or node output) when it has been computed and before anything reads it:

@@ -204,10 +204,11 @@ nw_status nw_prefix_advance(nw_prefix *prefix, int32_t node, nw_error *error)
     if (node <= prefix->cut)
         return NW_OK;
     prefix->target = node;
-    nw_status status = nw_float_observe(prefix->engine, keep, prefix, error);
+    nw_status status = NW_OK;
+    nw_float_observe(prefix->engine, keep, prefix);
     for (int32_t b = 0; !status && b < prefix->n_batches; b++)
         status = advance_batch(prefix, b, error);
-    nw_float_observe(prefix->engine, NULL, NULL, NULL);
+    nw_float_observe(prefix->engine, NULL, NULL);
     prefix->cut = node;
     return status;
 }

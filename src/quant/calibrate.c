@@ -190,10 +190,10 @@ nw_status nw_calibrate(nw_calibration **out, const nw_model *model, const nw_sam
         goto cleanup;
     }
     status = nw_float_create(&engine, model, batch, error);
-    if (!status)
-        status = nw_float_observe(engine, observe, &state, error);
-    if (!status)
+    if (!status) {
+        nw_float_observe(engine, observe, &state);
         status = run_all(&state, engine, source, options, inputs, sample, no_outputs);
+    }
     if (status)
         goto cleanup;
     *out = state.calibration;

@@ -316,9 +316,8 @@ static nw_status run(reconstruction *r, bool quantized)
     r->quantized = quantized;
     if (!status)
         status = nw_simulator_create(&r->simulator, r->scheme, r->batch, quantized, r->error);
-    if (!status)
-        status = nw_simulator_observe(r->simulator, observe, r, r->error);
     if (!status) {
+        nw_simulator_observe(r->simulator, observe, r);
         if (!quantized || mean_is_free(r))
             nw_simulator_set_hook(r->simulator, see_output, r);
         status =

@@ -194,9 +194,9 @@ void nw_simulator_set_hook(nw_simulator *simulator, nw_simulator_hook *hook, voi
     simulator->context = context;
 }
 
-nw_status nw_simulator_observe(nw_simulator *simulator, nw_float_observer *observer, void *context, nw_error *error)
+void nw_simulator_observe(nw_simulator *simulator, nw_float_observer *observer, void *context)
 {
-    return nw_float_observe(simulator->engine, observer, context, error);
+    nw_float_observe(simulator->engine, observer, context);
 }
 
 nw_status nw_simulator_update(nw_simulator *simulator, int32_t node, nw_error *error)

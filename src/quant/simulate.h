@@ -36,7 +36,7 @@ typedef void nw_simulator_hook(void *context, int32_t node, float *values, int32
 void nw_simulator_set_hook(nw_simulator *simulator, nw_simulator_hook *hook, void *context);
 
 /** Shows every tensor after rounding, as nw_float_observe. */
-nw_status nw_simulator_observe(nw_simulator *simulator, nw_float_observer *observer, void *context, nw_error *error);
+void nw_simulator_observe(nw_simulator *simulator, nw_float_observer *observer, void *context);
 
 /** Takes a linear node's weights and biases from the scheme again; allowed while running, for nodes yet to come. */
 nw_status nw_simulator_update(nw_simulator *simulator, int32_t node, nw_error *error);

@@ -200,10 +200,10 @@ nw_status nw_scheme_wraps(nw_scheme *scheme, bool *dropped, nw_error *error)
     nw_status status = no_outputs ? NW_OK : nw_fail_memory(error, "planning 16-bit sums");
     if (!status)
         status = nw_simulator_create(&simulator, scheme, all.batch, true, error);
-    if (!status)
-        status = nw_simulator_observe(simulator, observe, &all, error);
-    if (!status)
+    if (!status) {
+        nw_simulator_observe(simulator, observe, &all);
         status = nw_simulator_run(simulator, (const float *const *)scheme->calibration->kept, no_outputs, error);
+    }
     if (!status && all.status)
         status = nw_fail_memory(error, "planning 16-bit sums");
     nw_simulator_free(simulator);

@@ -287,9 +287,9 @@ static void score_block(paper *p, int32_t at, ranked *all, const float *x, bool 
     p->bits = RANK_BITS;
     p->n_active = at;
     p->capture_from = nw_model_producer(p->model, b->tensor) + 1;
-    check(nw_float_observe(p->engine, capture, p, &error));
+    nw_float_observe(p->engine, capture, p);
     check(nw_float_run(p->engine, (const float *const[]){x}, &p->out, &error));
-    check(nw_float_observe(p->engine, NULL, NULL, &error));
+    nw_float_observe(p->engine, NULL, NULL);
     float *raw = take(n * sizeof(*raw)), *low = take(n * sizeof(*low)), *mixed = take(n * sizeof(*mixed));
     memcpy(raw, p->captured[b->tensor], n * sizeof(*raw));
     memcpy(low, raw, n * sizeof(*low));

@@ -706,7 +706,7 @@ static void test_observer(void **state)
     seen s = {{0}, 0, {0}, {0}};
     float *input = random_data(2 * 108), output[20];
     assert_int_equal(nw_float_create(&engine, model, 2, NULL), NW_OK);
-    assert_int_equal(nw_float_observe(engine, see, &s, NULL), NW_OK);
+    nw_float_observe(engine, see, &s);
     assert_int_equal(nw_float_run(engine, (const float *const[]){input}, (float *const[]){output}, NULL), NW_OK);
     const int32_t order[] = {X, H1, H2, H3, Y};
     assert_int_equal(s.n, 5);
@@ -786,9 +786,9 @@ static void test_run_from(void **state)
     seen s = {{0}, 0, {0}, {0}};
     float *input = random_data(2 * 108), *other = random_data(2 * 108), output[20], tail[20];
     assert_int_equal(nw_float_create(&engine, model, 2, NULL), NW_OK);
-    assert_int_equal(nw_float_observe(engine, see, &s, NULL), NW_OK);
+    nw_float_observe(engine, see, &s);
     assert_int_equal(nw_float_run(engine, (const float *const[]){input}, (float *const[]){output}, NULL), NW_OK);
-    assert_int_equal(nw_float_observe(engine, NULL, NULL, NULL), NW_OK);
+    nw_float_observe(engine, NULL, NULL);
     const int32_t needed[] = {X, H1, H2, H3};
     for (int32_t first = 0; first < 4; first++) {
         assert_int_equal(nw_float_run(engine, (const float *const[]){other}, (float *const[]){tail}, NULL), NW_OK);
@@ -801,7 +801,7 @@ static void test_run_from(void **state)
     /* a block in the middle, seen by the observer */
     const nw_float_override override = {H1, s.copies[H1]};
     seen block = {{0}, 0, {0}, {0}};
-    assert_int_equal(nw_float_observe(engine, see, &block, NULL), NW_OK);
+    nw_float_observe(engine, see, &block);
     assert_int_equal(nw_float_run_from(engine, 1, 2, &override, 1, NULL, NULL), NW_OK);
     assert_int_equal(block.n, 1);
     assert_memory_equal(block.copies[H2], s.copies[H2], 2 * 576 * sizeof(float));
@@ -862,9 +862,9 @@ static void test_run_from_residual(void **state)
     recorded r = {{0}};
     float *input = random_data(2 * 180), *other = random_data(2 * 180), output[14], tail[14];
     assert_int_equal(nw_float_create(&engine, model, 2, NULL), NW_OK);
-    assert_int_equal(nw_float_observe(engine, record, &r, NULL), NW_OK);
+    nw_float_observe(engine, record, &r);
     assert_int_equal(nw_float_run(engine, (const float *const[]){input}, (float *const[]){output}, NULL), NW_OK);
-    assert_int_equal(nw_float_observe(engine, NULL, NULL, NULL), NW_OK);
+    nw_float_observe(engine, NULL, NULL);
     for (int32_t first = 0; first < model->n_nodes; first++) {
         nw_float_override overrides[16];
         int32_t n = 0;
