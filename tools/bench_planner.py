@@ -58,8 +58,9 @@ BOTH = {"exact, activations": "exact", "equal, activations": "equal", "sqnr, act
 BOTH_LEVELS = (4, 3, 5)
 LEVELS = (3, 4, 2, 5)
 GOALS = {"drop of 0.5": "--max-drop 0.5", "size of 20 %": "--target-size 20%"}
-# goals of time: kernels (NARROW_ISA; None: the machine's best), share of the time expected with 8 bits everywhere
-TIMES = {"time of 90 %": (None, 0.9), "time of 80 % on avx2": ("avx2", 0.8)}
+# goals of time: kernels (NARROW_ISA; None: the machine's best), share of the time expected with 8 bits everywhere. Those
+# with dot products gain nothing by narrow weights: 8 bits are all there is to predict
+TIMES = {"time of 80 % on avx2": ("avx2", 0.8), "time of 100 %": (None, 1.0)}
 
 
 def run(narrow, arguments, codes=(0,), isa=None):

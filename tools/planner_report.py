@@ -201,11 +201,13 @@ def times_part(rows):
     return lines + [""]
 
 
-def gap(row, by, key):
-    """By how much a row is worse, in words."""
+def gap(row, rival, key):
+    """By how much a row is worse, in words. Answers in which two networks differ are wrong in at least one of them."""
+    by, n = rival[key] - row[key], row["samples"]
     if key == "sqnr_db":
         return f"{by:.2f} dB"
-    whole = f"{round(by * row['samples'])} of {row['samples']} answers"
+    most = math.sqrt(n * (2.0 - row[key] - rival[key]))
+    whole = f"{round(by * n)} of {n} answers, one standard error being at most {most:.0f}"
     return whole if row["what"] == "top1" else f"{100 * by:.2f} points"
 
 
@@ -213,7 +215,7 @@ def beaten(rows, arm, rival, key):
     """In how many pairs of one size an arm is better, and where it is worse."""
     pairs = [(a, b) for a in rows for b in rows if a["kind"] == arm and b["kind"] == rival
              and a["network"] == b["network"] and a["level"] == b["level"]]
-    worse = [f"{a['network']} {a['level']} by {gap(a, b[key] - a[key], key)}" for a, b in pairs if a[key] < b[key]]
+    worse = [f"{a['network']} {a['level']} by {gap(a, b, key)}" for a, b in pairs if a[key] < b[key]]
     equal = sum(a[key] == b[key] for a, b in pairs)
     words = f"better in {sum(a[key] > b[key] for a, b in pairs)} of {len(pairs)}"
     words += f", equal in {equal}" if equal else ""
