@@ -21,6 +21,7 @@ typedef struct nw_adam {
     float *value;          /* [n] owned */
     float *unit;           /* [n] owned; what a rate of 1 moves value by at most, about; 0: it stays */
     float *first, *second; /* [n] owned; running moments of the gradient in these units */
+    float *kept;           /* [n] owned; what nw_adam_keep saw */
 } nw_adam;
 
 /** Zeroes of everything. NW_ERROR_MEMORY; nw_adam_clear is due either way. */
@@ -35,5 +36,9 @@ void nw_adam_clear(nw_adam *adam);
  * @param update    how many there were, this one included: 1, 2, ...
  */
 void nw_adam_update(nw_adam *adam, const float *gradient, float rate, int32_t update);
+
+/** kept = value; value = kept. */
+void nw_adam_keep(nw_adam *adam);
+void nw_adam_restore(nw_adam *adam);
 
 #endif

@@ -7,7 +7,7 @@
  *     nw_gradient_input(g, 0, samples);                   dense [batch, C, H, W]
  *     NW_TRY(nw_gradient_forward(g));
  *     g->tensors[t].gradient[...] += d loss / d value;    at any computed tensors, after nw_gradient_clear
- *     NW_TRY(nw_gradient_backward(g));                    linears[i].weight_gradient, tensors[t].step_gradient, ...
+ *     NW_TRY(nw_gradient_backward(g));                    linears[i].weight_gradient, tensors[t].step_gradient, ... += 
  *
  * Pictures lie channels last, [batch, H * W, C]. Rounding to nearest counts as the identity inside a tensor's limits
  * and as constant outside (straight-through); the derivative by the logarithm of a channel's step follows from that:
@@ -24,7 +24,8 @@ typedef struct nw_gradient_tensor {
     bool computed, rounded;
     int32_t channels, height, width;
     size_t elements; /* of one sample */
-    float *before;   /* [batch, H * W, C] owned; before clamp and rounding; `value` itself where nothing happens in between */
+    float *before;   /* [batch, H * W, C] owned; before clamp and rounding; `value` itself where nothing
+                        happens in between or gradients are not wanted */
     float *value;    /* [batch, H * W, C] owned */
     float *gradient; /* [batch, H * W, C] owned, of `value`; NULL where only values are wanted */
     /* rounded: value = step * round(clamp((before + offset) / step, lo, hi)), per channel */
@@ -69,23 +70,28 @@ void nw_gradient_input(nw_gradient *g, int32_t input, int32_t sample, const floa
 
 nw_status nw_gradient_forward(nw_gradient *g);
 
-/** Zeroes all gradients. */
+/** Zeroes the gradients of tensors; of weights, biases and steps. */
 void nw_gradient_clear(nw_gradient *g);
+void nw_gradient_clear_sums(nw_gradient *g);
 
 nw_status nw_gradient_backward(nw_gradient *g);
 
 /* parts of it, by kind of node */
 
-/** before = linear(value of the input) + bias [+ value of the residual]. */
+/** before = linear(value of the input) + bias [+ value of the residual]; then nw_gradient_round; and the way back. */
 nw_status nw_gradient_linear_forward(nw_gradient *g, int32_t node);
 nw_status nw_gradient_linear_backward(nw_gradient *g, int32_t node);
+
+/** The other kinds: before from the inputs' values, or its gradient added to theirs. */
+bool nw_gradient_knows_plain(const nw_model *model, int32_t node);
+void nw_gradient_plain(nw_gradient *g, int32_t node, bool back);
 
 /** Scratch memory that the linear nodes want: floats of columns, numbers of places. */
 size_t nw_gradient_columns(const nw_scheme *scheme);
 size_t nw_gradient_places(const nw_scheme *scheme);
 
-/** Clamp or rounding: value from before; gradient of value becomes that of before. */
-void nw_gradient_round(nw_gradient_tensor *tensor, int32_t batch);
-void nw_gradient_round_backward(nw_gradient_tensor *tensor, int32_t batch);
+/** Clamp or rounding of some of all samples' pixels: value from before; gradient of value becomes that of before. */
+void nw_gradient_round(nw_gradient_tensor *tensor, size_t first, size_t pixels);
+void nw_gradient_round_backward(nw_gradient_tensor *tensor, size_t first, size_t pixels);
 
 #endif

@@ -2,11 +2,13 @@
 /*
  * Linear nodes of gradient.h. The inputs of a number of output pixels are gathered as rows of a matrix, [pixels, k] in
  * the weights' order kh, kw, c; then all three passes are products of matrices. Layers that read single pixels need no
- * gathering; depthwise ones would make matrices of one column and go tap by tap.
+ * gathering; depthwise ones would make matrices of one column and go tap by tap. Bias, residual and rounding of these
+ * pixels come right behind (backward: before), while they are in the cache.
  */
 #include <string.h>
 
 #include "base/arith.h"
+#include "base/clones.h"
 #include "float/onednn.h"
 #include "quant/gradient.h"
 #include "quant/moments.h"
@@ -34,7 +36,7 @@ static pass make_pass(nw_gradient *g, int32_t index)
     return p;
 }
 
-static void add_products(float *restrict to, const float *restrict from, float factor, size_t n)
+static inline void add_products(float *restrict to, const float *restrict from, float factor, size_t n)
 {
     for (size_t c = 0; c < n; c++)
         to[c] += factor * from[c];
@@ -111,14 +113,15 @@ static void scatter(const pass *p, int32_t group, size_t first, size_t n)
 
 /* forward */
 
-static nw_status multiply_chunk(const pass *p, int32_t group, size_t first, size_t n)
+static nw_status multiply_rows(const pass *p, int32_t group, size_t first, size_t n)
 {
     const nw_linear_shape *s = &p->linear->shape;
     const size_t outputs = (size_t)s->group_outputs;
     const size_t k = (size_t)s->k;
+    const size_t channels = (size_t)p->x->channels;
     nw_dnn_matrix a = {p->g->columns, k, false};
     if (p->direct)
-        a = (nw_dnn_matrix){p->x->value + first * (size_t)p->x->channels + (size_t)group * k, (size_t)p->x->channels, false};
+        a = (nw_dnn_matrix){p->x->value + first * channels + (size_t)group * k, channels, false};
     else
         gather(p, group, first, n);
     const nw_dnn_matrix b = {p->linear->weights + (size_t)group * outputs * k, k, true};
@@ -127,34 +130,47 @@ static nw_status multiply_chunk(const pass *p, int32_t group, size_t first, size
 }
 
 /** Weights of a depthwise layer tap by tap, [taps, C]. */
-static float *weights_by_tap(const pass *p)
+static void set_weights_by_tap(const pass *p)
 {
     const int32_t n = p->y->channels;
     const int32_t taps = p->linear->shape.taps;
     for (int32_t c = 0; c < n; c++)
         for (int32_t tap = 0; tap < taps; tap++)
             p->g->columns[tap * n + c] = p->linear->weights[c * taps + tap];
-    return p->g->columns;
 }
 
-static void multiply_add(float *restrict y, const float *restrict w, const float *restrict x, size_t n)
+/** Neighbouring floats anywhere in memory. */
+typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+#define LANES (sizeof(lanes) / sizeof(float))
+
+/** One output pixel: sum over taps of weights [taps, n] times the input's. */
+static inline void depthwise_pixel(float *restrict y, const float *restrict w, const float *restrict x,
+                                   const int32_t *places, int32_t taps, size_t n)
 {
-    for (size_t c = 0; c < n; c++)
-        y[c] += w[c] * x[c];
+    size_t c = 0;
+    for (; c + LANES <= n; c += LANES) {
+        lanes sum = {0};
+        for (int32_t tap = 0; tap < taps; tap++)
+            if (places[tap] >= 0)
+                sum += *(const lanes *)(w + (size_t)tap * n + c) * *(const lanes *)(x + places[tap] + c);
+        *(lanes *)(y + c) = sum;
+    }
+    for (; c < n; c++) {
+        float sum = 0.0f;
+        for (int32_t tap = 0; tap < taps; tap++)
+            if (places[tap] >= 0)
+                sum += w[(size_t)tap * n + c] * x[(size_t)places[tap] + c];
+        y[c] = sum;
+    }
 }
 
-static void depthwise_forward(const pass *p)
+NW_CLONES static void depthwise_rows(const pass *p, size_t first, size_t n_rows)
 {
     const size_t n = (size_t)p->y->channels;
-    const float *w = weights_by_tap(p);
-    for (size_t i = 0; i < p->pixels; i++) {
+    for (size_t i = first; i < first + n_rows; i++) {
         size_t sample;
         const int32_t *places = places_of(p, i, &sample);
-        float *y = p->y->before + i * n;
-        memset(y, 0, n * sizeof(*y));
-        for (int32_t tap = 0; tap < p->linear->shape.taps; tap++)
-            if (places[tap] >= 0)
-                multiply_add(y, w + (size_t)tap * n, p->x->value + sample + places[tap], n);
+        depthwise_pixel(p->y->before + i * n, p->g->columns, p->x->value + sample, places, p->linear->shape.taps, n);
     }
 }
 
@@ -164,37 +180,44 @@ static const nw_gradient_tensor *residual_of(const pass *p)
     return any ? &p->g->tensors[p->node->inputs[3]] : NULL;
 }
 
-static void add_bias(const pass *p)
+NW_CLONES static void add_bias(const pass *p, size_t first, size_t n_rows)
 {
     const nw_gradient_tensor *residual = residual_of(p);
     const size_t n = (size_t)p->y->channels;
-    for (size_t i = 0; i < p->pixels; i++) {
+    for (size_t i = first; i < first + n_rows; i++) {
         add_products(p->y->before + i * n, p->linear->bias, 1.0f, n);
         if (residual)
             add_products(p->y->before + i * n, residual->value + i * n, 1.0f, n);
     }
 }
 
+static nw_status forward_rows(const pass *p, size_t first, size_t n)
+{
+    const int32_t groups = p->y->channels / p->linear->shape.group_outputs;
+    if (p->linear->depthwise)
+        depthwise_rows(p, first, n);
+    for (int32_t group = 0; !p->linear->depthwise && group < groups; group++)
+        NW_TRY(multiply_rows(p, group, first, n));
+    add_bias(p, first, n);
+    nw_gradient_round(p->y, first, n);
+    return NW_OK;
+}
+
 nw_status nw_gradient_linear_forward(nw_gradient *g, int32_t index)
 {
     const pass p = make_pass(g, index);
-    const int32_t groups = p.y->channels / p.linear->shape.group_outputs;
     if (!p.direct)
         set_places(&p);
-    if (p.linear->depthwise) {
-        depthwise_forward(&p);
-    } else {
-        for (int32_t group = 0; group < groups; group++)
-            for (size_t first = 0; first < p.pixels; first += ROWS)
-                NW_TRY(multiply_chunk(&p, group, first, p.pixels - first < ROWS ? p.pixels - first : ROWS));
-    }
-    add_bias(&p);
+    if (p.linear->depthwise)
+        set_weights_by_tap(&p);
+    for (size_t first = 0; first < p.pixels; first += ROWS)
+        NW_TRY(forward_rows(&p, first, p.pixels - first < ROWS ? p.pixels - first : ROWS));
     return NW_OK;
 }
 
 /* backward */
 
-static nw_status back_chunk(const pass *p, int32_t group, size_t first, size_t n)
+static nw_status multiply_rows_back(const pass *p, int32_t group, size_t first, size_t n)
 {
     const nw_linear_shape *s = &p->linear->shape;
     const size_t outputs = (size_t)s->group_outputs;
@@ -209,7 +232,8 @@ static nw_status back_chunk(const pass *p, int32_t group, size_t first, size_t n
     const nw_dnn_matrix across = {y, (size_t)p->y->channels, true};
     const nw_dnn_matrix along = {y, (size_t)p->y->channels, false};
     const nw_dnn_matrix w = {p->linear->weights + (size_t)group * outputs * k, k, false};
-    NW_TRY(nw_dnn_multiply(p->linear->weight_gradient + (size_t)group * outputs * k, k, outputs, k, n, &across, &x, 1.0f));
+    float *weight_gradient = p->linear->weight_gradient + (size_t)group * outputs * k;
+    NW_TRY(nw_dnn_multiply(weight_gradient, k, outputs, k, n, &across, &x, 1.0f));
     if (p->direct)
         return nw_dnn_multiply(p->x->gradient + first * channels + (size_t)group * k, channels, n, k, outputs, &along,
                                &w, 1.0f);
@@ -218,53 +242,85 @@ static nw_status back_chunk(const pass *p, int32_t group, size_t first, size_t n
     return NW_OK;
 }
 
-static void depthwise_backward(const pass *p)
+/** Sums of the weights' gradients by tap, [taps, C], lie behind the weights by tap. */
+static float *sums_by_tap(const pass *p)
 {
-    const size_t n = (size_t)p->y->channels;
-    const int32_t taps = p->linear->shape.taps;
-    const float *w = weights_by_tap(p);
-    float *sums = p->g->columns + (size_t)taps * n; /* [taps, C] */
-    memset(sums, 0, (size_t)taps * n * sizeof(*sums));
-    for (size_t i = 0; i < p->pixels; i++) {
-        size_t sample;
-        const int32_t *places = places_of(p, i, &sample);
-        const float *y = p->y->gradient + i * n;
-        for (int32_t tap = 0; tap < taps; tap++) {
-            if (places[tap] < 0)
-                continue;
-            multiply_add(sums + (size_t)tap * n, y, p->x->value + sample + places[tap], n);
-            multiply_add(p->x->gradient + sample + places[tap], y, w + (size_t)tap * n, n);
-        }
-    }
-    for (size_t c = 0; c < n; c++)
-        for (int32_t tap = 0; tap < taps; tap++)
-            p->linear->weight_gradient[c * (size_t)taps + (size_t)tap] += sums[(size_t)tap * n + c];
+    return p->g->columns + (size_t)p->linear->shape.taps * (size_t)p->y->channels;
 }
 
-static void back_bias(const pass *p)
+/** One output pixel: sums [taps, n] of the weights' gradients, and gradients of the input. */
+static inline void depthwise_pixel_back(const float *restrict y, const float *restrict w, float *restrict sums,
+                                        const float *restrict x, float *restrict gradient, const int32_t *places,
+                                        int32_t taps, size_t n)
+{
+    for (int32_t tap = 0; tap < taps; tap++) {
+        if (places[tap] < 0)
+            continue;
+        const size_t at = (size_t)places[tap];
+        const size_t row = (size_t)tap * n;
+        for (size_t c = 0; c < n; c++) {
+            sums[row + c] += y[c] * x[at + c];
+            gradient[at + c] += y[c] * w[row + c];
+        }
+    }
+}
+
+NW_CLONES static void depthwise_rows_back(const pass *p, size_t first, size_t n_rows)
+{
+    const size_t n = (size_t)p->y->channels;
+    for (size_t i = first; i < first + n_rows; i++) {
+        size_t sample;
+        const int32_t *places = places_of(p, i, &sample);
+        depthwise_pixel_back(p->y->gradient + i * n, p->g->columns, sums_by_tap(p), p->x->value + sample,
+                             p->x->gradient + sample, places, p->linear->shape.taps, n);
+    }
+}
+
+static void add_sums_by_tap(const pass *p)
+{
+    const size_t n = (size_t)p->y->channels;
+    const size_t taps = (size_t)p->linear->shape.taps;
+    for (size_t c = 0; c < n; c++)
+        for (size_t tap = 0; tap < taps; tap++)
+            p->linear->weight_gradient[c * taps + tap] += sums_by_tap(p)[tap * n + c];
+}
+
+NW_CLONES static void back_bias(const pass *p, size_t first, size_t n_rows)
 {
     const nw_gradient_tensor *residual = residual_of(p);
     const size_t n = (size_t)p->y->channels;
-    for (size_t i = 0; i < p->pixels; i++)
+    for (size_t i = first; i < first + n_rows; i++) {
         add_products(p->linear->bias_gradient, p->y->gradient + i * n, 1.0f, n);
-    if (residual)
-        add_products(residual->gradient, p->y->gradient, 1.0f, p->pixels * n);
+        if (residual)
+            add_products(residual->gradient + i * n, p->y->gradient + i * n, 1.0f, n);
+    }
+}
+
+static nw_status backward_rows(const pass *p, size_t first, size_t n)
+{
+    const int32_t groups = p->y->channels / p->linear->shape.group_outputs;
+    nw_gradient_round_backward(p->y, first, n);
+    back_bias(p, first, n);
+    if (p->linear->depthwise)
+        depthwise_rows_back(p, first, n);
+    for (int32_t group = 0; !p->linear->depthwise && group < groups; group++)
+        NW_TRY(multiply_rows_back(p, group, first, n));
+    return NW_OK;
 }
 
 nw_status nw_gradient_linear_backward(nw_gradient *g, int32_t index)
 {
     const pass p = make_pass(g, index);
-    const int32_t groups = p.y->channels / p.linear->shape.group_outputs;
-    back_bias(&p);
     if (!p.direct)
         set_places(&p);
     if (p.linear->depthwise) {
-        depthwise_backward(&p);
-        return NW_OK;
+        set_weights_by_tap(&p);
+        memset(sums_by_tap(&p), 0, (size_t)p.linear->shape.taps * (size_t)p.y->channels * sizeof(float));
     }
-    for (int32_t group = 0; group < groups; group++)
-        for (size_t first = 0; first < p.pixels; first += ROWS)
-            NW_TRY(back_chunk(&p, group, first, p.pixels - first < ROWS ? p.pixels - first : ROWS));
+    for (size_t first = 0; first < p.pixels; first += ROWS)
+        NW_TRY(backward_rows(&p, first, p.pixels - first < ROWS ? p.pixels - first : ROWS));
+    if (p.linear->depthwise)
+        add_sums_by_tap(&p);
     return NW_OK;
 }
 

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arith.h"
+#include "base/clones.h"
 #include "float/onednn.h"
 #include "quant/gradient.h"
 #include "quant/learned.h"
@@ -16,9 +18,12 @@
 #define RATE 0.003
 #define MOST_BATCH 16
 #define BATCH_BYTES ((size_t)256 << 20) /* of activations and their gradients */
-#define AUTO_UPDATES 600
-#define AUTO_MACS 1.2e12 /* most multiply-accumulates that updates may take without being asked for */
+#define PART_BYTES ((size_t)48 << 20)   /* of what is played at a time, about what a cache holds */
+#define AUTO_UPDATES 1200
+#define AUTO_MACS 2.4e12 /* most multiply-accumulates that updates may take without being asked for */
 #define AUTO_BITS 6      /* most bits of activations that ask for it */
+#define JUDGE_SHARE 8    /* one of so many samples judges, but at most */
+#define MOST_JUDGES 128
 #define PASSES 4.0       /* forward, backward (two of them), the float network's forward */
 
 typedef struct learning {
@@ -26,10 +31,10 @@ typedef struct learning {
     nw_gradient *student, *teacher;
     nw_learned *learned;
     float *weight; /* [n_tensors] of the tensor's mean squared difference in the loss */
-    int32_t *order; /* [n_pool] of samples */
-    int32_t next;
+    int32_t *order; /* [n_pool] of samples: first those to learn from, then those that judge */
+    int32_t next, n_learn, n_judge;
     uint64_t random;
-    int32_t batch, updates;
+    int32_t batch, part, updates; /* samples of an update, samples played at a time */
     nw_error *error;
 } learning;
 
@@ -74,17 +79,44 @@ static void weigh(learning *l)
     }
 }
 
+NW_CLONES static void add_differences(const nw_gradient_tensor *x, const float *restrict y, size_t n, float factor)
+{
+    float *restrict gradient = x->gradient;
+    const float *restrict value = x->value;
+    const float *restrict offset = x->offset;
+    for (size_t i = 0; i < n; i += (size_t)x->channels)
+        for (size_t c = 0; c < (size_t)x->channels; c++)
+            gradient[i + c] += factor * (value[i + c] - offset[c] - y[i + c]);
+}
+
 /** Adds the loss' derivatives to the student's gradients. */
 static void set_gradients(const learning *l)
 {
     for (int32_t t = 0; t < l->scheme->model->n_tensors; t++) {
         const nw_gradient_tensor *x = &l->student->tensors[t];
-        const size_t n = x->elements * (size_t)l->batch;
-        const float twice = n ? 2.0f * l->weight[t] / (float)n : 0.0f;
-        for (size_t i = 0; twice > 0.0f && i < n; i += (size_t)x->channels)
-            for (size_t c = 0; c < (size_t)x->channels; c++)
-                x->gradient[i + c] += twice * (x->value[i + c] - x->offset[c] - l->teacher->tensors[t].value[i + c]);
+        const size_t all = x->elements * (size_t)l->batch;
+        if (all && l->weight[t] > 0.0f)
+            add_differences(x, l->teacher->tensors[t].value, x->elements * (size_t)l->part,
+                            2.0f * l->weight[t] / (float)all);
     }
+}
+
+/** The loss of what was played last. */
+static double loss_of(const learning *l)
+{
+    double loss = 0.0;
+    for (int32_t t = 0; t < l->scheme->model->n_tensors; t++) {
+        const nw_gradient_tensor *x = &l->student->tensors[t];
+        const size_t n = x->elements * (size_t)l->part;
+        const float *y = l->teacher->tensors[t].value;
+        double sum = 0.0;
+        for (size_t i = 0; l->weight[t] > 0.0f && i < n; i++) {
+            const double d = (double)(x->value[i] - x->offset[i % (size_t)x->channels] - y[i]);
+            sum += d * d;
+        }
+        loss += n ? (double)l->weight[t] * sum / (double)n : 0.0;
+    }
+    return loss;
 }
 
 /* updates */
@@ -108,37 +140,68 @@ static void shuffle(learning *l, int32_t n)
     }
 }
 
-/** The next samples of the pool, which begins anew in another order when it is through. */
-static void take_batch(learning *l)
+static void set_sample(const learning *l, int32_t s, int32_t number)
 {
-    const nw_calibration *calibration = l->scheme->calibration;
     const nw_model *model = l->scheme->model;
-    for (int32_t s = 0; s < l->batch; s++) {
-        if (l->next == calibration->n_pool) {
-            shuffle(l, calibration->n_pool);
+    for (int32_t i = 0; i < model->n_inputs; i++) {
+        const float *x = l->scheme->calibration->pool[i] +
+                         (size_t)number * nw_tensor_elements(&model->tensors[model->inputs[i]]);
+        nw_gradient_input(l->student, i, s, x);
+        nw_gradient_input(l->teacher, i, s, x);
+    }
+}
+
+/** The next samples to learn from, which begin anew in another order when they are through. */
+static void take_part(learning *l)
+{
+    for (int32_t s = 0; s < l->part; s++) {
+        if (l->next == l->n_learn) {
+            shuffle(l, l->n_learn);
             l->next = 0;
         }
-        const size_t at = (size_t)l->order[l->next++];
-        for (int32_t i = 0; i < model->n_inputs; i++) {
-            const float *x = calibration->pool[i] + at * nw_tensor_elements(&model->tensors[model->inputs[i]]);
-            nw_gradient_input(l->student, i, s, x);
-            nw_gradient_input(l->teacher, i, s, x);
-        }
+        set_sample(l, s, l->order[l->next++]);
     }
 }
 
 static nw_status update(learning *l, int32_t number)
 {
-    take_batch(l);
     NW_TRY(nw_learned_place(l->learned, l->student, l->error));
-    NW_TRY(nw_gradient_forward(l->teacher));
-    NW_TRY(nw_gradient_forward(l->student));
-    nw_gradient_clear(l->student);
-    set_gradients(l);
-    NW_TRY(nw_gradient_backward(l->student));
+    nw_gradient_clear_sums(l->student);
+    for (int32_t i = 0; i < l->batch; i += l->part) {
+        take_part(l);
+        NW_TRY(nw_gradient_forward(l->teacher));
+        NW_TRY(nw_gradient_forward(l->student));
+        nw_gradient_clear(l->student);
+        set_gradients(l);
+        NW_TRY(nw_gradient_backward(l->student));
+    }
     const double rate = RATE * 0.5 * (1.0 + cos(3.14159265358979 * number / l->updates));
     nw_learned_update(l->learned, l->student, (float)rate, number);
     return NW_OK;
+}
+
+/** Mean loss of the samples that judge. */
+static nw_status judge(learning *l, double *loss)
+{
+    *loss = 0.0;
+    NW_TRY(nw_learned_place(l->learned, l->student, l->error));
+    for (int32_t i = 0; i < l->n_judge; i += l->part) {
+        for (int32_t s = 0; s < l->part; s++)
+            set_sample(l, s, l->order[l->n_learn + i + s]);
+        NW_TRY(nw_gradient_forward(l->teacher));
+        NW_TRY(nw_gradient_forward(l->student));
+        *loss += loss_of(l) * l->part / l->n_judge;
+    }
+    return NW_OK;
+}
+
+/** What is played at a time: a share of the batch that leaves what layers hand on in a cache. */
+static int32_t part_of(const nw_scheme *scheme, int32_t batch)
+{
+    int32_t part = batch;
+    while (part % 2 == 0 && nw_gradient_sample_size(scheme) * (size_t)part > PART_BYTES)
+        part /= 2;
+    return part;
 }
 
 static nw_status prepare(learning *l, nw_scheme *scheme)
@@ -150,25 +213,41 @@ static nw_status prepare(learning *l, nw_scheme *scheme)
         return NW_ERROR_MEMORY;
     for (int32_t i = 0; i < n_pool; i++)
         l->order[i] = i;
-    l->next = n_pool;
     l->random = scheme->options->seed;
-    NW_TRY(nw_gradient_create(&l->student, scheme, l->batch, true));
-    NW_TRY(nw_gradient_create(&l->teacher, scheme, l->batch, false));
+    shuffle(l, n_pool);
+    l->n_judge = nw_min32(n_pool / JUDGE_SHARE, MOST_JUDGES) / l->part * l->part;
+    l->n_learn = n_pool - l->n_judge;
+    l->next = l->n_learn;
+    NW_TRY(nw_gradient_create(&l->student, scheme, l->part, true));
+    NW_TRY(nw_gradient_create(&l->teacher, scheme, l->part, false));
     NW_TRY(nw_learned_create(&l->learned, scheme, l->student));
     weigh(l);
     return NW_OK;
 }
 
+/** What was learned stays if samples that it did not see like it better than what was there before. */
+static nw_status run(learning *l)
+{
+    double before, after;
+    NW_TRY(judge(l, &before));
+    nw_learned_keep(l->learned);
+    for (int32_t i = 1; i <= l->updates; i++)
+        NW_TRY(update(l, i));
+    NW_TRY(judge(l, &after));
+    if (l->n_judge > 0 && !(after < before))
+        nw_learned_restore(l->learned);
+    return nw_learned_place(l->learned, l->student, l->error);
+}
+
 static nw_status learn(nw_scheme *scheme, int32_t batch, int32_t updates, nw_error *error)
 {
-    learning l = {.scheme = scheme, .batch = batch, .updates = updates, .error = error};
+    learning l = {
+        .scheme = scheme, .batch = batch, .part = part_of(scheme, batch), .updates = updates, .error = error};
     const int32_t threads = nw_dnn_threads();
     nw_dnn_set_threads(1); /* one order of sums, whatever the number */
     nw_status status = prepare(&l, scheme);
-    for (int32_t i = 1; !status && i <= updates; i++)
-        status = update(&l, i);
     if (!status)
-        status = nw_learned_place(l.learned, l.student, error);
+        status = run(&l);
     nw_dnn_set_threads(threads);
     nw_gradient_free(l.student);
     nw_gradient_free(l.teacher);

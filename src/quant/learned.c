@@ -12,6 +12,7 @@
 typedef struct layer {
     nw_adam weights; /* [O, k] reals; n = 0: they stay */
     nw_adam bias;
+    double *step; /* [O] owned; of the rows' codes, as it began; NULL where weights stay */
 } layer;
 
 typedef struct step {
@@ -67,6 +68,7 @@ void nw_learned_free(nw_learned *learned)
     for (int32_t i = 0; learned->layers && i < learned->scheme->model->n_nodes; i++) {
         nw_adam_clear(&learned->layers[i].weights);
         nw_adam_clear(&learned->layers[i].bias);
+        free(learned->layers[i].step);
     }
     for (int32_t t = 0; learned->steps && t < learned->scheme->model->n_tensors; t++) {
         nw_adam_clear(&learned->steps[t].log);
@@ -112,6 +114,10 @@ static nw_status start_layer(nw_learned *learned, int32_t node)
     if (!weights_move(scheme, node))
         return NW_OK;
     NW_TRY(nw_adam_init(&to->weights, (size_t)linear->shape.n_channels * (size_t)linear->shape.k));
+    to->step = malloc((size_t)linear->shape.n_channels * sizeof(*to->step));
+    if (!to->step)
+        return NW_ERROR_MEMORY;
+    memcpy(to->step, linear->step, (size_t)linear->shape.n_channels * sizeof(*to->step));
     for (int32_t o = 0; o < linear->shape.n_channels; o++)
         start_row(&to->weights, scheme, node, o);
     return NW_OK;
@@ -199,9 +205,9 @@ static void show_steps(nw_gradient_tensor *to, const nw_tensor_scheme *from)
     }
 }
 
-/** Nearest codes of one row. Steps of 8-bit rows grow where a weight would not fit. @param factor  [k] */
-static void place_row(nw_node_scheme *linear, const float *restrict factor, const float *restrict w, int32_t o,
-                      float *restrict to)
+/** Nearest codes of one row. Steps of 8-bit rows grow where a weight would not fit. @param factor  [k]; w  [k] */
+static void place_row(nw_node_scheme *linear, const float *restrict factor, double start, const float *restrict w,
+                      int32_t o, float *restrict to)
 {
     const size_t k = (size_t)linear->shape.k;
     const float limit = (float)linear->book.limit;
@@ -210,7 +216,7 @@ static void place_row(nw_node_scheme *linear, const float *restrict factor, cons
     for (size_t j = 0; j < k; j++)
         most = nw_maxf(most, nw_maxf(w[j], -w[j]) / factor[j]);
     if (linear->weight_bits == 8 && linear->book.kind == NW_BOOK_UNIFORM)
-        linear->step[o] = fmax(linear->step[o], (double)(most / limit));
+        linear->step[o] = fmax(start, (double)(most / limit));
     const float step = (float)linear->step[o];
     for (size_t j = 0; j < k; j++) {
         const float v = step > 0.0f ? w[j] / (step * factor[j]) : 0.0f;
@@ -245,7 +251,8 @@ static void place_layer(const nw_learned *learned, nw_gradient *student, int32_t
         const bool other = o % linear->shape.group_outputs == 0; /* inputs than the channel before */
         for (int32_t j = 0; other && j < linear->shape.k; j++)
             learned->factor[j] = (float)factor[nw_linear_input_channel(&linear->shape, o, j)];
-        place_row(linear, learned->factor, from->weights.value + (size_t)o * k, o, to->weights + (size_t)o * k);
+        place_row(linear, learned->factor, from->step[o], from->weights.value + (size_t)o * k, o,
+                  to->weights + (size_t)o * k);
     }
     if (!from->weights.n)
         show_rows(linear, factor, to->weights);
@@ -313,4 +320,24 @@ void nw_learned_update(nw_learned *learned, const nw_gradient *student, float ra
     for (int32_t t = 0; t < model->n_tensors; t++)
         if (learned->steps[t].log.n)
             nw_adam_update(&learned->steps[t].log, step_gradient(learned, student, t), rate, update);
+}
+
+static void over_all(nw_learned *learned, void (*visit)(nw_adam *adam))
+{
+    for (int32_t i = 0; i < learned->scheme->model->n_nodes; i++) {
+        visit(&learned->layers[i].weights);
+        visit(&learned->layers[i].bias);
+    }
+    for (int32_t t = 0; t < learned->scheme->model->n_tensors; t++)
+        visit(&learned->steps[t].log);
+}
+
+void nw_learned_keep(nw_learned *learned)
+{
+    over_all(learned, nw_adam_keep);
+}
+
+void nw_learned_restore(nw_learned *learned)
+{
+    over_all(learned, nw_adam_restore);
 }

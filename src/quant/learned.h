@@ -36,6 +36,10 @@ nw_status nw_learned_place(nw_learned *learned, nw_gradient *student, nw_error *
 /** One update along the student's gradients. */
 void nw_learned_update(nw_learned *learned, const nw_gradient *student, float rate, int32_t update);
 
+/** Remembers what was learned so far; goes back to it (before the next nw_learned_place). */
+void nw_learned_keep(nw_learned *learned);
+void nw_learned_restore(nw_learned *learned);
+
 /** Whether the tensor's step is one that is learned: of codes below 8 bits that a node makes. */
 bool nw_learned_moves(const nw_scheme *scheme, int32_t tensor);
 
