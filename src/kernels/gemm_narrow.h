@@ -2,7 +2,7 @@
 /*
  * Packed weights of few different values: written by gemm_narrow.c, unpacked in registers by avx2/, avxvnni/ and
  * avx512vnni/gemm_narrow.c. Where few pixels share the weights, a run takes as long as reading them: half the bytes at
- * 4 bits, a quarter at 2. Loops prefetch NW_NARROW_AHEAD bytes ahead. Without that a core of Zen 5 read 25,088 x 4,096
+ * 4 bits, a quarter at 2. Loops prefetch NW_GEMM_AHEAD bytes ahead. Without that a core of Zen 5 read 25,088 x 4,096
  * weights of 4 bits at 18 to 25 GB/s, because with more work for each byte it asks for fewer of them at once; at 512
  * bytes 12 to 29, 2,048 20 to 30, 4,096 21 to 30, 8,192 28 to 32; a plain loop over memory reads 36.
  *
@@ -24,7 +24,6 @@
 #include "kernels/kernels.h"
 
 #define NW_NARROW_VALUES 16
-#define NW_NARROW_AHEAD 8192 /* bytes from the weights in use to those that are prefetched */
 
 typedef struct nw_narrow_header {
     int8_t values[NW_NARROW_VALUES]; /* in ascending order, 0 among them; unused ones are 0 */

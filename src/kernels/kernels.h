@@ -28,6 +28,7 @@
 #define NW_OVERREAD 64        /* readable bytes behind activations and parameter arrays */
 #define NW_PARAMETER_PAD 64   /* per-channel arrays of nw_requant have at least this many readable entries past the last */
 #define NW_GEMM_MAX_M 128     /* most pixels in one nw_gemm_call */
+#define NW_GEMM_AHEAD 8192    /* bytes from weights that one pixel meets to those prefetched meanwhile */
 #define NW_ALIGNMENT 64       /* of packed weights and of every activation buffer */
 
 /**

@@ -46,7 +46,7 @@ static NW_INLINE void unpack_two_steps(__m256i w[4], const uint8_t *packed, cons
     const __m256i *at = (const __m256i *)(const void *)packed;
     const __m256i first = _mm256_load_si256(at);
     const __m256i second = bits == 4 ? _mm256_load_si256(at + 1) : _mm256_srli_epi16(first, 4);
-    _mm_prefetch((const char *)packed + NW_NARROW_AHEAD, _MM_HINT_T0);
+    _mm_prefetch((const char *)packed + NW_GEMM_AHEAD, _MM_HINT_T0);
     w[0] = look_up(l, first);
     w[1] = look_up(l, bits == 4 ? _mm256_srli_epi16(first, 4) : _mm256_srli_epi16(first, 2));
     w[2] = look_up(l, second);

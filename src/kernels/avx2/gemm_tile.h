@@ -183,6 +183,8 @@ static NW_INLINE void few_steps16(__m256i *r, cursor *at, int32_t n, const uint8
 {
     for (; n > 0; n--, at->weights += 2) {
         const ptrdiff_t step = *at->offset++;
+        if (mr == 1)
+            _mm_prefetch((const char *)at->weights + NW_GEMM_AHEAD, _MM_HINT_T0);
 #pragma GCC unroll 3
         for (int32_t i = 0; i < mr; i++) {
             const __m256i x = broadcast4(a[i] + step);
@@ -213,6 +215,9 @@ static NW_INLINE void few_short_runs(__m256i *r, cursor *at, int32_t n, const ui
 {
     const __m256i ones = _mm256_set1_epi16(1);
     for (; n > 0; n--, at->weights += 2 * length, at->offset += length) {
+#pragma GCC unroll 4
+        for (int32_t s = 0; s < length && mr == 1; s++)
+            _mm_prefetch((const char *)(at->weights + 2 * s) + NW_GEMM_AHEAD, _MM_HINT_T0);
 #pragma GCC unroll 3
         for (int32_t i = 0; i < mr; i++) {
             __m256i x = broadcast4(a[i] + at->offset[0]);
@@ -234,6 +239,10 @@ static NW_INLINE void few_steps_wide(__m256i *r, cursor *at, int32_t n, const ui
     const __m256i low_byte = _mm256_set1_epi16(255);
     for (; n > 0; n--, at->weights += 4) {
         const ptrdiff_t step = *at->offset++;
+        if (mr == 1) {
+            _mm_prefetch((const char *)at->weights + NW_GEMM_AHEAD, _MM_HINT_T0);
+            _mm_prefetch((const char *)(at->weights + 2) + NW_GEMM_AHEAD, _MM_HINT_T0);
+        }
 #pragma GCC unroll 3
         for (int32_t i = 0; i < mr; i++) {
             const __m256i x = broadcast4(a[i] + step);

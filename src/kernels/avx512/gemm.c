@@ -75,9 +75,13 @@ static NW_INLINE void add_run(__m512i acc[MAX_MR], int mr, cursor *at, int32_t l
 #pragma GCC unroll 8
     for (int i = 0; i < mr; i++)
         r[i] = _mm512_maddubs_epi16(broadcast4(x[i] + at->offset[0]), first);
+    if (mr == 1)
+        _mm_prefetch((const char *)at->weights + NW_GEMM_AHEAD, _MM_HINT_T0);
     for (int32_t s = 1; s < length; s++) {
         const ptrdiff_t offset = at->offset[s];
         const __m512i w = _mm512_loadu_si512(at->weights + 64 * s);
+        if (mr == 1)
+            _mm_prefetch((const char *)at->weights + 64 * s + NW_GEMM_AHEAD, _MM_HINT_T0);
 #pragma GCC unroll 8
         for (int i = 0; i < mr; i++)
             add16_to(&r[i], _mm512_maddubs_epi16(broadcast4(x[i] + offset), w));
@@ -94,6 +98,10 @@ static NW_INLINE void add_wide(__m512i acc[MAX_MR], int mr, cursor *at, const ui
     const __m512i low = _mm512_set1_epi16(255);
     const __m512i w_even = _mm512_loadu_si512(at->weights);
     const __m512i w_odd = _mm512_loadu_si512(at->weights + 64);
+    if (mr == 1) {
+        _mm_prefetch((const char *)at->weights + NW_GEMM_AHEAD, _MM_HINT_T0);
+        _mm_prefetch((const char *)at->weights + NW_GEMM_AHEAD + 64, _MM_HINT_T0);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < mr; i++) {
         const __m512i codes = broadcast4(x[i] + at->offset[0]);

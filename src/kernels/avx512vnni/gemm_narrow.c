@@ -38,9 +38,9 @@ static NW_INLINE void unpack(__m512i w[4], const uint8_t *packed, __m512i values
 {
     const __m512i first = _mm512_loadu_si512(packed);
     const __m512i second = bits == 4 ? _mm512_loadu_si512(packed + 64) : _mm512_srli_epi16(first, 4);
-    _mm_prefetch((const char *)packed + NW_NARROW_AHEAD, _MM_HINT_T0);
+    _mm_prefetch((const char *)packed + NW_GEMM_AHEAD, _MM_HINT_T0);
     if (bits == 4)
-        _mm_prefetch((const char *)packed + NW_NARROW_AHEAD + 64, _MM_HINT_T0);
+        _mm_prefetch((const char *)packed + NW_GEMM_AHEAD + 64, _MM_HINT_T0);
     w[0] = look_up(values, mask, first);
     w[1] = look_up(values, mask, bits == 4 ? _mm512_srli_epi16(first, 4) : _mm512_srli_epi16(first, 2));
     w[2] = look_up(values, mask, second);

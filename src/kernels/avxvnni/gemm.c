@@ -51,6 +51,8 @@ static NW_INLINE void tile(int32_t mr, const nw_quads_panel *p, const uint8_t *c
         const ptrdiff_t offset = *step;
         const __m256i w0 = _mm256_load_si256(w);
         const __m256i w1 = _mm256_load_si256(w + 1);
+        if (mr == 1)
+            _mm_prefetch((const char *)w + NW_GEMM_AHEAD, _MM_HINT_T0);
 #pragma GCC unroll 6
         for (int32_t i = 0; i < mr; i++) {
             const __m256i codes = broadcast4(x[i] + offset);
