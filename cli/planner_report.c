@@ -59,7 +59,10 @@ static void report_found(cJSON *report, const nw_planner *planner)
             continue;
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "node", planner->measurement->rows[i].name);
-        cJSON_AddNumberToObject(row, "bits", found->bits[i]);
+        cJSON_AddNumberToObject(row, "bits", nw_choice_bits(found->choices[i]));
+        if (planner->measurement->rows[i].extra_points)
+            cJSON_AddNumberToObject(row, "extra_points", nw_choice_has_points(found->choices[i])
+                                                             ? planner->measurement->rows[i].extra_points : 0);
         cJSON_AddItemToArray(layers, row);
     }
     if (!found->narrow)
@@ -72,7 +75,7 @@ static void report_found(cJSON *report, const nw_planner *planner)
             continue;
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "tensor", planner->measurement->rows[i].name);
-        cJSON_AddNumberToObject(row, "bits", found->bits[i]);
+        cJSON_AddNumberToObject(row, "bits", found->choices[i]);
         cJSON_AddItemToArray(tensors, row);
     }
 }

@@ -8,20 +8,40 @@
 
 const char *const nw_allocation_names[] = {"exact", "adaptive", "sqnr", "equal", NULL};
 
-double nw_items_damage(const nw_item *items, int32_t n, const int32_t *bits)
+double nw_items_damage(const nw_item *items, int32_t n, const int32_t *choices)
 {
     double sum = 0.0;
     for (int32_t i = 0; i < n; i++)
-        sum += items[i].damage[bits[i]];
+        sum += items[i].damage[choices[i]];
     return sum;
 }
 
-double nw_items_cost(const nw_item *items, int32_t n, const int32_t *bits)
+double nw_items_cost(const nw_item *items, int32_t n, const int32_t *choices)
 {
     double sum = 0.0;
     for (int32_t i = 0; i < n; i++)
-        sum += items[i].cost[bits[i]];
+        sum += items[i].cost[choices[i]];
     return sum;
+}
+
+/** Puts a choice behind those that do not cost more. @return how many there are now */
+static int32_t insert(int32_t *order, int32_t n, const nw_item *item, int32_t choice)
+{
+    int32_t at = n;
+    for (; at > 0 && item->cost[order[at - 1]] > item->cost[choice]; at--)
+        order[at] = order[at - 1];
+    order[at] = choice;
+    return n + 1;
+}
+
+int32_t nw_item_choices(int32_t order[NW_CHOICES], const nw_item *item)
+{
+    int32_t n = 0;
+    for (int32_t b = item->least; b <= item->most; b++)
+        n = insert(order, n, item, b);
+    for (int32_t b = item->least; b <= item->most_pointed; b++)
+        n = insert(order, n, item, nw_choice_with_points(b));
+    return n;
 }
 
 static int32_t clip(const nw_item *item, double bits)
@@ -72,28 +92,28 @@ static void spend(int32_t *bits, const nw_item *items, int32_t n, double budget,
     }
 }
 
-nw_status nw_allocate(int32_t *bits, bool *fits, const nw_item *items, int32_t n, double budget, nw_allocation how,
+nw_status nw_allocate(int32_t *choices, bool *fits, const nw_item *items, int32_t n, double budget, nw_allocation how,
                       nw_error *error)
 {
     for (int32_t i = 0; i < n; i++)
-        bits[i] = items[i].least;
-    *fits = nw_items_cost(items, n, bits) <= budget;
+        choices[i] = items[i].least;
+    *fits = nw_items_cost(items, n, choices) <= budget;
     if (!*fits)
         return NW_OK;
     if (how == NW_ALLOCATE_EXACT)
-        return nw_knapsack_solve(bits, items, n, budget, error);
+        return nw_knapsack_solve(choices, items, n, budget, error);
     double lo = -600.0; /* rates span 1e-300 to 1e300 */
     double hi = 600.0;
     for (int32_t step = 0; step < 60; step++) {
         const double middle = 0.5 * (lo + hi);
-        set_bits(bits, items, n, middle, how);
-        if (nw_items_cost(items, n, bits) <= budget)
+        set_bits(choices, items, n, middle, how);
+        if (nw_items_cost(items, n, choices) <= budget)
             lo = middle;
         else
             hi = middle;
     }
-    set_bits(bits, items, n, lo, how);
+    set_bits(choices, items, n, lo, how);
     if (how != NW_ALLOCATE_EQUAL)
-        spend(bits, items, n, budget, how);
+        spend(choices, items, n, budget, how);
     return NW_OK;
 }

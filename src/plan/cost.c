@@ -192,10 +192,11 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
 {
     for (int32_t i = 0; i < followed->n_layers; i++) {
         nw_plan_layer *row = &followed->layers[i];
-        nw_plan_layer said = {.bits = 8, .method = (int32_t)costs->rounding};
+        nw_plan_layer said = {.bits = 8, .method = (int32_t)costs->rounding, .extra_points = NW_PLAN_UNSAID};
         nw_plan_layer_of(&said, plan, row->key.name);
         row->bits = said.bits;
         row->method = said.bits < 8 ? said.method : NW_PLAN_UNSAID;
+        row->extra_points = said.extra_points;
         row->book = nw_code_book_make(costs->book, said.bits).kind != NW_BOOK_UNIFORM ? (int32_t)costs->book : NW_PLAN_UNSAID;
         free(row->why); /* what the skeleton said, of --acc 16 for instance */
         row->why = said.why ? nw_plan_brief(said.why) : NULL;

@@ -10,7 +10,7 @@
 
 /** A step along the lower convex hull of an item's (cost, damage). */
 typedef struct increment {
-    int32_t item, bits; /* width it leads to */
+    int32_t item, choice; /* it leads to */
     double cost, fall;
 } increment;
 
@@ -18,7 +18,7 @@ typedef struct increment {
 typedef struct state {
     double cost, damage;
     int32_t parent; /* in the list before */
-    int32_t bits;
+    int32_t choice;
 } state;
 
 typedef struct list {
@@ -32,8 +32,8 @@ typedef struct solver {
     double budget;
     increment *increments; /* by falling fall / cost */
     int32_t n_increments;
-    double best;           /* damage of `bits` */
-    int32_t *bits;
+    double best;           /* damage of `choices` */
+    int32_t *choices;
     double gap;            /* a state must promise to be better by this share */
 } solver;
 
@@ -47,14 +47,17 @@ static int by_efficiency(const void *a, const void *b)
     const double right = y->fall * x->cost;
     if (left != right)
         return left > right ? -1 : 1;
-    return x->item != y->item ? x->item - y->item : x->bits - y->bits;
+    return x->item != y->item ? x->item - y->item : x->choice - y->choice;
 }
 
-/** Corners of the lower hull from the cheapest width on; widths that cost more and do not help are passed over. */
+/** Corners of the lower hull from the cheapest choice on; choices that cost more and do not help are passed over. */
 static int32_t hull(int32_t *corner, const nw_item *item)
 {
+    int32_t order[NW_CHOICES];
+    const int32_t n_choices = nw_item_choices(order, item);
     int32_t n = 0;
-    for (int32_t b = item->least; b <= item->most; b++) {
+    for (int32_t i = 0; i < n_choices; i++) {
+        const int32_t b = order[i];
         if (n > 0 && item->damage[b] >= item->damage[corner[n - 1]])
             continue;
         while (n > 1) {
@@ -75,7 +78,7 @@ static int32_t hull(int32_t *corner, const nw_item *item)
 static void list_increments(solver *s)
 {
     for (int32_t i = 0; i < s->n; i++) {
-        int32_t corner[NW_WIDTHS];
+        int32_t corner[NW_CHOICES];
         const nw_item *item = &s->items[i];
         const int32_t n = hull(corner, item);
         for (int32_t j = 1; j < n; j++)
@@ -89,7 +92,7 @@ static void list_increments(solver *s)
 /** First corner of an item: what it has before any increment. */
 static int32_t cheapest(const nw_item *item)
 {
-    int32_t corner[NW_WIDTHS];
+    int32_t corner[NW_CHOICES];
     hull(corner, item);
     return corner[0];
 }
@@ -145,8 +148,8 @@ static void greedy(solver *s)
     double left = s->budget;
     bool *stuck = calloc((size_t)s->n + 1, sizeof(*stuck));
     for (int32_t i = 0; i < s->n; i++) {
-        s->bits[i] = cheapest(&s->items[i]);
-        left -= s->items[i].cost[s->bits[i]];
+        s->choices[i] = cheapest(&s->items[i]);
+        left -= s->items[i].cost[s->choices[i]];
     }
     for (int32_t j = 0; stuck && j < s->n_increments; j++) {
         const increment *one = &s->increments[j];
@@ -155,10 +158,10 @@ static void greedy(solver *s)
             continue;
         }
         left -= one->cost;
-        s->bits[one->item] = one->bits;
+        s->choices[one->item] = one->choice;
     }
     free(stuck);
-    s->best = nw_items_damage(s->items, s->n, s->bits);
+    s->best = nw_items_damage(s->items, s->n, s->choices);
 }
 
 /* lists */
@@ -171,7 +174,7 @@ static int by_cost(const void *a, const void *b)
         return x->cost < y->cost ? -1 : 1;
     if (x->damage != y->damage)
         return x->damage < y->damage ? -1 : 1;
-    return x->parent != y->parent ? x->parent - y->parent : x->bits - y->bits;
+    return x->parent != y->parent ? x->parent - y->parent : x->choice - y->choice;
 }
 
 /** Keeps what no other state beats in both. */
@@ -190,7 +193,9 @@ static nw_status extend(list *to, const list *from, const solver *s, int32_t i)
     const nw_item *item = &s->items[i];
     double *cost = malloc(((size_t)s->n_increments + 1) * sizeof(*cost));
     double *fall = malloc(((size_t)s->n_increments + 1) * sizeof(*fall));
-    to->states = malloc(((size_t)from->n * (size_t)(item->most - item->least + 1) + 1) * sizeof(*to->states));
+    int32_t order[NW_CHOICES];
+    const int32_t n_choices = nw_item_choices(order, item);
+    to->states = malloc(((size_t)from->n * (size_t)n_choices + 1) * sizeof(*to->states));
     to->n = 0;
     const bool done = cost && fall && to->states;
     if (done) {
@@ -198,7 +203,8 @@ static nw_status extend(list *to, const list *from, const solver *s, int32_t i)
         const int32_t n = sum_increments(s, i + 1, cost, fall);
         rest_of(s, i + 1, &rest_cost, &rest_damage);
         for (int32_t j = 0; j < from->n; j++)
-            for (int32_t b = item->least; b <= item->most; b++) {
+            for (int32_t at = 0; at < n_choices; at++) {
+                const int32_t b = order[at];
                 const state one = {from->states[j].cost + item->cost[b], from->states[j].damage + item->damage[b], j, b};
                 const double room = s->budget - one.cost - rest_cost;
                 if (room >= 0.0 &&
@@ -234,17 +240,17 @@ static void trace_back(solver *s, const list *lists)
         return;
     int32_t at = last->n - 1; /* least damage */
     for (int32_t i = s->n - 1; i >= 0; i--) {
-        s->bits[i] = lists[i].states[at].bits;
+        s->choices[i] = lists[i].states[at].choice;
         at = lists[i].states[at].parent;
     }
 }
 
-nw_status nw_knapsack_solve(int32_t *bits, const nw_item *items, int32_t n, double budget, nw_error *error)
+nw_status nw_knapsack_solve(int32_t *choices, const nw_item *items, int32_t n, double budget, nw_error *error)
 {
     if (n < 1)
         return NW_OK;
-    solver s = {.items = items, .n = n, .budget = budget, .bits = bits, .gap = 1e-12};
-    s.increments = malloc(((size_t)n * NW_WIDTHS + 1) * sizeof(*s.increments));
+    solver s = {.items = items, .n = n, .budget = budget, .choices = choices, .gap = 1e-12};
+    s.increments = malloc(((size_t)n * NW_CHOICES + 1) * sizeof(*s.increments));
     list *lists = calloc((size_t)n, sizeof(*lists));
     nw_status status = s.increments && lists ? NW_OK : NW_ERROR_MEMORY;
     bool full = true;

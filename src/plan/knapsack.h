@@ -10,9 +10,9 @@
 #include "plan/allocate.h"
 
 /**
- * @param bits    [n] in: the least widths, which fit the budget; out: the best
+ * @param choices  [n] in: the least widths, which fit the budget; out: the best
  * @return NW_ERROR_MEMORY
  */
-nw_status nw_knapsack_solve(int32_t *bits, const nw_item *items, int32_t n, double budget, nw_error *error);
+nw_status nw_knapsack_solve(int32_t *choices, const nw_item *items, int32_t n, double budget, nw_error *error);
 
 #endif

@@ -54,9 +54,13 @@ nw_status nw_measurement_create(nw_measurement **out, const nw_model *model, con
         m->robustness = options->robustness;
         done = m->rows != NULL;
     }
-    for (int32_t i = 0; done && i < model->n_nodes; i++)
-        if (nw_trials_is_layer(trials, i))
-            done = add_row(m, model->nodes[i].name, false, i, i);
+    for (int32_t i = 0; done && i < model->n_nodes; i++) {
+        if (!nw_trials_is_layer(trials, i))
+            continue;
+        done = add_row(m, model->nodes[i].name, false, i, i);
+        if (done)
+            m->rows[m->n - 1].extra_points = nw_trials_extra_points(trials, i);
+    }
     for (int32_t t = 0; done && options->tensors && t < model->n_tensors; t++)
         if (nw_trials_is_group(trials, t))
             done = add_row(m, model->tensors[t].name, true, t, first_touch(model, trials, t));

@@ -14,11 +14,9 @@
 #ifndef NARROW_PLAN_MEASURE_H
 #define NARROW_PLAN_MEASURE_H
 
+#include "plan/choice.h"
 #include "plan/yardstick.h"
 #include "quant/trial.h"
-
-#define NW_LEAST_BITS 2 /* widths that are measured: 2 to 8 */
-#define NW_MOST_BITS 8
 
 /** A layer (its weights) or a group of tensors that share a grid. */
 typedef struct nw_measured {
@@ -27,8 +25,9 @@ typedef struct nw_measured {
     int32_t index; /* of the node or tensor */
     int32_t node;  /* cut: the first node that it touches */
     bool done;     /* `at` is measured */
-    nw_damage at[NW_MOST_BITS + 1]; /* by bits */
-    double coded[NW_MOST_BITS + 1]; /* by bits: bytes of a layer's weights in a file that holds them coded */
+    int32_t extra_points;         /* of the layer's choices with further points (nw_trials_extra_points); 0: there are none */
+    nw_damage at[NW_CHOICES]; /* by choice */
+    double coded[NW_CHOICES]; /* by choice: bytes of a layer's weights in a file that holds them coded */
     double drop_noise; /* noise on Z at which `drop` of the answers change, injected here alone: t_i times the margin;
                           0: not measured */
 } nw_measured;

@@ -199,6 +199,17 @@ static nw_status restore(nw_measure_run *run, int32_t index, float *bias, nw_err
     return nw_float_set_weights(nw_prefix_engine(run->prefix), index, weights->data, bias, error);
 }
 
+/** Damage and coded bytes of a choice. @param weights, bias  room for the layer's */
+static nw_status measure_choice(nw_measure_run *run, nw_measured *row, int32_t choice, float *weights, float *bias,
+                                nw_error *error)
+{
+    const int32_t extra = nw_choice_has_points(choice) ? row->extra_points : 0;
+    NW_TRY(nw_trials_round(run->trials, nw_choice_bits(choice), extra, weights, bias, error));
+    row->coded[choice] = (double)nw_trials_coded_bytes(run->trials);
+    NW_TRY(nw_float_set_weights(nw_prefix_engine(run->prefix), row->index, weights, bias, error));
+    return nw_measure_tail(&row->at[choice], run, NW_NONE, NULL, NULL, error);
+}
+
 static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *error)
 {
     const nw_node *node = &run->model->nodes[row->index];
@@ -206,14 +217,10 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
     float *bias = malloc(((size_t)nw_linear_shape_of(node, tensor).n_channels + 1) * sizeof(*bias));
     nw_status status = weights && bias ? show_inputs(run, row, error) : nw_fail_memory(error, "measuring");
-    for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--) {
-        status = nw_trials_round(run->trials, bits, weights, bias, error);
-        row->coded[bits] = status ? 0.0 : (double)nw_trials_coded_bytes(run->trials);
-        if (!status)
-            status = nw_float_set_weights(nw_prefix_engine(run->prefix), row->index, weights, bias, error);
-        if (!status)
-            status = nw_measure_tail(&row->at[bits], run, NW_NONE, NULL, NULL, error);
-    }
+    for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--)
+        status = measure_choice(run, row, bits, weights, bias, error);
+    for (int32_t bits = NW_MOST_POINTED_BITS; !status && row->extra_points && bits >= NW_LEAST_BITS; bits--)
+        status = measure_choice(run, row, nw_choice_with_points(bits), weights, bias, error);
     if (!status)
         status = restore(run, row->index, bias, error);
     free(weights);

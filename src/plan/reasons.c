@@ -16,28 +16,36 @@ static double rounded(double value)
     return strtod(text, NULL);
 }
 
-static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits)
+static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, const nw_item *item, int32_t choice)
 {
     const nw_measured *row = &task->measurement->rows[i];
-    const double bytes = row->tensor ? ceil(item->size * bits / 8.0) : item->cost[bits];
-    return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[bits])) &&
+    const double bytes = row->tensor ? ceil(item->size * choice / 8.0) : item->cost[choice];
+    return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[choice])) &&
            cJSON_AddNumberToObject(object, "bytes", bytes) &&
-           (row->tensor || !task->times ||
-            cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][bits])));
+           (row->tensor || !task->times || nw_choice_has_points(choice) ||
+            cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][choice])));
 }
 
-static char *reason(const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits)
+/** A list of what the widths from the least to `most` would do. */
+static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, bool points)
+{
+    const int32_t most = points ? item->most_pointed : NW_MOST_BITS;
+    cJSON *list = cJSON_AddArrayToObject(why, key);
+    for (int32_t b = NW_LEAST_BITS; list && b <= most; b++) {
+        cJSON *one = cJSON_CreateObject();
+        if (!one || !cJSON_AddItemToArray(list, one) || !cJSON_AddNumberToObject(one, "bits", b) ||
+            !add_figures(one, task, i, item, points ? nw_choice_with_points(b) : b))
+            return false;
+    }
+    return list != NULL;
+}
+
+static char *reason(const nw_search_task *task, int32_t i, const nw_item *item, int32_t choice)
 {
     cJSON *why = cJSON_CreateObject();
-    bool done = cJSON_AddStringToObject(why, "damage_measure", nw_damage_names[task->kind]) &&
-                add_figures(why, task, i, item, bits);
-    cJSON *list = done ? cJSON_AddArrayToObject(why, "by_bits") : NULL;
-    done = list != NULL;
-    for (int32_t b = NW_LEAST_BITS; done && b <= NW_MOST_BITS; b++) {
-        cJSON *one = cJSON_CreateObject();
-        done = one && cJSON_AddItemToArray(list, one) && cJSON_AddNumberToObject(one, "bits", b) &&
-               add_figures(one, task, i, item, b);
-    }
+    const bool done = cJSON_AddStringToObject(why, "damage_measure", nw_damage_names[task->kind]) &&
+                add_figures(why, task, i, item, choice) && add_list(why, "by_bits", task, i, item, false) &&
+                (!item->most_pointed || add_list(why, "with_points", task, i, item, true));
     char *text = done ? cJSON_PrintUnformatted(why) : NULL;
     cJSON_Delete(why);
     return text;
@@ -52,9 +60,10 @@ static bool is_named(const nw_plan *plan, const char *name)
     return false;
 }
 
-static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits,
+static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i, const nw_item *item, int32_t choice,
                            nw_error *error)
 {
+    const int32_t bits = nw_choice_bits(choice);
     const char *name = task->measurement->rows[i].name;
     nw_plan_layer *row;
     if (is_named(plan, name))
@@ -64,7 +73,9 @@ static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i,
     row->method = bits < 8 ? (int32_t)task->options->rounding : NW_PLAN_UNSAID;
     const nw_book_kind book = nw_code_book_make(task->options->book, bits).kind;
     row->book = book != NW_BOOK_UNIFORM ? (int32_t)book : NW_PLAN_UNSAID;
-    row->why = reason(task, i, item, bits);
+    if (nw_choice_has_points(choice))
+        row->extra_points = task->measurement->rows[i].extra_points;
+    row->why = reason(task, i, item, choice);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
@@ -83,7 +94,7 @@ static nw_status add_tensor(nw_plan *plan, const nw_search_task *task, int32_t i
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
-nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *bits,
+nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *choices,
                           bool narrow, nw_error *error)
 {
     nw_plan *plan = nw_plan_create();
@@ -91,8 +102,8 @@ nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_it
     if (plan && task->options->weight_storage != NW_STORED_PACKED)
         plan->weight_storage = (int32_t)task->options->weight_storage;
     for (int32_t i = 0; !status && i < task->measurement->n; i++)
-        status = task->measurement->rows[i].tensor ? add_tensor(plan, task, i, &items[i], bits[i], narrow, error)
-                                                   : add_layer(plan, task, i, &items[i], bits[i], error);
+        status = task->measurement->rows[i].tensor ? add_tensor(plan, task, i, &items[i], choices[i], narrow, error)
+                                                   : add_layer(plan, task, i, &items[i], choices[i], error);
     if (status)
         nw_plan_free(plan);
     else

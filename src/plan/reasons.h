@@ -9,16 +9,16 @@
  * A plan of rows by name, layers as in the measurement:
  *
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
- *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...]}
+ *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...], "with_points": [likewise, where further points are a choice]}
  *
  * and "time" (seconds) beside every "bytes" of a layer if times are known. Bytes of a tensor: its values, and those that share
  * its grid.
  *
  * @param items  [measurement->n] of the search
- * @param bits   [measurement->n]
+ * @param choices  [measurement->n] choice.h
  * @param narrow  widths of tensors were chosen; else their rows have no width, only reasons
  */
-nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *bits,
+nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *choices,
                           bool narrow, nw_error *error);
 
 #endif

@@ -12,6 +12,7 @@
 
 #define CODED_TRIES 5   /* networks made for one budget */
 #define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
+#define POINT_BYTES 12  /* of a further point besides its codes: channel, step, offset */
 
 const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
 
@@ -42,6 +43,27 @@ static bool is_coded(const nw_search *s)
     return s->task.options->weight_storage == NW_STORED_CODED;
 }
 
+/** Rows of a layer with its further points over those without. */
+static double rows_ratio(const nw_search *s, const nw_measured *row)
+{
+    const nw_node *node = &s->task.model->nodes[row->index];
+    const int32_t n = nw_linear_shape_of(node, &s->task.model->tensors[node->inputs[1]]).n_channels;
+    return 1.0 + (double)row->extra_points / n;
+}
+
+/** Damages and costs of the choices with further points. */
+static void add_points(nw_item *item, const nw_search *s, const nw_measured *row)
+{
+    item->most_pointed = row->extra_points ? NW_MOST_POINTED_BITS : 0;
+    for (int32_t b = NW_LEAST_BITS; b <= item->most_pointed; b++) {
+        const int32_t choice = nw_choice_with_points(b);
+        const double codes = is_coded(s) ? row->coded[choice]
+                                         : nw_costs_layer_bytes(s->costs, row->index, b) * rows_ratio(s, row);
+        item->damage[choice] = damage_of(&row->at[choice], s->task.kind);
+        item->cost[choice] = codes + POINT_BYTES * row->extra_points;
+    }
+}
+
 static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
 {
     const nw_search_task *task = &s->task;
@@ -60,6 +82,7 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
     for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
         item->cost[b] = is_coded(s) ? fmax(row->coded[b], item->cost[b - 1])
                                     : nw_costs_layer_bytes(s->costs, row->index, b);
+    add_points(item, s, row);
 }
 
 void nw_search_free(nw_search *search)
@@ -118,7 +141,7 @@ void nw_found_clear(nw_found *found)
 {
     nw_plan_free(found->plan);
     nw_model_free(found->model);
-    free(found->bits);
+    free(found->choices);
     *found = (nw_found){0};
 }
 
@@ -153,45 +176,56 @@ void nw_search_set_times(nw_search *search, const nw_times *times)
 
 /* time */
 
-static double time_of(const nw_search *s, const int32_t *bits)
+/** Of a layer; further points take as much longer as there are more rows. */
+static double layer_time(const nw_search *s, const nw_measured *row, int32_t choice)
+{
+    const double seconds = s->task.times->layers[row->index][nw_choice_bits(choice)];
+    return nw_choice_has_points(choice) ? seconds * rows_ratio(s, row) : seconds;
+}
+
+static double time_of(const nw_search *s, const int32_t *choices)
 {
     if (!s->task.times)
         return NAN;
     double sum = s->task.times->rest;
     for (int32_t i = 0; i < s->n; i++)
         if (!s->task.measurement->rows[i].tensor)
-            sum += s->task.times->layers[s->task.measurement->rows[i].index][bits[i]];
+            sum += layer_time(s, &s->task.measurement->rows[i], choices[i]);
     return sum;
 }
 
 /** Allocates with a price on time. */
-static nw_status allocate_priced(int32_t *bits, bool *fits, nw_search *s, double budget, double price, nw_error *error)
+static nw_status allocate_priced(int32_t *choices, bool *fits, nw_search *s, double budget, double price, nw_error *error)
 {
     memcpy(s->priced, s->items, (size_t)s->n * sizeof(*s->priced));
-    for (int32_t i = 0; price > 0.0 && i < s->n; i++)
-        for (int32_t b = NW_LEAST_BITS; !s->task.measurement->rows[i].tensor && b <= NW_MOST_BITS; b++)
-            s->priced[i].damage[b] += price * s->task.times->layers[s->task.measurement->rows[i].index][b];
-    return nw_allocate(bits, fits, s->priced, s->n, budget, s->task.how, error);
+    for (int32_t i = 0; price > 0.0 && i < s->n; i++) {
+        int32_t order[NW_CHOICES];
+        const nw_measured *row = &s->task.measurement->rows[i];
+        const int32_t n = row->tensor ? 0 : nw_item_choices(order, &s->items[i]);
+        for (int32_t j = 0; j < n; j++)
+            s->priced[i].damage[order[j]] += price * layer_time(s, row, order[j]);
+    }
+    return nw_allocate(choices, fits, s->priced, s->n, budget, s->task.how, error);
 }
 
 /** Within a budget of bytes, and of time if that is a goal: the lowest price on time that keeps it. */
-static nw_status allocate(int32_t *bits, bool *fits, nw_search *s, double budget, nw_error *error)
+static nw_status allocate(int32_t *choices, bool *fits, nw_search *s, double budget, nw_error *error)
 {
-    NW_TRY(allocate_priced(bits, fits, s, budget, 0.0, error));
-    if (!(s->seconds > 0.0) || time_of(s, bits) <= s->seconds)
+    NW_TRY(allocate_priced(choices, fits, s, budget, 0.0, error));
+    if (!(s->seconds > 0.0) || time_of(s, choices) <= s->seconds)
         return NW_OK;
     double lo = -30.0; /* log2 of the price, in damage of the whole network per its time */
     double hi = 40.0;
-    const double unit = (nw_items_damage(s->items, s->n, bits) + 1e-30) / time_of(s, bits);
+    const double unit = (nw_items_damage(s->items, s->n, choices) + 1e-30) / time_of(s, choices);
     for (int32_t step = 0; step < 18; step++) {
         const double middle = 0.5 * (lo + hi);
-        NW_TRY(allocate_priced(bits, fits, s, budget, unit * exp2(middle), error));
-        if (time_of(s, bits) <= s->seconds)
+        NW_TRY(allocate_priced(choices, fits, s, budget, unit * exp2(middle), error));
+        if (time_of(s, choices) <= s->seconds)
             hi = middle;
         else
             lo = middle;
     }
-    return allocate_priced(bits, fits, s, budget, unit * exp2(hi), error);
+    return allocate_priced(choices, fits, s, budget, unit * exp2(hi), error);
 }
 
 /* one budget */
@@ -201,10 +235,11 @@ static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
 {
     NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
     double more = 0.0;
-    for (int32_t i = 0; is_coded(s) && i < s->n; i++) {
+    for (int32_t i = 0; i < s->n; i++) {
         const nw_measured *row = &s->task.measurement->rows[i];
-        if (!row->tensor)
-            more += s->items[i].cost[found->bits[i]] - nw_costs_layer_bytes(s->costs, row->index, found->bits[i]);
+        const int32_t choice = found->choices[i];
+        if (!row->tensor && (is_coded(s) || nw_choice_has_points(choice)))
+            more += s->items[i].cost[choice] - nw_costs_layer_bytes(s->costs, row->index, nw_choice_bits(choice));
     }
     found->bytes = (size_t)fmax((double)found->bytes + more, 0.0);
     return NW_OK;
@@ -212,25 +247,25 @@ static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
 
 nw_status nw_search_decide(nw_found *found, nw_search *s, double bytes, nw_error *error)
 {
-    found->bits = calloc((size_t)s->n + 1, sizeof(*found->bits));
-    if (!found->bits)
+    found->choices = calloc((size_t)s->n + 1, sizeof(*found->choices));
+    if (!found->choices)
         return nw_fail_memory(error, "planning");
     double others = s->others;
     for (int32_t step = 0; step < FILE_TRIES; step++) {
         bool fits;
         nw_plan_free(found->plan);
         found->plan = NULL;
-        NW_TRY(allocate(found->bits, &fits, s, bytes - others, error));
-        NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->bits, s->narrow, error));
+        NW_TRY(allocate(found->choices, &fits, s, bytes - others, error));
+        NW_TRY(nw_reasons_plan(&found->plan, &s->task, s->items, found->choices, s->narrow, error));
         NW_TRY(count_bytes(found, s, error));
         if ((double)found->bytes <= bytes || !fits)
             break;
         others += ((double)found->bytes - bytes) * (double)(1 << step); /* the text of the plan changes too */
     }
-    found->damage = nw_items_damage(s->items, s->n, found->bits);
+    found->damage = nw_items_damage(s->items, s->n, found->choices);
     found->activations = s->activations;
     found->narrow = s->narrow;
-    found->seconds = time_of(s, found->bits);
+    found->seconds = time_of(s, found->choices);
     found->verdict = (nw_verdict){NAN, NAN, NAN};
     return NW_OK;
 }
@@ -241,6 +276,7 @@ static nw_status make(nw_found *found, nw_search *s, nw_error *error)
     nw_quantize_options options = *s->task.options;
     nw_bytes file = {0};
     options.plan = found->plan;
+    options.point_budget = options.points == NW_POINTS_BY_ERROR ? 0.0 : options.point_budget; /* the plan gives points */
     NW_TRY(nw_quantize(&found->model, s->task.model, s->task.calibration, &options, error));
     NW_TRY(nw_model_serialize(&file, found->model, error));
     found->bytes = file.size;
@@ -299,7 +335,7 @@ nw_status nw_search_run(nw_found *found, nw_search *search, const nw_goals *goal
     if (!status)
         status = nw_search_decide(&probe, search, INFINITY, error);
     if (!status)
-        search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
+        search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.choices);
     nw_found_clear(&probe);
     nw_search_span(search, &least, &most);
     if (!status && goals->drop >= 0.0 && !dry && search->task.judge) {
@@ -328,7 +364,7 @@ nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search,
     nw_found probe = {0};
     nw_status status = nw_search_decide(&probe, search, INFINITY, error);
     if (!status)
-        search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.bits);
+        search->others = (double)probe.bytes - nw_items_cost(search->items, search->n, probe.choices);
     nw_found_clear(&probe);
     nw_search_span(search, &least, &most);
     for (int32_t i = 0; i < search->n; i++)
@@ -340,7 +376,7 @@ nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search,
         if (!status && (kept == 0 || one.bytes > points[kept - 1].bytes)) {
             double sum = 0.0;
             for (int32_t j = 0; j < search->n; j++)
-                sum += search->task.measurement->rows[j].tensor ? 0.0 : search->items[j].size * one.bits[j];
+                sum += search->task.measurement->rows[j].tensor ? 0.0 : search->items[j].size * nw_choice_bits(one.choices[j]);
             points[kept++] = (nw_front_point){one.bytes, one.damage, weights > 0.0 ? sum / weights : 0.0};
         }
         nw_found_clear(&one);

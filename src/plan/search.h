@@ -10,6 +10,9 @@
  *     nw_found_clear(&found);
  *     nw_search_free(search);
  *
+ * Layers may be given further points (options: point_budget, the share of a layer's multiply-accumulates that its points may add)
+ * beside widths; the network made has them where the plan says so, and nowhere else.
+ *
  * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others. Widths of
  * activations are chosen first (activations.h), for the goals that they alone can meet: they cost no bytes of the file.
  */
@@ -84,7 +87,7 @@ void nw_search_set_times(nw_search *search, const nw_times *times);
 typedef struct nw_found {
     nw_plan *plan;   /* owned; with reasons */
     nw_model *model; /* owned; NULL after a dry run */
-    int32_t *bits;   /* [measurement->n] owned */
+    int32_t *choices; /* [measurement->n] owned; choice.h */
     size_t bytes;    /* of the file */
     nw_activation_choice activations;
     bool narrow;     /* widths of activations were chosen */

@@ -8,12 +8,12 @@
 #define CLOSE_BYTES 1.02 /* two networks this near in size: no need to try what lies between */
 
 /** Answers that a decision is expected to change: flips go with the size of the noise, which adds up in squares. */
-static double expected_drop(const nw_search *s, const int32_t *bits)
+static double expected_drop(const nw_search *s, const int32_t *choices)
 {
     double squares = 0.0;
     for (int32_t i = 0; i < s->n; i++) {
         const nw_measured *row = &s->task.measurement->rows[i];
-        squares += row->at[bits[i]].changed * row->at[bits[i]].changed;
+        squares += row->at[choices[i]].changed * row->at[choices[i]].changed;
     }
     return sqrt(squares);
 }
@@ -25,7 +25,7 @@ static nw_status first_budget(double *bytes, nw_search *s, double lo, double hi,
         nw_found one = {0};
         const double middle = 0.5 * (lo + hi);
         const nw_status status = nw_search_decide(&one, s, middle, error);
-        const double expected = status ? 0.0 : expected_drop(s, one.bits);
+        const double expected = status ? 0.0 : expected_drop(s, one.choices);
         nw_found_clear(&one);
         NW_TRY(status);
         if (expected <= drop)

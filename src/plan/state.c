@@ -19,17 +19,18 @@
 
 /* writing */
 
-static bool add_widths(cJSON *item, const nw_measured *row)
+/** A list of the figures of `most` - 1 widths, from choice `first` on. */
+static bool add_choices(cJSON *item, const char *key, const nw_measured *row, int32_t first, int32_t most)
 {
-    cJSON *list = cJSON_AddArrayToObject(item, "by_bits");
-    for (int32_t bits = NW_LEAST_BITS; list && bits <= NW_MOST_BITS; bits++) {
-        const nw_damage *at = &row->at[bits];
+    cJSON *list = cJSON_AddArrayToObject(item, key);
+    for (int32_t bits = NW_LEAST_BITS; list && bits <= most; bits++) {
+        const nw_damage *at = &row->at[first + bits - NW_LEAST_BITS];
         cJSON *one = cJSON_CreateObject();
         if (!one || !cJSON_AddItemToArray(list, one) || !cJSON_AddNumberToObject(one, "bits", bits) ||
             !cJSON_AddNumberToObject(one, "noise", at->noise) ||
             !cJSON_AddNumberToObject(one, "divergence", at->divergence) ||
             !cJSON_AddNumberToObject(one, "changed", at->changed) ||
-            (!row->tensor && !cJSON_AddNumberToObject(one, "coded_bytes", row->coded[bits])))
+            (!row->tensor && !cJSON_AddNumberToObject(one, "coded_bytes", row->coded[first + bits - NW_LEAST_BITS])))
             return false;
     }
     return list != NULL;
@@ -41,7 +42,11 @@ static bool add_row(cJSON *rows, const nw_measured *row)
     if (!item || !cJSON_AddItemToArray(rows, item) ||
         !cJSON_AddStringToObject(item, row->tensor ? "tensor" : "node", row->name))
         return false;
-    if (row->done && !add_widths(item, row))
+    if (row->done && !add_choices(item, "by_bits", row, NW_LEAST_BITS, NW_MOST_BITS))
+        return false;
+    if (row->done && row->extra_points &&
+        (!cJSON_AddNumberToObject(item, "extra_points", row->extra_points) ||
+         !add_choices(item, "with_points", row, nw_choice_with_points(NW_LEAST_BITS), NW_MOST_POINTED_BITS)))
         return false;
     return !(row->drop_noise > 0.0) || cJSON_AddNumberToObject(item, "drop_noise", row->drop_noise);
 }
@@ -89,26 +94,41 @@ static bool number(double *out, const cJSON *item)
     return true;
 }
 
-static nw_status read_width(nw_measured *row, const cJSON *item, const char *what, nw_error *error)
+/** @param points  of the widths with further points */
+static nw_status read_width(nw_measured *row, const cJSON *item, bool points, const char *what, nw_error *error)
 {
     static const char *const keys[] = {"bits", "noise", "divergence", "changed", "coded_bytes"};
     const cJSON *items[5];
     int32_t bits;
     NW_TRY(nw_json_match(items, item, keys, 5, what, error));
-    if (!nw_json_int(&bits, items[0], NW_LEAST_BITS, NW_MOST_BITS) || row->at[bits].n ||
-        !number(&row->at[bits].noise, items[1]) || !number(&row->at[bits].divergence, items[2]) ||
-        !number(&row->at[bits].changed, items[3]) || (items[4] == NULL) != row->tensor ||
-        (items[4] && !number(&row->coded[bits], items[4])))
+    const bool known = nw_json_int(&bits, items[0], NW_LEAST_BITS, points ? NW_MOST_POINTED_BITS : NW_MOST_BITS);
+    const int32_t choice = !known ? 0 : points ? nw_choice_with_points(bits) : bits;
+    nw_damage *at = &row->at[choice];
+    if (!known || at->n || !number(&at->noise, items[1]) || !number(&at->divergence, items[2]) ||
+        !number(&at->changed, items[3]) || (items[4] == NULL) != row->tensor ||
+        (items[4] && !number(&row->coded[choice], items[4])))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": a width's figures are wrong", what, row->name);
-    row->at[bits].n = 1;
+    at->n = 1;
+    return NW_OK;
+}
+
+static nw_status read_widths(nw_measured *row, const cJSON *list, bool points, const char *what, nw_error *error)
+{
+    const int32_t most = points ? NW_MOST_POINTED_BITS : NW_MOST_BITS;
+    const cJSON *width;
+    if (nw_json_length(list, most) != most - NW_LEAST_BITS + 1)
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"%s\" must list %d to %d bits", what, row->name,
+                       points ? "with_points" : "by_bits", NW_LEAST_BITS, most);
+    cJSON_ArrayForEach(width, list)
+        NW_TRY(read_width(row, width, points, what, error));
     return NW_OK;
 }
 
 static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what, nw_error *error)
 {
-    static const char *const keys[] = {"node", "tensor", "by_bits", "drop_noise"};
-    const cJSON *items[4];
-    NW_TRY(nw_json_match(items, item, keys, 4, what, error));
+    static const char *const keys[] = {"node", "tensor", "by_bits", "drop_noise", "extra_points", "with_points"};
+    const cJSON *items[6];
+    NW_TRY(nw_json_match(items, item, keys, 6, what, error));
     const cJSON *name = items[0] ? items[0] : items[1];
     if (!cJSON_IsString(name) || (items[0] && items[1]))
         return nw_fail(error, NW_ERROR_DATA, "%s: a row needs either \"node\" or \"tensor\", a text", what);
@@ -120,15 +140,15 @@ static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what
     m->n++;
     if (items[3] && !number(&row->drop_noise, items[3]))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"drop_noise\" must be a number >= 0", what, row->name);
-    if (!items[2])
-        return NW_OK;
-    if (nw_json_length(items[2], NW_MOST_BITS) != NW_MOST_BITS - NW_LEAST_BITS + 1)
-        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"by_bits\" must list %d to %d bits", what, row->name,
-                       NW_LEAST_BITS, NW_MOST_BITS);
-    const cJSON *width;
-    cJSON_ArrayForEach(width, items[2])
-        NW_TRY(read_width(row, width, what, error));
-    row->done = true;
+    if (items[4] && (row->tensor || !nw_json_int(&row->extra_points, items[4], 1, INT32_MAX)))
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" must be a whole number, of a layer", what, row->name);
+    if ((items[4] && !items[2]) || (items[4] == NULL) != (items[5] == NULL))
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" needs \"by_bits\" and \"with_points\"", what, row->name);
+    if (items[2])
+        NW_TRY(read_widths(row, items[2], false, what, error));
+    if (items[5])
+        NW_TRY(read_widths(row, items[5], true, what, error));
+    row->done = items[2] != NULL;
     return NW_OK;
 }
 
@@ -208,7 +228,7 @@ nw_status nw_state_absorb(nw_measurement *to, const nw_measurement *from, const 
         const nw_measured *other = find(from, row, i);
         if (!other)
             continue;
-        if (other->done && !row->done) {
+        if (other->done && !row->done && other->extra_points == row->extra_points) {
             memcpy(row->at, other->at, sizeof(row->at));
             memcpy(row->coded, other->coded, sizeof(row->coded));
             row->done = true;
@@ -289,5 +309,7 @@ uint64_t nw_state_fingerprint(const nw_model *model, const float *const *samples
     hash = hash_int(hash, (int64_t)options->book);
     hash = hash_int(hash, (int64_t)options->activation_kind);
     hash = hash_int(hash, (int64_t)options->equalize * 2 + (int64_t)options->limits);
+    if (options->point_budget > 0.0)
+        hash = hash_int(hash, (int64_t)(1e6 * options->point_budget));
     return hash;
 }

@@ -192,6 +192,8 @@ char *nw_plan_brief(const char *why)
     cJSON *item = cJSON_Parse(why);
     if (item)
         cJSON_DeleteItemFromObjectCaseSensitive(item, "by_bits");
+    if (item)
+        cJSON_DeleteItemFromObjectCaseSensitive(item, "with_points");
     char *text = item ? cJSON_PrintUnformatted(item) : NULL;
     cJSON_Delete(item);
     return text;

@@ -2,11 +2,13 @@
 /* See trial.h. Uses the quantizer's steps (scheme.h) up to the grids, and patches.h and refine.h for one layer. */
 #include "quant/trial.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "model/weight_storage.h"
+#include "quant/multipoint.h"
 #include "quant/narrow.h"
 #include "quant/patches.h"
 #include "quant/scheme.h"
@@ -24,7 +26,8 @@ struct nw_trials {
     int32_t node;
     nw_linear_shape shape;
     double *w;           /* [O, k] */
-    int8_t *codes;       /* [O, k] rounded last */
+    int8_t *codes;       /* [n_rows, k] rounded last; all points of a channel together */
+    size_t n_rows, n_codes; /* n_codes: rows that there is room for */
     nw_moments *moments; /* NULL if they would not fit */
     float *y;
     size_t n_y;
@@ -89,6 +92,7 @@ static void close_layer(nw_trials *trials)
     nw_moments_free(trials->moments);
     trials->w = NULL;
     trials->codes = NULL;
+    trials->n_rows = trials->n_codes = 0;
     trials->y = NULL;
     trials->n_y = 0;
     trials->moments = NULL;
@@ -136,10 +140,9 @@ nw_status nw_trials_open(nw_trials *trials, int32_t node, int64_t n_samples, nw_
     close_layer(trials);
     trials->shape = nw_linear_shape_of(from, weights);
     trials->w = malloc((nw_tensor_elements(weights) + 1) * sizeof(*trials->w));
-    trials->codes = malloc(nw_tensor_elements(weights) + 1);
     if (trials->w && nw_patches_fit(&trials->shape))
         trials->moments = nw_moments_create(&trials->shape);
-    if (!trials->w || !trials->codes || (nw_patches_fit(&trials->shape) && !trials->moments)) {
+    if (!trials->w || (nw_patches_fit(&trials->shape) && !trials->moments)) {
         close_layer(trials);
         return nw_fail_memory(error, "trying widths");
     }
@@ -184,8 +187,29 @@ static bool corrects(const nw_trials *trials)
     return trials->options[8].bias_correction == NW_BIAS_CORRECTION_EMPIRICAL;
 }
 
-/** Writes one row's codes and reals, and takes the mean of the error into the bias. */
-static void store_row(nw_trials *trials, float *weights, float *bias, int32_t o, const int8_t *q, double step)
+/** What the open layer is rounded to. */
+typedef struct rounding {
+    const nw_code_book *book;
+    const double *given;               /* [O] steps, or NULL */
+    const uint8_t *points;             /* [O], or NULL: one each */
+    nw_multipoint_channel *channels;   /* [O]: what 1 to NW_MAX_POINTS points would leave is wanted, no codes; or NULL */
+    float *weights, *bias;             /* out */
+} rounding;
+
+/** Room for codes of so many rows. */
+static bool make_room(nw_trials *trials, size_t n_rows)
+{
+    trials->n_rows = 0;
+    if (n_rows <= trials->n_codes)
+        return true;
+    free(trials->codes);
+    trials->codes = malloc(n_rows * (size_t)trials->shape.k + 1);
+    trials->n_codes = trials->codes ? n_rows : 0;
+    return trials->codes != NULL;
+}
+
+/** Writes the codes and reals of one channel's points, and takes the mean of the error into the bias. */
+static void store_row(nw_trials *trials, const rounding *to, int32_t o, const int8_t *q, const double *steps, int32_t n)
 {
     const nw_node *node = &trials->model->nodes[trials->node];
     const nw_linear_shape *shape = &trials->shape;
@@ -196,20 +220,23 @@ static void store_row(nw_trials *trials, float *weights, float *bias, int32_t o,
     if (trials->moments)
         means = trials->moments->input + (size_t)(o / shape->group_outputs) * (size_t)shape->k;
     double shift = 0.0;
-    memcpy(trials->codes + (size_t)o * (size_t)shape->k, q, (size_t)shape->k);
+    memcpy(trials->codes + trials->n_rows * (size_t)shape->k, q, (size_t)n * (size_t)shape->k);
+    trials->n_rows += (size_t)n;
     for (int32_t j = 0; j < shape->k; j++) {
         const int32_t c = nw_linear_input_channel(shape, o, j);
         const double mean = means ? means[j] : nw_channel_mean(stats, c) * factor[c];
-        shift += (row[j] - step * q[j]) * mean;
-        weights[nw_weights_index(shape, node->op == NW_OP_CONV_TRANSPOSE, o, j)] = (float)(step * q[j] * factor[c]);
+        double sum = 0.0;
+        for (int32_t p = 0; p < n; p++)
+            sum += steps[p] * q[(size_t)p * (size_t)shape->k + (size_t)j];
+        shift += (row[j] - sum) * mean;
+        to->weights[nw_weights_index(shape, node->op == NW_OP_CONV_TRANSPOSE, o, j)] = (float)(sum * factor[c]);
     }
     const int32_t b = node->n_inputs > 2 ? node->inputs[2] : NW_NONE;
     const double given = b == NW_NONE ? 0.0 : (double)trials->model->tensors[b].data[o];
-    bias[o] = (float)(given + (corrects(trials) ? shift : 0.0));
+    to->bias[o] = (float)(given + (corrects(trials) ? shift : 0.0));
 }
 
-static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, const double *steps, float *weights,
-                               float *bias)
+static nw_status round_nearest(nw_trials *trials, const rounding *to)
 {
     const size_t k = (size_t)trials->shape.k;
     int8_t *q = malloc(k + 1);
@@ -217,10 +244,10 @@ static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, cons
     double *importance = malloc((k + 1) * sizeof(*importance));
     const bool done = q && row && importance;
     for (int32_t o = 0; done && o < trials->shape.n_channels; o++) {
-        nw_code_book given = *book;
-        given.step = steps ? steps[o] : 0.0;
+        nw_code_book given = *to->book;
+        given.step = to->given ? to->given[o] : 0.0;
         const double step = nw_scheme_round_row(q, trials->schemes[8], trials->node, o, &given, row, importance);
-        store_row(trials, weights, bias, o, q, step);
+        store_row(trials, to, o, q, &step, 1);
     }
     free(q);
     free(row);
@@ -228,39 +255,84 @@ static nw_status round_nearest(nw_trials *trials, const nw_code_book *book, cons
     return done ? NW_OK : NW_ERROR_MEMORY;
 }
 
-/** @param steps  [n_channels] given ones, or NULL */
-static nw_status round_group(nw_trials *trials, int32_t group, const nw_code_book *book, const double *steps,
-                             float *weights, float *bias, int8_t *q)
+/** Points of one channel, or how good they would be. @param q  [NW_MAX_POINTS, k] room */
+static nw_status round_channel(nw_trials *trials, nw_row_solver *solver, const rounding *to, int32_t o, int8_t *q)
+{
+    const nw_row_target target = nw_moments_row(trials->moments, o);
+    const double *w = trials->w + (size_t)o * (size_t)trials->shape.k;
+    const int32_t n = to->channels ? NW_MAX_POINTS : to->points ? to->points[o] : 1;
+    double *errors = to->channels ? to->channels[o].error : NULL;
+    double steps[NW_MAX_POINTS];
+    solver->book.step = to->given ? to->given[o] : 0.0;
+    NW_TRY(nw_row_solve(solver, q, steps, errors, n, w, &target));
+    for (int32_t p = 0; errors && p < NW_MAX_POINTS; p++)
+        errors[p] = target.energy > 0.0 ? errors[p] / target.energy : 0.0;
+    if (!errors)
+        store_row(trials, to, o, q, steps, n);
+    return NW_OK;
+}
+
+static nw_status round_group(nw_trials *trials, int32_t group, const rounding *to, int8_t *q)
 {
     const int32_t first = group * trials->shape.group_outputs;
     const nw_row_target shared = nw_moments_row(trials->moments, first);
-    nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, book, trials->options[8].rounding,
-                                                 trials->options[8].weight_range, steps ? 1 : STARTS);
+    nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, to->book, trials->options[8].rounding,
+                                                 trials->options[8].weight_range, to->given || to->channels ? 1 : STARTS);
     nw_status status = solver ? NW_OK : NW_ERROR_MEMORY;
-    for (int32_t o = first; !status && o < first + trials->shape.group_outputs; o++) {
-        const nw_row_target target = nw_moments_row(trials->moments, o);
-        double step;
-        solver->book.step = steps ? steps[o] : 0.0;
-        status = nw_row_solve(solver, q, &step, NULL, 1, trials->w + (size_t)o * (size_t)trials->shape.k, &target);
-        if (!status)
-            store_row(trials, weights, bias, o, q, step);
-    }
+    for (int32_t o = first; !status && o < first + trials->shape.group_outputs; o++)
+        status = round_channel(trials, solver, to, o, q);
     nw_row_solver_free(solver);
     return status;
 }
 
-static nw_status round_by_outputs(nw_trials *trials, const nw_code_book *book, const double *steps, float *weights,
-                                  float *bias)
+static nw_status round_by_outputs(nw_trials *trials, const rounding *to)
 {
     int8_t *q = malloc((size_t)trials->shape.k * NW_MAX_POINTS + 1);
     nw_status status = q ? NW_OK : NW_ERROR_MEMORY;
     for (int32_t group = 0; !status && group < trials->moments->n_groups; group++)
-        status = round_group(trials, group, book, steps, weights, bias, q);
+        status = round_group(trials, group, to, q);
     free(q);
     return status;
 }
 
-nw_status nw_trials_round(nw_trials *trials, int32_t bits, float *weights, float *bias, nw_error *error)
+/** With further points, as nw_quantize shares them out over the layer's channels. */
+static nw_status round_with_points(nw_trials *trials, rounding *to, int32_t extra)
+{
+    const size_t n = (size_t)trials->shape.n_channels;
+    nw_multipoint_channel *channels = calloc(n + 1, sizeof(*channels));
+    uint8_t *points = malloc(n + 1);
+    nw_status status = channels && points ? NW_OK : NW_ERROR_MEMORY;
+    for (size_t o = 0; !status && o < n; o++)
+        channels[o].cost = 1.0;
+    to->channels = channels;
+    if (!status)
+        status = round_by_outputs(trials, to);
+    if (!status)
+        nw_multipoint_allocate(points, channels, n, extra + 0.5);
+    to->channels = NULL;
+    to->points = points;
+    if (!status)
+        status = round_by_outputs(trials, to);
+    to->points = NULL;
+    free(channels);
+    free(points);
+    return status;
+}
+
+int32_t nw_trials_extra_points(const nw_trials *trials, int32_t node)
+{
+    const nw_quantize_options *options = &trials->options[8];
+    const nw_node *from = &trials->model->nodes[node];
+    const nw_linear_shape shape = nw_linear_shape_of(from, &trials->model->tensors[from->inputs[1]]);
+    const bool narrow = options->accumulator == NW_ACCUMULATOR_16 || options->accumulator == NW_ACCUMULATOR_16_WRAP;
+    if (!(options->point_budget > 0.0) || options->points != NW_POINTS_BY_ERROR || options->book == NW_BOOK_SHARED ||
+        narrow || !nw_patches_fit(&shape))
+        return 0;
+    const double wanted = fmax(1.0, round(options->point_budget * shape.n_channels));
+    return (int32_t)fmin(wanted, (double)(NW_MAX_POINTS - 1) * shape.n_channels);
+}
+
+nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float *weights, float *bias, nw_error *error)
 {
     if (trials->moments && !trials->finished) {
         nw_moments_finish(trials->moments, trials->n_patches, corrects(trials));
@@ -270,21 +342,24 @@ nw_status nw_trials_round(nw_trials *trials, int32_t bits, float *weights, float
     const nw_code_book book = nw_code_book_make(trials->options[8].book, bits);
     const bool nearest = bits == 8 || trials->options[8].rounding == NW_ROUND_PLAIN || !trials->moments;
     double *steps = NULL;
-    nw_status status = NW_OK;
-    if (book.kind == NW_BOOK_SHARED) {
+    rounding to = {.book = &book, .weights = weights, .bias = bias};
+    nw_status status = make_room(trials, (size_t)trials->shape.n_channels + (size_t)extra) ? NW_OK : NW_ERROR_MEMORY;
+    if (!status && book.kind == NW_BOOK_SHARED) {
         steps = calloc((size_t)trials->shape.n_channels, sizeof(*steps));
         status = steps ? nw_shared_steps(steps, trials->schemes[8], trials->node, &book) : NW_ERROR_MEMORY;
     }
+    to.given = steps;
     if (!status)
-        status = nearest ? round_nearest(trials, &book, steps, weights, bias)
-                         : round_by_outputs(trials, &book, steps, weights, bias);
+        status = extra     ? round_with_points(trials, &to, extra)
+                 : nearest ? round_nearest(trials, &to)
+                           : round_by_outputs(trials, &to);
     free(steps);
     return status == NW_ERROR_MEMORY ? nw_fail_memory(error, "trying widths") : status;
 }
 
 size_t nw_trials_coded_bytes(const nw_trials *trials)
 {
-    const size_t n = (size_t)trials->shape.n_channels;
+    const size_t n = trials->n_rows;
     const size_t k = (size_t)trials->shape.k;
     const int32_t bits = nw_weights_least_bits(trials->codes, n * k);
     const size_t coded = nw_rows_coded_size(trials->codes, n, k, (size_t)trials->shape.group_inputs, bits);

@@ -8,7 +8,7 @@
  *     NW_TRY(nw_trials_create(&trials, model, calibration, &options, error));
  *     NW_TRY(nw_trials_open(trials, node, n_samples, error));
  *     NW_TRY(nw_trials_see(trials, data, n, error));             its inputs, any number of times
- *     NW_TRY(nw_trials_round(trials, 3, weights, bias, error));  any widths
+ *     NW_TRY(nw_trials_round(trials, 3, 0, weights, bias, error));  any widths
  *     nw_trials_free(trials);
  */
 #ifndef NARROW_QUANT_TRIAL_H
@@ -36,6 +36,12 @@ bool nw_trials_in_group(const nw_trials *trials, int32_t tensor, int32_t group);
 /** Whether a tensor's producer chooses its codes (it is rounded then); the others only pass codes on. */
 bool nw_trials_is_source(const nw_trials *trials, int32_t tensor);
 
+/**
+ * How many weight vectors beyond one per output channel a layer may be tried with: the options' budget of its own
+ * multiply-accumulates, at least 1. 0 without a budget, or where there can be none.
+ */
+int32_t nw_trials_extra_points(const nw_trials *trials, int32_t node);
+
 /** Begins a layer whose inputs will be shown `n_samples` samples in all. NW_ERROR_MEMORY. */
 nw_status nw_trials_open(nw_trials *trials, int32_t node, int64_t n_samples, nw_error *error);
 
@@ -46,10 +52,12 @@ nw_status nw_trials_see(nw_trials *trials, const float *data, int32_t n, nw_erro
  * Rounds the open layer's weights.
  *
  * @param bits     1 to 8
+ * @param extra    weight vectors beyond one per output channel, given to the channels whose output errs most: 0 to
+ *                 nw_trials_extra_points
  * @param weights  as the model's weight tensor: its shape and order; out
  * @param bias     [O] out
  */
-nw_status nw_trials_round(nw_trials *trials, int32_t bits, float *weights, float *bias, nw_error *error);
+nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float *weights, float *bias, nw_error *error);
 
 /** Bytes of the weights rounded last in a file that holds them coded: as packed where that is shorter. */
 size_t nw_trials_coded_bytes(const nw_trials *trials);

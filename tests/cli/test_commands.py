@@ -264,6 +264,30 @@ def planning(narrow):
     assert small["chosen"]["damage"] < 0.8 * made["chosen"]["damage"], (small["chosen"], made["chosen"])
 
 
+def points_as_choices(narrow):
+    """With a multipoint method and a goal every layer may have further points; the plan says which do."""
+    path, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
+    common = [*PLAN, "--weight-method", "multipoint-refine", "--point-budget", "20", "--first-last", "0",
+              "--state", os.path.join(narrow.folder, "state.json"), "--target-size"]
+    given = []
+    for size in ("14%", "16%", "19%"):
+        report = narrow.report("plan", ONNX, path, *common, size)
+        check_keys("plan", report, "planned", "judged", "labels", "written", "goal", "points")
+        chosen = report["chosen"]
+        assert chosen["met"] and chosen["bytes"] <= int(size[:-1]) / 100 * os.path.getsize(ONNX), chosen
+        with open(path) as file:
+            rows = json.load(file)["layers"]
+        points = {row["node"]: row.get("extra_points", 0) for row in rows}
+        assert points == {row["node"]: row["extra_points"] for row in chosen["layers"]}
+        assert all(len(row["why"]["with_points"]) == 5 for row in rows), rows
+        given.append(sum(points.values()))
+        narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path)
+        made = json.loads(narrow.good("inspect", net, "--plan").out)["layers"]
+        assert {row["node"]: row.get("extra_points", 0) for row in made} == points
+        assert all("with_points" not in row["why"] for row in made)
+    assert max(given) > 0, given
+
+
 def planned_activations(narrow):
     """Widths of activations for an arena and for a mean width: the layout and the network hold what the plan says."""
     path, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
@@ -805,5 +829,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans, planned_points,
-        planning, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
+        planning, points_as_choices, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
         bench, storage, tuning, inspect, coded, report, verify])

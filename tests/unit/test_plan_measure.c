@@ -28,11 +28,12 @@ typedef struct fixture {
     nw_trials *trials;
 } fixture;
 
-/** Three convolutions, one across a residual, and a classifier of five classes. */
-static fixture make(void)
+/** Three convolutions, one across a residual, and a classifier of five classes. @param points  share of further points */
+static fixture make_with(double points)
 {
     graph_random random = {17};
     fixture f = {.model = graph_create(4, 10), .options = NW_QUANTIZE_DEFAULTS};
+    f.options.point_budget = points;
     const graph_layer first = {8, 3, 1, 1, 1, 0.0f, INFINITY, NW_NONE, false};
     const int32_t a = graph_linear(f.model, &random, 0, "first", first);
     const graph_layer second = {8, 3, 1, 1, 1, 0.0f, INFINITY, NW_NONE, false};
@@ -48,6 +49,11 @@ static fixture make(void)
     if (nw_trials_create(&f.trials, f.model, f.calibration, &f.options, &error))
         fail_msg("%s", error.message);
     return f;
+}
+
+static fixture make(void)
+{
+    return make_with(0.0);
 }
 
 static void drop(fixture *f)
@@ -127,7 +133,7 @@ static double noise_together(const fixture *f, int32_t bits)
         assert_int_equal(nw_trials_open(f->trials, i, SAMPLES / 2, &error), NW_OK);
         assert_int_equal(nw_trials_see(f->trials, input + SAMPLES / 2 * nw_tensor_elements(x), SAMPLES / 2, &error),
                          NW_OK);
-        assert_int_equal(nw_trials_round(f->trials, bits, rounded, bias, &error), NW_OK);
+        assert_int_equal(nw_trials_round(f->trials, bits, 0, rounded, bias, &error), NW_OK);
         assert_int_equal(nw_float_set_weights(engine, i, rounded, bias, &error), NW_OK);
         nw_float_free(prefix);
         nw_model_free(head);
@@ -276,7 +282,7 @@ static void goals(void **state)
     assert_int_equal(nw_search_run(&found, search, &impossible, false, NULL), NW_OK);
     assert_false(found.met);
     for (int32_t i = 0; i < m->n; i++)
-        assert_int_equal(found.bits[i], 2);
+        assert_int_equal(found.choices[i], 2);
     nw_found_clear(&found);
 
     /* a drop that about 4 bits meet */
@@ -296,6 +302,53 @@ static void goals(void **state)
     drop(&f);
 }
 
+/** Points lessen the damage, and the network gets them where they were chosen, and only there. */
+static void points_are_choices(void **state)
+{
+    (void)state;
+    fixture f = make_with(0.3);
+    const nw_measure_options options = NW_MEASURE_DEFAULTS;
+    nw_measurement *m = measure(&f, options);
+    double with = 0.0, without = 0.0;
+    for (int32_t i = 0; i < m->n; i++) {
+        assert_int_equal(m->rows[i].extra_points, 2); /* 0.3 of 8 or 5 channels */
+        for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_POINTED_BITS; b++) {
+            with += m->rows[i].at[nw_choice_with_points(b)].noise;
+            without += m->rows[i].at[b].noise;
+            assert_true(m->rows[i].coded[nw_choice_with_points(b)] > m->rows[i].coded[b]);
+        }
+    }
+    assert_true(with < 0.9 * without);
+    nw_bytes file = file_of(m); /* written, read, written: the same */
+    nw_bytes_free(&file);
+    /* two layers for which nothing else will do */
+    for (int32_t i = 1; i < 3; i++)
+        m->rows[i].at[nw_choice_with_points(2)].divergence = 0.0;
+    const nw_search_task task = {.model = f.model, .calibration = f.calibration, .options = &f.options,
+                                 .measurement = m, .kind = NW_DAMAGE_DIVERGENCE};
+    nw_search *search = NULL;
+    nw_found found = {0};
+    const nw_goals goal = {.bytes = 1e6, .drop = -1.0};
+    assert_int_equal(nw_search_create(&search, &task, NULL), NW_OK);
+    assert_int_equal(nw_search_run(&found, search, &goal, false, NULL), NW_OK);
+    int32_t layer = 0;
+    for (int32_t i = 0; i < found.model->n_nodes; i++) {
+        const nw_linear *linear = found.model->nodes[i].linear;
+        if (!linear)
+            continue;
+        const bool pointed = layer == 1 || layer == 2;
+        assert_int_equal(found.choices[layer], pointed ? nw_choice_with_points(2) : 8);
+        assert_int_equal(linear->weight_bits, pointed ? 2 : 8);
+        assert_int_equal(linear->n_rows, (layer < 3 ? 8 : 5) + (pointed ? 2 : 0));
+        layer++;
+    }
+    assert_int_equal(layer, 4);
+    nw_found_clear(&found);
+    nw_search_free(search);
+    nw_measurement_free(m);
+    drop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +356,7 @@ int main(void)
         cmocka_unit_test(noise_adds_up),
         cmocka_unit_test(shards_make_the_whole),
         cmocka_unit_test(goals),
+        cmocka_unit_test(points_are_choices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
