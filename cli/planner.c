@@ -16,7 +16,7 @@
 #include "plan/state.h"
 
 #define STATE_BYTES ((size_t)512 << 20) /* of samples stopped half-way */
-#define ROUNDS 31                      /* runs of each width that is timed */
+#define TIMED_SECONDS 2.0              /* for runs of all widths */
 #define CALIBRATED 256                 /* samples wanted for calibration before any are set aside beyond a third */
 
 bool nw_planner_has_goal(const nw_planner *planner)
@@ -250,7 +250,8 @@ static nw_status measure_times(nw_times **times, const nw_planner *planner, cons
         path[0] = '\0';
     if (path[0] && nw_times_read(times, path, key, planner->model->n_nodes, NULL) == NW_OK)
         return NW_OK;
-    NW_TRY(nw_times_measure(times, planner->model, planner->calibration, options, options->plan != NULL, ROUNDS, error));
+    NW_TRY(nw_times_measure(times, planner->model, planner->calibration, options, options->plan != NULL, TIMED_SECONDS,
+                            error));
     if (path[0] && nw_times_write(*times, path, key, error) && planner->cache)
         return NW_ERROR_DATA; /* a default cache that cannot be written only costs time */
     error->message[0] = '\0';

@@ -16,6 +16,8 @@
 #define LEAST 2
 #define MOST 8
 #define WARM_UP 2
+#define LEAST_ROUNDS 31
+#define MOST_ROUNDS 1001
 #define MAX_BYTES (64u << 20)
 #define MAX_NODES 100000
 
@@ -70,11 +72,7 @@ static nw_status make_network(timing *t, int32_t bits, const nw_model *model, co
     quick.weight_bits = bits;
     quick.border_bits = 0;
     NW_TRY(nw_quantize(&t->models[bits], model, calibration, &quick, error));
-    NW_TRY(nw_engine_create_with(&t->engines[bits], t->models[bits], &storage, error));
-    const size_t n = (size_t)t->models[bits]->n_nodes * (size_t)t->rounds;
-    t->samples[bits] = malloc(n * sizeof(uint64_t) + 1);
-    t->whole[bits] = malloc((size_t)t->rounds * sizeof(double));
-    return t->samples[bits] && t->whole[bits] ? NW_OK : nw_fail_memory(error, "timing");
+    return nw_engine_create_with(&t->engines[bits], t->models[bits], &storage, error);
 }
 
 /** Inputs like those of `narrow bench`, and room for outputs. */
@@ -113,6 +111,32 @@ static nw_status run_once(timing *t, int32_t bits, int32_t round)
     t->whole[bits][round] = whole;
     for (size_t i = 0; i < n; i++)
         t->samples[bits][i * (size_t)t->rounds + (size_t)round] = t->nanoseconds[i];
+    return NW_OK;
+}
+
+static nw_status run_round(timing *t, int32_t round)
+{
+    for (int32_t b = LEAST; b <= MOST; b++)
+        NW_TRY(run_once(t, b, round));
+    return NW_OK;
+}
+
+/** Warms up, and decides by the time that takes how many rounds there will be. */
+static nw_status choose_rounds(timing *t, double seconds, nw_error *error)
+{
+    double least = INFINITY;
+    for (int32_t round = -WARM_UP; round < 0; round++) {
+        const double start = now();
+        NW_TRY(run_round(t, round));
+        least = fmin(least, now() - start);
+    }
+    t->rounds = (int32_t)fmin(fmax(seconds / fmax(least, 1e-9), LEAST_ROUNDS), MOST_ROUNDS);
+    for (int32_t b = LEAST; b <= MOST; b++) {
+        t->samples[b] = malloc((size_t)t->models[b]->n_nodes * (size_t)t->rounds * sizeof(uint64_t) + 1);
+        t->whole[b] = malloc((size_t)t->rounds * sizeof(double));
+        if (!t->samples[b] || !t->whole[b])
+            return nw_fail_memory(error, "timing");
+    }
     return NW_OK;
 }
 
@@ -170,9 +194,9 @@ static nw_times *create(int32_t n_nodes)
 }
 
 nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calibration *calibration,
-                           const nw_quantize_options *options, bool packed, int32_t rounds, nw_error *error)
+                           const nw_quantize_options *options, bool packed, double seconds, nw_error *error)
 {
-    timing t = {.rounds = rounds, .packed = packed};
+    timing t = {.packed = packed};
     nw_times *times = create(model->n_nodes);
     int32_t *node_of = malloc(((size_t)model->n_nodes + 1) * sizeof(*node_of));
     nw_status status = times && node_of ? NW_OK : nw_fail_memory(error, "timing");
@@ -180,9 +204,10 @@ nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calib
         status = make_network(&t, b, model, calibration, options, error);
     if (!status)
         status = make_data(&t, error);
-    for (int32_t round = -WARM_UP; !status && round < rounds; round++)
-        for (int32_t b = LEAST; !status && b <= MOST; b++)
-            status = run_once(&t, b, round);
+    if (!status)
+        status = choose_rounds(&t, seconds, error);
+    for (int32_t round = 0; !status && round < t.rounds; round++)
+        status = run_round(&t, round);
     if (!status) {
         nw_match_nodes(node_of, model, t.models[MOST]);
         gather(times, &t, node_of);

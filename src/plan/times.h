@@ -5,7 +5,7 @@
  * mixture's time is put together from these. Used by search.c.
  *
  *     nw_times *times;
- *     NW_TRY(nw_times_measure(&times, model, calibration, &options, false, 40, error));
+ *     NW_TRY(nw_times_measure(&times, model, calibration, &options, false, 2.0, error));
  *     double seconds = times->rest + times->layers[node][3];
  *     NW_TRY(nw_times_write(times, "times.json", key, error));
  *     nw_times_free(times);
@@ -28,10 +28,10 @@ typedef struct nw_times {
  *
  * @param options  a plan, if there is one, says widths of tensors alone
  * @param packed   with packed storage: unpacking and packing are part of the nodes' times
- * @param rounds   runs of each width
+ * @param seconds  to run for, all widths in turns, 31 rounds at least: a neighbour's burst should not last half of it
  */
 nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calibration *calibration,
-                           const nw_quantize_options *options, bool packed, int32_t rounds, nw_error *error);
+                           const nw_quantize_options *options, bool packed, double seconds, nw_error *error);
 void nw_times_free(nw_times *times);
 
 /** A file for the next time. @param key  what the times depend on besides the network: CPU, kernel family, options */
