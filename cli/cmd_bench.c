@@ -116,7 +116,8 @@ static void report_traffic(cJSON *report, const bench *b)
 {
     const nw_traffic traffic = nw_engine_traffic(b->network.engine);
     cJSON_AddStringToObject(report, "activation_storage", b->storage.name ? b->storage.name : "bytes");
-    cJSON_AddStringToObject(report, "fusion", b->storage.fuse ? b->storage.fuse : "none");
+    cJSON_AddStringToObject(report, "fusion", nw_fusion_names[b->network.fusion]);
+    cJSON_AddNumberToObject(report, "tuned_layers", b->network.n_tuned);
     cJSON_AddNumberToObject(report, "fused_tensors", traffic.n_fused);
     cJSON_AddNumberToObject(report, "activation_bytes_moved", (double)traffic.moved);
     cJSON_AddNumberToObject(report, "stored_tensors", traffic.n_stored);
@@ -130,6 +131,8 @@ static void print_traffic(const bench *b)
 {
     const nw_traffic traffic = nw_engine_traffic(b->network.engine);
     const double coding = b->timing.coding_seconds;
+    if (b->network.n_tuned)
+        printf("tuned: %d layers are computed as `narrow tune` chose\n", (int)b->network.n_tuned);
     if (traffic.n_fused)
         printf("fused: %d tensors exist only as some rows\n", (int)traffic.n_fused);
     if (!traffic.n_stored)

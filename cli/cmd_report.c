@@ -19,6 +19,7 @@ typedef struct report {
     int64_t samples, limit, runs, threads;
     bool json, bench;
     nw_data_options preprocess;
+    nw_storage_options storage; /* tuned, table */
     nw_network network, floats;
     nw_dataset *dataset;
     nw_plan *plan;
@@ -45,7 +46,7 @@ static nw_status check(const report *r, nw_error *error)
 
 static nw_status open_all(report *r, nw_error *error)
 {
-    NW_TRY(nw_network_open(&r->network, r->path, r->threads, 1, error));
+    NW_TRY(nw_network_open_stored(&r->network, r->path, r->threads, 1, &r->storage, error));
     if (r->against) {
         NW_TRY(nw_network_open(&r->floats, r->against, r->threads, 1, error));
         if (nw_network_input_size(&r->network) != nw_network_input_size(&r->floats) ||
@@ -173,6 +174,7 @@ nw_status nw_command_report(int argc, char **argv, nw_error *error)
         {"bench", NULL, NW_OPTION_FLAG, &r.bench, "measure times"},
         {"runs", "N", NW_OPTION_NUMBER, &r.runs, "runs for --bench (default 50)"},
         {"threads", "N", NW_OPTION_NUMBER, &r.threads, "default 1"},
+        NW_TUNED_OPTIONS(&r.storage),
         NW_DATA_OPTIONS(&r.preprocess),
         NW_OPTION_JSON(&r.json),
         NW_OPTIONS_END,

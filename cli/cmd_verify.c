@@ -142,13 +142,15 @@ nw_status nw_command_verify(int argc, char **argv, nw_error *error)
     uint64_t hash = 0;
     cJSON *report = cJSON_CreateObject();
     cJSON *families = cJSON_AddArrayToObject(report, "families");
-    nw_status status = nw_storage_tune(&storage, &storage_options, model, error);
+    nw_tuning tuning;
+    nw_status status = nw_storage_tune(&storage, &tuning, &storage_options, model, error);
     if (!status)
         status = check_wrap(model, allow_wrap, error);
     if (!status)
         status = check_bounds(model, error);
     if (!status)
         status = verify(model, &storage, &hash, families, json, error);
+    nw_tuning_free(&tuning);
     char text[17];
     snprintf(text, sizeof(text), "%016" PRIx64, hash);
     if (!status && expect && strcmp(expect, text) != 0)

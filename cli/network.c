@@ -53,24 +53,17 @@ size_t nw_thread_count(int64_t n)
     return wanted <= 0 ? 1 : wanted < NW_MAX_THREADS ? (size_t)wanted : NW_MAX_THREADS;
 }
 
-static bool is_tuned(const nw_storage_options *options)
-{
-    return options->fuse && strcmp(options->fuse, "tuned") == 0;
-}
-
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error)
 {
     static const char *const names[] = {"bytes", "packed", "coded", "huffman"}; /* nw_storage */
     size_t i = 0;
     size_t fusion = 0;
-    const bool tuned = is_tuned(options);
-    while (options->fuse && !tuned && fusion < NW_COUNT(nw_fusion_names) &&
-           strcmp(options->fuse, nw_fusion_names[fusion]) != 0)
+    while (options->fuse && fusion < NW_COUNT(nw_fusion_names) && strcmp(options->fuse, nw_fusion_names[fusion]) != 0)
         fusion++;
     if (fusion == NW_COUNT(nw_fusion_names))
-        return nw_fail(error, NW_ERROR_USAGE, "--fuse %s: must be none, fast, small or tuned", options->fuse);
-    if (options->table && !tuned)
-        return nw_fail(error, NW_ERROR_USAGE, "--table needs --fuse tuned");
+        return nw_fail(error, NW_ERROR_USAGE, "--fuse %s: must be none, fast or small", options->fuse);
+    if (options->table && !options->tuned)
+        return nw_fail(error, NW_ERROR_USAGE, "--table needs --tuned");
     while (options->name && i < NW_COUNT(names) && strcmp(options->name, names[i]) != 0)
         i++;
     if (i == NW_COUNT(names))
@@ -88,19 +81,36 @@ double nw_traffic_bits_per_value(const nw_traffic *traffic)
     return traffic->values ? (double)traffic->stored_bits / (double)traffic->values : 8.0;
 }
 
-nw_status nw_storage_tune(nw_engine_options *out, const nw_storage_options *options, const nw_model *model,
-                          nw_error *error)
+nw_status nw_storage_tune(nw_engine_options *out, nw_tuning *tuning, const nw_storage_options *options,
+                          const nw_model *model, nw_error *error)
 {
-    return is_tuned(options) ? nw_tuned_apply(out, model, options->table, error) : NW_OK;
+    const nw_fusion asked = out->fusion;
+    *tuning = (nw_tuning){0};
+    if (!options->tuned)
+        return NW_OK;
+    NW_TRY(nw_tuned_find(tuning, out, model, options->table, error));
+    nw_tuning_apply(out, tuning);
+    if (options->fuse) {
+        out->fusion = asked;
+        out->fusion_bytes = out->fusion_scratch = 0;
+    }
+    return NW_OK;
 }
 
 static nw_status start_integer(nw_network *network, int64_t threads, const nw_storage_options *storage,
                                nw_error *error)
 {
     nw_engine_options options = {.threads = nw_thread_count(threads)};
+    nw_tuning tuning;
     NW_TRY(nw_storage_settle(&options, storage, error));
-    NW_TRY(nw_storage_tune(&options, storage, network->model, error));
-    NW_TRY(nw_engine_create_with(&network->engine, network->model, &options, error));
+    nw_status status = nw_storage_tune(&options, &tuning, storage, network->model, error);
+    if (!status)
+        status = nw_engine_create_with(&network->engine, network->model, &options, error);
+    network->fusion = options.fusion;
+    for (int32_t n = 0; tuning.choices && n < tuning.n_nodes; n++)
+        network->n_tuned += tuning.choices[n].isa != NW_ISA_REF || tuning.choices[n].arrangement != NW_ARRANGE_CHEAPEST;
+    nw_tuning_free(&tuning);
+    NW_TRY(status);
     network->threads = nw_threads_create(nw_thread_count(threads));
     return network->threads ? NW_OK : nw_fail_memory(error, "starting threads");
 }

@@ -15,6 +15,7 @@
 #include "model/model.h"
 #include "narrow/narrow.h"
 #include "runtime/engine.h"
+#include "runtime/tuning.h"
 
 typedef struct nw_network {
     nw_model *model;
@@ -22,6 +23,8 @@ typedef struct nw_network {
     int32_t batch;           /* samples of one nw_network_run at most */
     nw_float_engine *floats; /* float networks */
     nw_engine *engine;       /* integer networks */
+    nw_fusion fusion;        /* of the engine */
+    int32_t n_tuned;         /* layers that are computed as `narrow tune` chose, not as without it */
     nw_threads *threads;
     nw_engine_observer *observer; /* integer networks: NULL, or what looks at every tensor of every run ... */
     void *context;           /* ... with this */
@@ -38,6 +41,7 @@ nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error)
 /** What the options below say; {0}: bytes. */
 typedef struct nw_storage_options {
     const char *name, *fuse, *table;
+    bool tuned;
     int64_t budget;
 } nw_storage_options;
 
@@ -47,15 +51,25 @@ typedef struct nw_storage_options {
      "bytes, packed (own width: smaller, same answers), coded or huffman (fewer bytes still)"},                                                  \
     {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"},   \
     {"fuse", "HOW", NW_OPTION_TEXT, &(o)->fuse,                                                                        \
-     "layers in one pass over strips of rows, same answers: none, fast, small (least memory), or tuned (`narrow tune`)"}, \
-    {"table", "FILE", NW_OPTION_TEXT, &(o)->table, "--fuse tuned: the table, as `narrow tune --table` keeps it"}
+     "layers in one pass over strips of rows, same answers: none, fast, small (least memory)"},                        \
+    NW_TUNED_OPTIONS(o)
+
+#define NW_TUNED_OPTIONS(o)                                                                                            \
+    {"tuned", NULL, NW_OPTION_FLAG, &(o)->tuned,                                                                       \
+     "kernels and fusion as `narrow tune` measured them here, same answers (--fuse has the last word)"},               \
+    {"table", "FILE", NW_OPTION_TEXT, &(o)->table, "--tuned: the table, as `narrow tune --table` keeps it"}
 
 /** Fills in storage, arena_budget and fusion. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed storage. */
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error);
 
-/** After nw_storage_settle: `--fuse tuned` becomes what was measured for this network (cli/tuned.h). */
-nw_status nw_storage_tune(nw_engine_options *out, const nw_storage_options *options, const nw_model *model,
-                          nw_error *error);
+/**
+ * After nw_storage_settle: fills in what `--tuned` says of this network (cli/tuned.h); a fusion that was asked for
+ * stays.
+ *
+ * @param tuning  holds what *out points to; to be freed when the engine is built, whatever is returned
+ */
+nw_status nw_storage_tune(nw_engine_options *out, nw_tuning *tuning, const nw_storage_options *options,
+                          const nw_model *model, nw_error *error);
 
 /** Bits that a code of the stored tensors took, over all runs; 8 if none is stored. */
 double nw_traffic_bits_per_value(const nw_traffic *traffic);

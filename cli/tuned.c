@@ -21,22 +21,22 @@ void nw_tuned_path(char path[640], const char *cache, nw_isa isa)
         path[0] = '\0';
 }
 
-nw_status nw_tuned_apply(nw_engine_options *options, const nw_model *model, const char *cache, nw_error *error)
+nw_status nw_tuned_find(nw_tuning *out, const nw_engine_options *options, const nw_model *model, const char *cache,
+                        nw_error *error)
 {
     char path[640];
     nw_isa isa;
-    nw_tuning tuning;
     nw_error why = {""};
+    *out = (nw_tuning){0};
     NW_TRY(nw_isa_choose(&isa, options->isa ? options->isa : getenv("NARROW_ISA"), error));
     nw_tuned_path(path, cache, isa);
     if (!path[0] || access(path, F_OK) != 0)
         return NW_OK;
     const int32_t threads = options->threads ? (int32_t)options->threads : 1;
-    const nw_status status = nw_tuning_find(&tuning, path, model, isa, threads, &why);
+    const nw_status status = nw_tuning_find(out, path, model, isa, threads, &why);
     if (status == NW_ERROR_MEMORY)
         return nw_fail_memory(error, "reading measured choices");
     if (status)
         fprintf(stderr, "narrow: %s; layers run as without it\n", why.message);
-    nw_tuning_apply(options, &tuning);
     return NW_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of measured choices (runtime/tuning.h) as commands use it: `narrow tune` and `--fuse tuned`. */
+/* The table of measured choices (runtime/tuning.h) as commands use it: `narrow tune` and `--tuned`. */
 #ifndef NARROW_CLI_TUNED_H
 #define NARROW_CLI_TUNED_H
 
@@ -9,9 +9,10 @@
 void nw_tuned_path(char path[640], const char *cache, nw_isa isa);
 
 /**
- * Fills in what was measured for a network and options->threads. A file that cannot be used is named on stderr, in one
- * sentence; one that is not there is silently none.
+ * What was measured for a network, options->isa and options->threads; to be freed with nw_tuning_free, whatever is
+ * returned. A file that cannot be used is named on stderr, in one sentence; one that is not there is silently none.
  */
-nw_status nw_tuned_apply(nw_engine_options *options, const nw_model *model, const char *cache, nw_error *error);
+nw_status nw_tuned_find(nw_tuning *out, const nw_engine_options *options, const nw_model *model, const char *cache,
+                        nw_error *error);
 
 #endif

@@ -67,6 +67,9 @@ typedef enum nw_fusion {
     NW_FUSION_SMALL  /* where that makes the arena smaller */
 } nw_fusion;
 
+/** How one layer is computed, as `narrow tune` found fastest; src/runtime/choice.h. */
+typedef struct nw_choice nw_choice;
+
 /** How an engine is built; {0} is what the functions without options build. */
 typedef struct nw_engine_options {
     const char *isa;    /* kernel family by name; NULL: the environment variable NARROW_ISA, or the best one */
@@ -74,6 +77,7 @@ typedef struct nw_engine_options {
     nw_fusion fusion;
     size_t fusion_bytes;   /* fast: tensors of more bytes are worth it; 0: 300000 */
     size_t fusion_scratch; /* bytes for the rows between layers, per thread, where there is a choice; 0: 200000 */
+    const nw_choice *choices; /* NULL, or of every node; borrowed while the engine is built. No bits change */
     size_t threads;     /* all but bytes, fusion: most threads that will work at once (more of them rest); each needs memory. 0: one */
     size_t arena_budget; /* coded, huffman: bytes for stored tensors alive at once; 0: what they need. With less, rows that do not
                             fit lose the low bits of channels with more bits than others: results depend on the budget,

@@ -206,6 +206,15 @@ void nw_cpu_brand(char brand[64])
 
 #endif
 
+bool nw_isa_includes(nw_isa isa, nw_isa other)
+{
+    if (other == NW_ISA_REF || other == isa)
+        return true;
+    if (other == NW_ISA_AVXVNNI || isa == NW_ISA_AVXVNNI) /* no part of AVX-512, where some CPUs lack it */
+        return isa == NW_ISA_AVXVNNI && other == NW_ISA_AVX2;
+    return other < isa && (other >= NW_ISA_NEON) == (isa >= NW_ISA_NEON);
+}
+
 nw_isa nw_isa_best(void)
 {
     for (int isa = NW_ISA_COUNT - 1; isa > 0; isa--)

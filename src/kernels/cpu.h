@@ -41,6 +41,10 @@ bool nw_cpu_has_vbmi2(void);
 /** The CPU is one of AMD's, whose cores share work among their vector ports otherwise than Intel's. */
 bool nw_cpu_is_amd(void);
 
+/** Whether an engine of family `isa` may run kernels of `other`: every CPU that has the one has the other, and no newer
+ *  instructions come in. */
+bool nw_isa_includes(nw_isa isa, nw_isa other);
+
 /** The best available family. */
 nw_isa nw_isa_best(void);
 

@@ -136,7 +136,8 @@ static void walk_panel(void *packed, nw_pairs_panel *panel, const nw_depthwise_s
     p.n_steps = 0;
     for (int32_t t = 0; t < source->n_taps; t += MAX_TAPS) {
         pair_taps(&p, t, nw_min32(t + MAX_TAPS, source->n_taps));
-        nw_runs_init(&p.former, 16 * p.q, NW_RUNS_WINDOW, source->sums32 ? 1 : MAX_TAPS, read_step, take_step, &p);
+        const int32_t longest = source->arrangement == NW_ARRANGE_INT32 ? 1 : MAX_TAPS;
+        nw_runs_init(&p.former, 16 * p.q, NW_RUNS_WINDOW, longest, read_step, take_step, &p);
         for (int32_t n; (n = nw_runs_next(&p.former)) > 0; p.n_runs++)
             if (packed)
                 p.runs[p.n_runs] = n;

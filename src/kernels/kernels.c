@@ -2,6 +2,12 @@
 /* The dispatch: reference first, then every level the family includes, each overwriting what it improves. */
 #include "kernels/kernels.h"
 
+const char *nw_arrangement_name(nw_arrangement arrangement)
+{
+    static const char *const names[NW_ARRANGE_COUNT] = {"cheapest", "int32", "runs", "units"};
+    return arrangement < NW_ARRANGE_COUNT ? names[arrangement] : NULL;
+}
+
 void nw_kernels_init(nw_kernels *kernels, nw_isa isa)
 {
     nw_kernels_init_ref(kernels);

@@ -62,6 +62,21 @@ typedef struct nw_requant {
     const int32_t *extra_offset;   /* [n_extra] */
 } nw_requant;
 
+/**
+ * How a family that adds in 16 bits arranges a layer's products: a choice of speed, never of results, and always
+ * within what pack() has proven to fit. Families that add everything in 32 bits have one way.
+ */
+typedef enum nw_arrangement {
+    NW_ARRANGE_CHEAPEST, /* panel by panel, by the family's own figures */
+    NW_ARRANGE_INT32,    /* no runs: every step goes to int32 */
+    NW_ARRANGE_RUNS,     /* bytes in pairs as they lie, pairs that do not fit widened */
+    NW_ARRANGE_UNITS,    /* bytes in other pairs, so that nearly all fit; matrices on AVX2 and AVX-512 without VNNI */
+    NW_ARRANGE_COUNT
+} nw_arrangement;
+
+/** "cheapest", "int32", "runs", "units"; NULL past the end. */
+const char *nw_arrangement_name(nw_arrangement arrangement);
+
 /** `length` bytes of the picture that lie together, at `offset` bytes from a pixel's base, times W[.., k .. k+length). */
 typedef struct nw_segment {
     int32_t offset, length, k;
@@ -76,7 +91,7 @@ typedef struct nw_gemm_source {
     int32_t n_segments;
     const uint8_t *x_lo, *x_hi; /* [k]: lowest and highest code (padding included) that can meet column k */
     bool one_pixel;             /* a run takes one pixel only: weights are read once. A hint */
-    bool sums32;                /* no runs in 16 bits: every step goes to int32. A choice of speed, never of results */
+    nw_arrangement arrangement;
 } nw_gemm_source;
 
 /** One call: m pixels by the output channels [begin, end). */
@@ -124,7 +139,7 @@ typedef struct nw_depthwise_source {
     int32_t n_channels, n_taps;
     const int32_t *tap_offset;  /* [n_taps] bytes from the pixel's base, channel 0 */
     const uint8_t *x_lo, *x_hi; /* [C] code range of each input channel, padding included */
-    bool sums32;                /* as in nw_gemm_source */
+    nw_arrangement arrangement; /* INT32, or runs */
 } nw_depthwise_source;
 
 typedef struct nw_depthwise_call {

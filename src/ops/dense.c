@@ -212,7 +212,7 @@ static void gather_group(nw_gemm_source *source, nw_requant *requant, packing *p
         .segments = p->segments,
         .x_lo = p->x_lo,
         .x_hi = p->x_hi,
-        .sums32 = params->sums32,
+        .arrangement = params->arrangement,
     };
     if (params->groups == 1)
         return;

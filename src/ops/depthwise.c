@@ -61,7 +61,7 @@ static const void *pack(const nw_linear_params *params, const nw_depthwise *kern
         for (int32_t c = 0; c < channels; c++)
             nw_linear_input_range(params, c, &range[c], &range[channels + c]);
         const nw_depthwise_source source = {params->weights, channels,         taps,          offset,
-                                            range,           range + channels, params->sums32};
+                                            range,           range + channels, params->arrangement};
         packed = nw_arena_take(arena, kernel->pack(NULL, &source));
         if (packed)
             kernel->pack(packed, &source);

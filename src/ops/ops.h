@@ -27,7 +27,8 @@ typedef struct nw_codes {
 typedef struct nw_linear_params {
     nw_view x, y, residual; /* residual.data and has_residual say whether there is one */
     bool has_residual, transpose;
-    bool wrap16, sums32; /* accumulator: modulo 2^16; never in 16 bits */
+    bool wrap16;                /* sums modulo 2^16 */
+    nw_arrangement arrangement; /* of the products */
     nw_window window;
     int32_t groups;
     /* what decides between kernels where this is a part of a layer: its pixels and weights; 0: its own */

@@ -186,7 +186,7 @@ static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels
         .x = b->x,
         .y = b->y,
         .wrap16 = linear->accumulator == NW_ACCUMULATOR_16_WRAP,
-        .sums32 = linear->accumulator == NW_ACCUMULATOR_32,
+        .arrangement = linear->accumulator == NW_ACCUMULATOR_32 ? NW_ARRANGE_INT32 : NW_ARRANGE_CHEAPEST,
         .window = {.kernel = {b->height, b->width}, .stride = {b->height, b->width}, .dilation = {1, 1}},
         .groups = b->depthwise ? b->n_rows : 1,
         .whole_pixels = nw_tensor_height(y) * nw_tensor_width(y),

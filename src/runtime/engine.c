@@ -155,6 +155,7 @@ typedef struct plan {
     nw_layout layout;
     nw_isa isa;
     nw_storage storage;
+    const nw_choice *choices;
     int32_t lanes;
     int32_t n_steps;
     size_t size; /* of the block */
@@ -206,6 +207,7 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .model = model,
         .layout = layout,
         .kernels = kept ? kept : &kernels,
+        .choices = p->choices,
         .arena = arena,
         .activations = activations,
         .slots = slots,
@@ -232,6 +234,8 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
 static nw_status measure(plan *p, const nw_model *model, const nw_engine_options *options, nw_error *error)
 {
     *p = (plan){.storage = options ? options->storage : NW_STORAGE_BYTES, .lanes = 1};
+    if (options)
+        p->choices = options->choices;
     if (options && options->threads)
         p->lanes = options->threads < MOST_LANES ? (int32_t)options->threads : MOST_LANES;
     const nw_layout_options layout_options = {.packed = p->storage != NW_STORAGE_BYTES,
@@ -293,17 +297,27 @@ nw_status nw_engine_init_with(nw_engine **out, const nw_model *model, const nw_e
     return status;
 }
 
+/** Measured once and laid out: packing, which finding the size does too, takes most of the time. */
+static nw_status create(nw_engine **out, const nw_model *model, const nw_engine_options *options, nw_error *error)
+{
+    plan p;
+    NW_TRY(measure(&p, model, options, error));
+    void *block = nw_block_create(p.size);
+    nw_arena arena = {.base = block};
+    const nw_status status =
+        block ? lay_out(out, &p, model, &arena, error) : nw_fail_memory(error, "building the engine");
+    nw_layout_free(&p.layout);
+    if (status)
+        free(block);
+    return status;
+}
+
 nw_status nw_engine_create_with(nw_engine **out, const nw_model *model, const nw_engine_options *options,
                                 nw_error *error)
 {
-    size_t size;
-    NW_TRY(nw_engine_size_with(&size, model, options, error));
-    void *block = nw_block_create(size);
-    if (!block)
-        return nw_fail_memory(error, "building the engine");
-    const nw_status status = nw_engine_init_with(out, model, options, block, size, error);
-    if (status)
-        free(block);
+    const nw_fpenv saved = nw_fpenv_enter();
+    const nw_status status = create(out, model, options, error);
+    nw_fpenv_leave(saved);
     return status;
 }
 

@@ -216,18 +216,33 @@ static void append_all(nw_builder *b, int32_t n, const nw_job *jobs, int32_t n_j
         append(b, n, &jobs[i]);
 }
 
+/* Kernels and arrangement of a linear node, by choice; *own is room for another family's kernels. */
+static const nw_kernels *chosen_kernels(const nw_builder *b, int32_t n, nw_kernels *own, nw_arrangement *arrangement)
+{
+    const nw_choice choice = b->choices ? b->choices[n] : (nw_choice){0};
+    const bool sums32 = b->model->nodes[n].linear->accumulator == NW_ACCUMULATOR_32;
+    *arrangement = sums32 ? NW_ARRANGE_INT32 : choice.arrangement;
+    if (choice.isa == NW_ISA_REF || choice.isa == b->kernels->isa || !nw_isa_includes(b->kernels->isa, choice.isa))
+        return b->kernels;
+    nw_kernels_init(own, choice.isa);
+    return own;
+}
+
 static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
 {
     const nw_node *node = &b->model->nodes[n];
     const nw_linear *l = node->linear;
     const int32_t residual = node->n_inputs > 3 ? node->inputs[3] : NW_NONE;
+    nw_kernels own;
+    nw_arrangement arrangement;
+    const nw_kernels *kernels = chosen_kernels(b, n, &own, &arrangement);
     nw_linear_params params = {
         .x = input_view(b, n, 0),
         .y = output_view(b, n),
         .has_residual = residual != NW_NONE,
         .transpose = node->op == NW_OP_CONV_TRANSPOSE,
         .wrap16 = l->accumulator == NW_ACCUMULATOR_16_WRAP,
-        .sums32 = l->accumulator == NW_ACCUMULATOR_32,
+        .arrangement = arrangement,
         .window = node->window,
         .groups = node->groups,
         .x_codes = codes_of(b, node->inputs[0]),
@@ -247,7 +262,7 @@ static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
         params.residual_zero_point = tensor_of(b, residual)->quant.zero_point;
     }
     nw_job job;
-    const nw_status status = nw_linear_make(&job, &params, b->kernels, b->arena);
+    const nw_status status = nw_linear_make(&job, &params, kernels, b->arena);
     if (status == NW_ERROR_UNSUPPORTED)
         return nw_fail(error, status, "node \"%s\": the engine does not run more than %d further points in one layer",
                        node->name, NW_MAX_EXTRA_ROWS);

@@ -7,6 +7,7 @@
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "ops/ops.h"
+#include "runtime/choice.h"
 #include "runtime/layout.h"
 #include "runtime/strips.h"
 
@@ -30,6 +31,7 @@ typedef struct nw_builder {
     const nw_model *model;
     const nw_layout *layout;
     const nw_kernels *kernels;
+    const nw_choice *choices; /* [n_nodes] or NULL */
     nw_arena *arena;
     uint8_t *activations;
     const nw_input_slot *slots; /* [n_inputs] */

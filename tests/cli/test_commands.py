@@ -670,42 +670,60 @@ def tuning(narrow):
     net = quantized(narrow)
     table = os.path.join(narrow.folder, "table.json")
     made_here = narrow.report("tune", net, "--rounds", "10", "--table", table)
-    check_keys("tune", made_here)
-    assert made_here["fusion"] in ("none", "fast") and made_here["candidates"][0]["ratio"] == 1
+    check_keys("tune", made_here, *["layers chosen"] * bool(made_here["layers"]))
+    assert made_here["fusion"] in ("none", "fast") and made_here["fusion_candidates"][0]["ratio"] == 1
+    usual = made_here["layer_candidates"][0]
+    assert usual["arrangement"] == "cheapest" and usual["ratio"] == 1
     assert "kept in" in narrow.good("tune", net, "--rounds", "10", "--table", table).out
     with open(table) as file:
         first = json.load(file)
     assert [row["network"] for row in first["networks"]] == [made_here["network"]]
     plain = {command: narrow.report(*command) for command in (("verify", net), ("run", net, PICTURE))}
-    tuned = ["--fuse", "tuned", "--table", table]
+    tuned = ["--tuned", "--table", table]
 
-    def fused(row):
-        """Tensors that vanish with this row; the answers are always the same."""
+    def tuned_bench(row, *more):
+        """`bench` with this row; the answers are always the same."""
         with open(table, "w") as file:
-            json.dump({**first, "networks": [{**first["networks"][0], **row}]}, file)
+            json.dump({**first, "networks": [{**first["networks"][0], "fusion": "none", "layers": [], **row}]}, file)
         for command, answer in plain.items():
-            assert narrow.report(*command, *tuned) == answer, row
-        return narrow.report("bench", net, "--runs", "1", *tuned)["fused_tensors"]
+            assert narrow.report(*command, *tuned, *more) == answer, row
+        return narrow.report("bench", net, "--runs", "1", *tuned, *more)
+
+    def fused(row, *more):
+        return tuned_bench(row, *more)["fused_tensors"]
 
     assert fused({"fusion": "none"}) == 0
     for scratch in (1000, 5000, 200000):
         assert fused({"fusion": "fast", "fusion_bytes": 1, "fusion_scratch": scratch}) >= (scratch > 1000)
     assert fused({"fusion": "small"}) > 0
+    assert fused({"fusion": "small"}, "--fuse", "none") == 0, "what is asked for has the last word"
     assert fused({"fusion": "small", "network": "0123456789abcdef"}) == 0
     assert fused({"fusion": "small", "threads": 2}) == 0
-    row = {**first["networks"][0], "fusion": "small"}
+    tuned_layers(narrow, net, first, tuned_bench)
+    row = {**first["networks"][0], "fusion": "small", "layers": [{"isa": "ref", "arrangement": "int32", "nodes": [1]}]}
+    n_nodes = len(narrow.report("bench", net, "--runs", "1")["nodes"])
+    layer = row["layers"][0]
     for damage, why in (
             ({"cpu": "another"}, "was measured on another CPU"), ({"isa": "none"}, "was measured on another CPU"),
-            ({"library": "0"}, "was measured on another CPU"), ({"version": 2}, "is no table"), ({"more": 1}, "is no table"),
+            ({"library": "0"}, "was measured on another CPU"),
+            ({"version": 1}, "is no table"), ({"more": 1}, "is no table"),
             ({"networks": 3}, "has a damaged row"), ({"networks": [row, 3]}, "has a damaged row"),
             ({"networks": [{**row, "fusion": "all"}]}, "has a damaged row"),
             ({"networks": [{**row, "fusion_bytes": -1}]}, "has a damaged row"),
             ({"networks": [{**row, "gain": 0}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": 3}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [layer] * 1000}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [{**layer, "isa": "sse"}]}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [{**layer, "arrangement": "best"}]}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [{**layer, "nodes": [-1]}]}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [{**layer, "nodes": [0.5]}]}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [{**layer, "nodes": [n_nodes]}]}]}, "has a damaged row"),
+            ({"networks": [{**row, "layers": [{"isa": "ref"}]}]}, "has a damaged row"),
             ({"networks": [row] * 1001}, "has a damaged row")):
         with open(table, "w") as file:
             json.dump({**first, "networks": [row], **damage}, file)
         result = narrow("bench", net, "--runs", "1", "--json", *tuned, warns=True)
-        assert result.code == 0 and result.json()["fused_tensors"] == 0, damage
+        assert result.code == 0 and result.json()["fused_tensors"] == result.json()["tuned_layers"] == 0, damage
         assert re.fullmatch("narrow: .*%s.*\n" % why, result.err), result.err
     for damage in (b"", b"{", b"\0" * 100, b"[" * 100000):
         narrow.file("table.json", damage)
@@ -716,7 +734,31 @@ def tuning(narrow):
         assert len(json.load(file)["networks"]) == 1, "a damaged table is made anew"
     cache = {"XDG_CACHE_HOME": os.path.join(narrow.folder, "cache")}
     assert narrow.report("tune", net, "--rounds", "10", env=cache)["table"].startswith(cache["XDG_CACHE_HOME"] + "/narrow/tuning-")
-    narrow.report("run", net, PICTURE, "--fuse", "tuned", env=cache)
+    narrow.report("run", net, PICTURE, "--tuned", env=cache)
+
+
+def tuned_layers(narrow, net, table, tuned_bench):
+    """Every way to compute layers that a table can name gives the same bytes; kernels follow if the family includes them."""
+    nodes = narrow.report("bench", net, "--runs", "1")["nodes"]
+    linear = [i for i, node in enumerate(nodes) if node["macs"]]
+    assert len(linear) > 2
+    families = [f["name"] for f in narrow.report("cpu")["families"]]
+    own = [f["name"] for f in narrow.report("cpu")["families"] if f["available"]]
+    chosen = 0
+    for isa in families:
+        for arrangement in ("cheapest", "int32", "runs", "units"):
+            told = tuned_bench({"layers": [{"isa": isa, "arrangement": arrangement, "nodes": linear}]})
+            kernels = [told["nodes"][i]["kernel"] for i in linear]
+            included = isa in own and isa != "avxvnni" and isa != "ref"
+            own_kernels = [nodes[i]["kernel"] for i in linear]
+            assert kernels == own_kernels or (included and all(isa in kernel for kernel in kernels))
+            assert told["tuned_layers"] == (0 if (isa, arrangement) == ("ref", "cheapest") else len(linear))
+            chosen += all(isa in kernel for kernel in kernels)
+    assert chosen >= 4 * min(2, len(own) - 1), "families below the best one compute layers too"
+    answer = tuned_bench({"threads": 2, "layers": [{"isa": "ref", "arrangement": "int32", "nodes": linear[:1]}]})
+    assert answer["tuned_layers"] == 1, "layers of a row for another number of threads"
+    mixed = [{"isa": isa, "arrangement": "runs", "nodes": [node]} for node, isa in zip(linear, own * len(linear))]
+    assert tuned_bench({"layers": mixed})["tuned_layers"] == len(linear)
 
 
 def inspect(narrow):

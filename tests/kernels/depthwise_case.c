@@ -13,7 +13,7 @@ typedef struct depthwise_case {
     int32_t n, rows, channels, n_taps, kernel_w, stride, pixel_stride, row_stride, weight_max;
     bool common;
     bool extreme; /* codes and weights */
-    bool sums32;
+    nw_arrangement arrangement;
     int8_t *weights;
     int32_t *taps;
     uint8_t *x_lo, *x_hi, *picture;
@@ -33,7 +33,7 @@ static void draw_shape(check *c, depthwise_case *t)
     t->stride = check_range(c, 1, 2);
     t->weight_max = weight_max[check_range(c, 0, NW_COUNT(weight_max) - 1)];
     t->extreme = check_one_in(c, 3);
-    t->sums32 = check_one_in(c, 5);
+    t->arrangement = (nw_arrangement)check_range(c, 0, NW_ARRANGE_COUNT - 1);
     t->pixel_stride = t->channels + (!t->common && check_one_in(c, 3) ? check_range(c, 1, 9) : 0);
     const int32_t width = (t->n - 1) * t->stride + (t->kernel_w - 1) * dilation + 1;
     t->row_stride = width * t->pixel_stride + (check_one_in(c, 2) ? 7 : 0);
@@ -90,7 +90,7 @@ static void *pack(check *c, const depthwise_case *t, const nw_depthwise *depthwi
                                         .tap_offset = t->taps,
                                         .x_lo = t->x_lo,
                                         .x_hi = t->x_hi,
-                                        .sums32 = t->sums32};
+                                        .arrangement = t->arrangement};
     const size_t size = depthwise->pack(NULL, &source);
     void *packed = check_alloc(c, slot, size, NW_ALIGNMENT);
     check_true(c, "pack: same size with memory", depthwise->pack(packed, &source) == size);

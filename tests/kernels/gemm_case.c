@@ -20,7 +20,7 @@ typedef struct gemm_case {
     int32_t n_segments;
     int32_t window; /* positions that the segments span */
     int32_t weight_max, x_kind, weight_kind;
-    bool sums32;
+    nw_arrangement arrangement;
     bool narrow;        /* weights of few values, for gemm_narrow */
     int8_t values[16];
     int32_t n_values;   /* with 0, which is the first */
@@ -186,7 +186,7 @@ static void draw_case(check *c, gemm_case *t, int32_t m, int32_t n, int32_t size
     t->narrow = narrow;
     t->n_extra = check_one_in(c, 4) ? check_range(c, 1, n < 20 ? 3 * n : 40) : 0;
     t->weight_max = weight_max[check_range(c, 0, NW_COUNT(weight_max) - 1)];
-    t->sums32 = check_one_in(c, 5);
+    t->arrangement = (nw_arrangement)check_range(c, 0, NW_ARRANGE_COUNT - 1);
     t->x_kind = check_range(c, 0, X_KINDS - 1);
     t->weight_kind = check_range(c, 0, W_KINDS - 1);
     if (narrow)
@@ -240,9 +240,9 @@ static void *pack(check *c, const gemm_case *t, const nw_gemm *gemm, int32_t slo
                                    .n_segments = t->n_segments,
                                    .x_lo = t->x_lo,
                                    .x_hi = t->x_hi,
-                                   .sums32 = t->sums32};
+                                   .arrangement = t->arrangement};
     const size_t size = gemm->pack(NULL, &source);
-    if (!size && t->narrow && (!all_small(t) || t->sums32))
+    if (!size && t->narrow && (!all_small(t) || t->arrangement == NW_ARRANGE_INT32))
         return NULL;
     check_true(c, "pack: weights that suit", size > 0);
     if (!size)

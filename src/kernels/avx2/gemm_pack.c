@@ -307,9 +307,16 @@ size_t nw_gemm_pack_avx2_mode(void *packed, const nw_gemm_source *source, const 
 
 size_t nw_gemm_pack_avx2_costs(void *packed, const nw_gemm_source *source, const nw_avx2_costs *costs)
 {
-    const nw_avx2_mode mode = {.form = source->sums32 ? NW_AVX2_WIDEN : NW_AVX2_CHEAPEST, /* units are short runs */
-                               .max_run = source->sums32 ? 1 : NW_AVX2_MAX_RUN,
-                               .window = source->sums32 ? 1 : NW_RUNS_WINDOW};
+    static const nw_avx2_form forms[NW_ARRANGE_COUNT] = {
+        [NW_ARRANGE_CHEAPEST] = NW_AVX2_CHEAPEST,
+        [NW_ARRANGE_INT32] = NW_AVX2_WIDEN, /* units are short runs */
+        [NW_ARRANGE_RUNS] = NW_AVX2_WIDEN,
+        [NW_ARRANGE_UNITS] = NW_AVX2_UNITS,
+    };
+    const bool sums32 = source->arrangement == NW_ARRANGE_INT32;
+    const nw_avx2_mode mode = {.form = forms[source->arrangement],
+                               .max_run = sums32 ? 1 : NW_AVX2_MAX_RUN,
+                               .window = sums32 ? 1 : NW_RUNS_WINDOW};
     return pack(packed, source, &mode, costs);
 }
 

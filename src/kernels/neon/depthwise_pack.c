@@ -79,7 +79,8 @@ static void write_panel(uint8_t *base, nw_neon_depthwise_panel *panel, const nw_
               .runs = (int32_t *)(void *)(base + panel->runs),
               .offsets = (int32_t *)(void *)(base + panel->offsets),
               .weights = (int8_t *)base + panel->weights};
-    nw_runs_init(&p.former, NR, NW_RUNS_WINDOW, source->sums32 ? 1 : source->n_taps, read_tap, take_tap, &p);
+    const int32_t longest = source->arrangement == NW_ARRANGE_INT32 ? 1 : source->n_taps;
+    nw_runs_init(&p.former, NR, NW_RUNS_WINDOW, longest, read_tap, take_tap, &p);
     for (int32_t n; (n = nw_runs_next(&p.former)) > 0;)
         p.runs[p.n_runs++] = n;
     panel->n_runs = p.n_runs;

@@ -177,7 +177,8 @@ static void take_step(void *context, int32_t slot, int32_t place)
 static void write_runs(writer *w, reader *r, int32_t zero)
 {
     pass p = {.reader = r, .writer = w, .zero = zero};
-    nw_runs_init(&p.runs, N_LANES, WINDOW, r->source->sums32 ? 1 : MAX_RUN, read_step, take_step, &p);
+    const int32_t longest = r->source->arrangement == NW_ARRANGE_INT32 ? 1 : MAX_RUN;
+    nw_runs_init(&p.runs, N_LANES, WINDOW, longest, read_step, take_step, &p);
     for (int32_t n; (n = nw_runs_next(&p.runs)) > 0;)
         write_run(w, p.run, n);
 }
