@@ -10,6 +10,8 @@
 # make test-long  an array job on a real Slurm, and networks on a big-endian machine under emulation. Minutes
 # make bench-sums  what 16-bit sums buy and cost, and how often fixed widths would overflow them: docs/results/sums.md,
 #                 overflow.md; BENCH= flags of both, NARROW_RANDOM= as above
+# make bench-kernels  what the forms of sums reach of the core's limit, instructions of the Arm kernels (cross compiler), what
+#                 `narrow tune` gains: docs/results/kernels.md; builds with tests; BENCH= flags, NARROW_RANDOM= as above
 # make bench-widths  what narrow weights and stored activations cost and save, and how long quantizing takes:
 #                 docs/results/widths.md, storage.md, quantize_time.md; BENCH= flags that all three know, NARROW_RANDOM= as above
 # make fuzz       ten minutes for every reader of foreign bytes
@@ -19,7 +21,7 @@ NARROW_TESTBED ?= ../shared/testbed
 export NARROW_TESTBED
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-sums bench-widths bench-accuracy bench-planner clean install
+.PHONY: all build demo demo-real test test-long fuzz bench-speed bench-sums bench-kernels bench-widths bench-accuracy bench-planner clean install
 
 all: build
 
@@ -57,6 +59,13 @@ bench-planner: build
 bench-sums: build
 	@python3 bench/sums.py --narrow $(NARROW) --random "$(NARROW_RANDOM)" $(BENCH)
 	@python3 bench/overflow.py --narrow $(NARROW) $(BENCH)
+
+bench-kernels:
+	@sh tools/install.sh test
+	@mkdir -p $(BUILD)
+	@cmake -S . -B $(BUILD)/bench-kernels -DNARROW_TESTS=ON >/dev/null
+	@cmake --build $(BUILD)/bench-kernels -j $(JOBS) --target narrow kernelcheck >/dev/null
+	@python3 bench/kernels.py --build $(BUILD)/bench-kernels --random "$(NARROW_RANDOM)" $(BENCH)
 
 bench-widths: build
 	@python3 bench/storage.py --narrow $(NARROW) $(BENCH)

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instructions per multiply-accumulate of the Armv8.0 matrix product, counted in the compiled loops.
 
-    neon_instructions.py gemm_tile.c.o
+    neon_instructions.py [--json] gemm_tile.c.o
 
 The form in 16-bit runs must need at most 0.80 of what smull, smlal2, sadalp needs per product: exit code 1 otherwise.
 """
+import json
 import re
 import subprocess
 import sys
@@ -41,8 +42,8 @@ def products(ops):
 
 
 def main():
-    code = dict(functions(sys.argv[1]))
-    ratio = {}
+    code = dict(functions(sys.argv[-1]))
+    rows = []
     for name in ("4", "4_shifted"):
         runs = code["runs_" + name]
         inner = min(loops(runs), key=lambda l: l[1] - l[0])
@@ -53,11 +54,16 @@ def main():
         single = next(ops for ops in (body(tile, l) for l in sorted(loops(tile))) if "smlal2" in ops)
         single = [op for op in single if op != "mov"]  # the compiler's, none of the form's
         assert products(step) == products(single) == 256 and "sadalp" in single and "sadalp" not in step
-        ratio[name] = len(step) / len(single)
-        print(f"tile_{name}: {len(single)} instructions per 256 products in 32 bits, {len(step)} in a run, ratio "
-              f"{ratio[name]:.2f}; with a run's first step and fold, runs of 8 "
-              f"{(around + 7 * len(step)) / 8 / len(single):.2f}, of 32 {(around + 31 * len(step)) / 32 / len(single):.2f}")
-    return max(ratio.values()) > LIMIT
+        rows.append({"shifted": name == "4_shifted", "products": 256, "single": len(single), "step": len(step),
+                     "runs_of_8": (around + 7 * len(step)) / 8, "runs_of_32": (around + 31 * len(step)) / 32})
+    if sys.argv[1] == "--json":
+        print(json.dumps(rows))
+    for row in [] if sys.argv[1] == "--json" else rows:
+        single = row["single"]
+        print(f"codes {'shifted' if row['shifted'] else 'as they are'}: {single} instructions per 256 products in 32 bits, "
+              f"{row['step']} in a run, ratio {row['step'] / single:.2f}; with a run's first step and fold, runs of 8 "
+              f"{row['runs_of_8'] / single:.2f}, of 32 {row['runs_of_32'] / single:.2f}")
+    return max(row["step"] / row["single"] for row in rows) > LIMIT
 
 
 if __name__ == "__main__":
