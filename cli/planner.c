@@ -85,9 +85,8 @@ static nw_status settle(nw_planner *planner, nw_error *error)
         !(planner->target_acts >= NW_LEAST_ACTIVATION_BITS && planner->target_acts <= planner->options->activation_bits))
         return nw_fail(error, NW_ERROR_USAGE, "--target-acts is a mean width of %d bits to those of --acts",
                        NW_LEAST_ACTIVATION_BITS);
-    if ((planner->target_acts > 0.0 || planner->arena > 0.0) && planner->options->activation_kind == NW_ACTIVATION_DQA)
-        return nw_fail(error, NW_ERROR_USAGE, "--target-acts and --arena choose the widths of whole tensors: not with "
-                                              "--act-method dqa");
+    if (planner->arena > 0.0 && planner->options->activation_kind == NW_ACTIVATION_DQA)
+        return nw_fail(error, NW_ERROR_USAGE, "--arena chooses the widths of whole tensors: not with --act-method dqa");
     if ((planner->target_acts > 0.0 || planner->arena > 0.0) && planner->options->placement != NW_PLACEMENT_ALL)
         return nw_fail(error, NW_ERROR_USAGE, "--target-acts and --arena choose which tensors are narrow: not with "
                                               "--act-placement");

@@ -61,7 +61,7 @@ static void report_found(cJSON *report, const nw_planner *planner)
         cJSON_AddStringToObject(row, "node", planner->measurement->rows[i].name);
         cJSON_AddNumberToObject(row, "bits", nw_choice_bits(found->choices[i]));
         if (planner->measurement->rows[i].extra_points)
-            cJSON_AddNumberToObject(row, "extra_points", nw_choice_has_points(found->choices[i])
+            cJSON_AddNumberToObject(row, "extra_points", nw_choice_is_extended(found->choices[i])
                                                              ? planner->measurement->rows[i].extra_points : 0);
         cJSON_AddItemToArray(layers, row);
     }
@@ -75,7 +75,11 @@ static void report_found(cJSON *report, const nw_planner *planner)
             continue;
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "tensor", planner->measurement->rows[i].name);
-        cJSON_AddNumberToObject(row, "bits", found->choices[i]);
+        cJSON_AddNumberToObject(row, "bits", nw_choice_bits(found->choices[i]));
+        if (planner->measurement->rows[i].extended)
+            cJSON_AddStringToObject(row, "scheme",
+                                    nw_plan_schemes[nw_choice_is_extended(found->choices[i]) ? NW_ACTIVATION_DQA
+                                                                                             : NW_ACTIVATION_DIRECT]);
         cJSON_AddItemToArray(tensors, row);
     }
 }

@@ -20,7 +20,7 @@ typedef struct chooser {
     nw_item *items; /* [n] owned; costs in bytes of values */
     int32_t *rows;  /* [n] owned; of the measurement */
     int32_t n;
-    int32_t *bits;  /* [n] owned */
+    int32_t *bits;  /* [n] owned; choices (choice.h), extended ones for a mean width under DQA only */
     double *base;   /* [n_moments] owned; see nw_peak */
     double *bytes;  /* [n_moments, n, NW_WIDTHS] owned */
     int32_t n_moments;
@@ -42,6 +42,13 @@ double nw_activations_size(const nw_model *model, const nw_trials *trials, int32
         if (nw_trials_in_group(trials, t, group))
             size += (double)nw_tensor_elements(&model->tensors[t]);
     return size;
+}
+
+double nw_activations_stored_bits(const nw_quantize_options *options, int32_t choice)
+{
+    const int32_t bits = nw_choice_bits(choice);
+    const int32_t extra = options->extra_bits < 8 - bits ? options->extra_bits : 8 - bits;
+    return bits + (nw_choice_is_extended(choice) ? options->share * extra : 0.0);
 }
 
 static void clear(chooser *c)
@@ -72,8 +79,14 @@ static nw_status gather(chooser *c, const nw_item *items, const nw_activation_ta
         *item = items[i];
         item->least = task->most < NW_LEAST_ACTIVATION_BITS ? task->most : NW_LEAST_ACTIVATION_BITS;
         item->most = task->most;
+        item->extended = false;
         for (int32_t b = 1; b < NW_WIDTHS; b++)
             item->cost[b] = item->size * b / 8.0;
+        if (m->rows[i].extended && !(task->arena > 0.0))
+            item->most_extended = NW_MOST_EXTENDED_BITS < task->most ? NW_MOST_EXTENDED_BITS : task->most;
+        for (int32_t b = item->least; b <= item->most_extended; b++)
+            item->cost[nw_choice_extend(b)] =
+                item->size * nw_activations_stored_bits(task->options, nw_choice_extend(b)) / 8.0;
         c->bits[c->n] = task->most;
         c->rows[c->n++] = i;
     }
@@ -82,9 +95,10 @@ static nw_status gather(chooser *c, const nw_item *items, const nw_activation_ta
 
 /* widths into the skeleton */
 
-static void set_width(const chooser *c, int32_t i, int32_t bits)
+static void set_width(const chooser *c, int32_t i, int32_t choice)
 {
     const nw_activation_task *task = c->task;
+    const int32_t bits = (int32_t)ceil(nw_activations_stored_bits(task->options, choice));
     const int32_t group = task->measurement->rows[c->rows[i]].index;
     for (int32_t t = group; t < task->model->n_tensors; t++)
         if (nw_trials_in_group(task->trials, t, group))
@@ -339,6 +353,7 @@ nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, co
                                 nw_error *error)
 {
     chooser c;
+    const bool wanted = task->arena > 0.0 || task->mean_bits > 0.0; /* else the options say what every tensor has */
     *choice = (nw_activation_choice){.mean_bits = task->most, .packed = task->most < 8};
     nw_status status = gather(&c, items, task, error);
     for (int32_t i = 0; !status && i < c.n; i++)
@@ -352,8 +367,12 @@ nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, co
         choice->packed = choice->packed || task->mean_bits < 8.0;
     }
     for (int32_t i = 0; !status && i < c.n; i++) {
+        nw_item *item = &items[c.rows[i]];
+        const nw_measured *row = &task->measurement->rows[c.rows[i]];
+        const int32_t bits = nw_choice_bits(c.bits[i]);
         set_width(&c, i, c.bits[i]);
-        items[c.rows[i]].least = items[c.rows[i]].most = c.bits[i];
+        item->least = item->most = bits;
+        item->extended = nw_choice_is_extended(c.bits[i]) || (!wanted && row->extended && bits <= NW_MOST_EXTENDED_BITS);
     }
     if (!status)
         status = nw_costs_arena(&choice->arena, task->costs, choice->packed, error);

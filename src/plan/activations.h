@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Widths of activations: the least damage within a mean width, within an arena, or both. Weights and activations cost
+ * Widths of activations, and under DQA which tensors have its extra bits: the least damage within a mean width, within an arena, or
+ * both. An arena is for direct codes. Weights and activations cost
  * different things, and their damages add up, so who gets how many bits is decided apart; search.c does it once, before
  * the weights.
  *
@@ -19,10 +20,14 @@
 
 #define NW_LEAST_ACTIVATION_BITS 3 /* below it rounding to a grid is not what a layer bears */
 
+/** Bits that a value of a tensor takes on average: those of its width, under DQA of important channels more. */
+double nw_activations_stored_bits(const nw_quantize_options *options, int32_t choice);
+
 typedef struct nw_activation_task {
     const nw_model *model; /* all borrowed; float */
     const nw_trials *trials;
     const nw_measurement *measurement;
+    const nw_quantize_options *options; /* whether tensors may have DQA's extra bits, and how many */
     nw_costs *costs;       /* its widths are set to those that are chosen */
     int32_t most;          /* bits: the width that nothing need be given */
     bool inputs;           /* narrow inputs of the network too */
@@ -41,7 +46,7 @@ typedef struct nw_activation_choice {
 /**
  * Chooses. A goal that cannot be met gets the narrowest there is.
  *
- * @param items   [measurement->n] damages, sizes (values of the group) and rates of tensors' rows; least = most on return
+ * @param items   [measurement->n] damages, sizes (values of the group) and rates of tensors' rows; on return least = most, and extended: choice.h
  * @return NW_ERROR_MEMORY
  */
 nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, const nw_activation_task *task,

@@ -39,8 +39,8 @@ int32_t nw_item_choices(int32_t order[NW_CHOICES], const nw_item *item)
     int32_t n = 0;
     for (int32_t b = item->least; b <= item->most; b++)
         n = insert(order, n, item, b);
-    for (int32_t b = item->least; b <= item->most_pointed; b++)
-        n = insert(order, n, item, nw_choice_with_points(b));
+    for (int32_t b = item->least; b <= item->most_extended; b++)
+        n = insert(order, n, item, nw_choice_extend(b));
     return n;
 }
 
@@ -92,8 +92,8 @@ static void spend(int32_t *bits, const nw_item *items, int32_t n, double budget,
     }
 }
 
-nw_status nw_allocate(int32_t *choices, bool *fits, const nw_item *items, int32_t n, double budget, nw_allocation how,
-                      nw_error *error)
+static nw_status choose(int32_t *choices, bool *fits, const nw_item *items, int32_t n, double budget, nw_allocation how,
+                        nw_error *error)
 {
     for (int32_t i = 0; i < n; i++)
         choices[i] = items[i].least;
@@ -115,5 +115,15 @@ nw_status nw_allocate(int32_t *choices, bool *fits, const nw_item *items, int32_
     set_bits(choices, items, n, lo, how);
     if (how != NW_ALLOCATE_EQUAL)
         spend(choices, items, n, budget, how);
+    return NW_OK;
+}
+
+nw_status nw_allocate(int32_t *choices, bool *fits, const nw_item *items, int32_t n, double budget, nw_allocation how,
+                      nw_error *error)
+{
+    NW_TRY(choose(choices, fits, items, n, budget, how, error));
+    for (int32_t i = 0; i < n; i++)
+        if (items[i].extended)
+            choices[i] = nw_choice_extend(choices[i]);
     return NW_OK;
 }

@@ -28,7 +28,8 @@
 
 typedef struct nw_item {
     int32_t least, most;       /* widths allowed, 1 <= least <= most <= 8 */
-    int32_t most_pointed;      /* widths from least to this one are there with further points too; 0: none */
+    int32_t most_extended;     /* widths from least to this one are there extended too; 0: none */
+    bool extended;             /* a tensor whose width was chosen: it is an extended one */
     double damage[NW_CHOICES]; /* >= 0 */
     double cost[NW_CHOICES];   /* >= 0; rising with the width */
     double size;               /* s_i: weights */

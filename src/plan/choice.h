@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a layer's weights or a tensor may be given, as one number: 1 to 8, a width; 8 + b, width b with further points. */
+/*
+ * What a layer's weights or a tensor may be given, as one number: 1 to 8, a width; 8 + b, width b extended: a layer's with further
+ * points (multipoint.h), a tensor's with DQA's extra bits, where it is else direct.
+ */
 #ifndef NARROW_PLAN_CHOICE_H
 #define NARROW_PLAN_CHOICE_H
 
@@ -8,22 +11,22 @@
 
 #define NW_LEAST_BITS 2 /* widths that are measured: 2 to 8, */
 #define NW_MOST_BITS 8
-#define NW_MOST_POINTED_BITS 6 /* ... with further points 2 to 6 */
+#define NW_MOST_EXTENDED_BITS 6 /* ... extended 2 to 6 */
 #define NW_CHOICES 17
 
-static inline int32_t nw_choice_with_points(int32_t bits)
+static inline int32_t nw_choice_extend(int32_t bits)
 {
     return NW_MOST_BITS + bits;
 }
 
-static inline bool nw_choice_has_points(int32_t choice)
+static inline bool nw_choice_is_extended(int32_t choice)
 {
     return choice > NW_MOST_BITS;
 }
 
 static inline int32_t nw_choice_bits(int32_t choice)
 {
-    return nw_choice_has_points(choice) ? choice - NW_MOST_BITS : choice;
+    return nw_choice_is_extended(choice) ? choice - NW_MOST_BITS : choice;
 }
 
 #endif

@@ -205,12 +205,18 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
     }
     for (int32_t i = 0; i < followed->n_tensors; i++) {
         nw_plan_tensor *row = &followed->tensors[i];
-        nw_plan_tensor said = {.bits = row->bits};
+        nw_plan_tensor said = NW_PLAN_TENSOR_UNSAID;
+        said.bits = row->bits;
         nw_plan_tensor_of(&said, plan, row->key.name);
         row->bits = said.bits;
         if (costs->kind != NW_ACTIVATION_DQA) { /* its codes have extra bits, and nobody gave them a width */
             row->bits = width_of(costs, row->key.name, said.bits);
             row->scheme = row->bits < 8 ? (int32_t)costs->kind : NW_PLAN_UNSAID;
+        }
+        if (said.scheme != NW_PLAN_UNSAID) {
+            row->scheme = said.scheme;
+            row->extra_bits = said.extra_bits;
+            row->share = said.share;
         }
         free(row->why); /* what the skeleton said, of --acc 16 for instance */
         row->why = said.why ? nw_plan_brief(said.why) : NULL;

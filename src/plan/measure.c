@@ -58,12 +58,18 @@ nw_status nw_measurement_create(nw_measurement **out, const nw_model *model, con
         if (!nw_trials_is_layer(trials, i))
             continue;
         done = add_row(m, model->nodes[i].name, false, i, i);
-        if (done)
-            m->rows[m->n - 1].extra_points = nw_trials_extra_points(trials, i);
+        if (!done)
+            break;
+        m->rows[m->n - 1].extra_points = nw_trials_extra_points(trials, i);
+        m->rows[m->n - 1].extended = m->rows[m->n - 1].extra_points > 0;
     }
-    for (int32_t t = 0; done && options->tensors && t < model->n_tensors; t++)
-        if (nw_trials_is_group(trials, t))
-            done = add_row(m, model->tensors[t].name, true, t, first_touch(model, trials, t));
+    for (int32_t t = 0; done && options->tensors && t < model->n_tensors; t++) {
+        if (!nw_trials_is_group(trials, t))
+            continue;
+        done = add_row(m, model->tensors[t].name, true, t, first_touch(model, trials, t));
+        if (done)
+            m->rows[m->n - 1].extended = nw_trials_has_scheme(trials, t);
+    }
     if (!done) {
         nw_measurement_free(m);
         return nw_fail_memory(error, "measuring");

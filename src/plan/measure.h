@@ -25,7 +25,8 @@ typedef struct nw_measured {
     int32_t index; /* of the node or tensor */
     int32_t node;  /* cut: the first node that it touches */
     bool done;     /* `at` is measured */
-    int32_t extra_points;         /* of the layer's choices with further points (nw_trials_extra_points); 0: there are none */
+    bool extended;         /* there are extended choices: */
+    int32_t extra_points;  /* a layer's have so many further points (nw_trials_extra_points) */
     nw_damage at[NW_CHOICES]; /* by choice */
     double coded[NW_CHOICES]; /* by choice: bytes of a layer's weights in a file that holds them coded */
     double drop_noise; /* noise on Z at which `drop` of the answers change, injected here alone: t_i times the margin;

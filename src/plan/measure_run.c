@@ -203,7 +203,7 @@ static nw_status restore(nw_measure_run *run, int32_t index, float *bias, nw_err
 static nw_status measure_choice(nw_measure_run *run, nw_measured *row, int32_t choice, float *weights, float *bias,
                                 nw_error *error)
 {
-    const int32_t extra = nw_choice_has_points(choice) ? row->extra_points : 0;
+    const int32_t extra = nw_choice_is_extended(choice) ? row->extra_points : 0;
     NW_TRY(nw_trials_round(run->trials, nw_choice_bits(choice), extra, weights, bias, error));
     row->coded[choice] = (double)nw_trials_coded_bytes(run->trials);
     NW_TRY(nw_float_set_weights(nw_prefix_engine(run->prefix), row->index, weights, bias, error));
@@ -219,8 +219,8 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     nw_status status = weights && bias ? show_inputs(run, row, error) : nw_fail_memory(error, "measuring");
     for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--)
         status = measure_choice(run, row, bits, weights, bias, error);
-    for (int32_t bits = NW_MOST_POINTED_BITS; !status && row->extra_points && bits >= NW_LEAST_BITS; bits--)
-        status = measure_choice(run, row, nw_choice_with_points(bits), weights, bias, error);
+    for (int32_t bits = NW_MOST_EXTENDED_BITS; !status && row->extended && bits >= NW_LEAST_BITS; bits--)
+        status = measure_choice(run, row, nw_choice_extend(bits), weights, bias, error);
     if (!status)
         status = restore(run, row->index, bias, error);
     free(weights);
@@ -231,19 +231,24 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
 typedef struct grid_edit {
     nw_trials *trials;
     int32_t bits;
+    bool scheme; /* DQA, else direct */
 } grid_edit;
 
 static nw_status round_tensor(void *context, int32_t tensor, int32_t n, float *data, size_t n_elements)
 {
     const grid_edit *e = context;
-    return nw_trials_round_tensor(e->trials, e->bits, tensor, n, data, n_elements, NULL);
+    return nw_trials_round_tensor(e->trials, e->bits, e->scheme, tensor, n, data, n_elements, NULL);
 }
 
 static nw_status measure_tensor(nw_measure_run *run, nw_measured *row, nw_error *error)
 {
     for (int32_t bits = NW_MOST_BITS; bits >= NW_LEAST_BITS; bits--) {
-        grid_edit e = {run->trials, bits};
+        grid_edit e = {run->trials, bits, false};
         NW_TRY(nw_measure_tail(&row->at[bits], run, row->index, round_tensor, &e, error));
+    }
+    for (int32_t bits = NW_MOST_EXTENDED_BITS; row->extended && bits >= NW_LEAST_BITS; bits--) {
+        grid_edit e = {run->trials, bits, true};
+        NW_TRY(nw_measure_tail(&row->at[nw_choice_extend(bits)], run, row->index, round_tensor, &e, error));
     }
     return NW_OK;
 }

@@ -19,22 +19,23 @@ static double rounded(double value)
 static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, const nw_item *item, int32_t choice)
 {
     const nw_measured *row = &task->measurement->rows[i];
-    const double bytes = row->tensor ? ceil(item->size * choice / 8.0) : item->cost[choice];
+    const double bytes = row->tensor ? ceil(item->size * nw_activations_stored_bits(task->options, choice) / 8.0)
+                                     : item->cost[choice];
     return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[choice])) &&
            cJSON_AddNumberToObject(object, "bytes", bytes) &&
-           (row->tensor || !task->times || nw_choice_has_points(choice) ||
+           (row->tensor || !task->times || nw_choice_is_extended(choice) ||
             cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][choice])));
 }
 
 /** A list of what the widths from the least to `most` would do. */
-static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, bool points)
+static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, bool extended)
 {
-    const int32_t most = points ? item->most_pointed : NW_MOST_BITS;
+    const int32_t most = extended ? NW_MOST_EXTENDED_BITS : NW_MOST_BITS;
     cJSON *list = cJSON_AddArrayToObject(why, key);
     for (int32_t b = NW_LEAST_BITS; list && b <= most; b++) {
         cJSON *one = cJSON_CreateObject();
         if (!one || !cJSON_AddItemToArray(list, one) || !cJSON_AddNumberToObject(one, "bits", b) ||
-            !add_figures(one, task, i, item, points ? nw_choice_with_points(b) : b))
+            !add_figures(one, task, i, item, extended ? nw_choice_extend(b) : b))
             return false;
     }
     return list != NULL;
@@ -42,10 +43,11 @@ static bool add_list(cJSON *why, const char *key, const nw_search_task *task, in
 
 static char *reason(const nw_search_task *task, int32_t i, const nw_item *item, int32_t choice)
 {
+    const nw_measured *row = &task->measurement->rows[i];
     cJSON *why = cJSON_CreateObject();
     const bool done = cJSON_AddStringToObject(why, "damage_measure", nw_damage_names[task->kind]) &&
                 add_figures(why, task, i, item, choice) && add_list(why, "by_bits", task, i, item, false) &&
-                (!item->most_pointed || add_list(why, "with_points", task, i, item, true));
+                (!row->extended || add_list(why, row->tensor ? "with_scheme" : "with_points", task, i, item, true));
     char *text = done ? cJSON_PrintUnformatted(why) : NULL;
     cJSON_Delete(why);
     return text;
@@ -73,24 +75,38 @@ static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i,
     row->method = bits < 8 ? (int32_t)task->options->rounding : NW_PLAN_UNSAID;
     const nw_book_kind book = nw_code_book_make(task->options->book, bits).kind;
     row->book = book != NW_BOOK_UNIFORM ? (int32_t)book : NW_PLAN_UNSAID;
-    if (nw_choice_has_points(choice))
+    if (nw_choice_is_extended(choice))
         row->extra_points = task->measurement->rows[i].extra_points;
     row->why = reason(task, i, item, choice);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
-/** What a tensor's widths would do; its width is left to the options unless it was chosen. */
-static nw_status add_tensor(nw_plan *plan, const nw_search_task *task, int32_t i, const nw_item *item, int32_t bits,
-                            bool narrow, nw_error *error)
+void nw_reasons_tensor(nw_plan_tensor *row, const nw_search_task *task, const nw_item *item)
 {
+    const nw_quantize_options *options = task->options;
+    row->bits = item->least;
+    if (options->activation_kind != NW_ACTIVATION_DQA || item->least == 8)
+        return;
+    row->scheme = item->extended ? (int32_t)NW_ACTIVATION_DQA : (int32_t)NW_ACTIVATION_DIRECT;
+    if (item->extended) {
+        row->extra_bits = options->extra_bits;
+        row->share = options->share;
+    }
+}
+
+/** What a tensor's widths would do; its width is left to the options unless it was chosen. */
+static nw_status add_tensor(nw_plan *plan, const nw_search_task *task, int32_t i, const nw_item *item, bool narrow,
+                            nw_error *error)
+{
+    const int32_t bits = item->least;
     nw_plan_tensor *row;
     NW_TRY(nw_plan_add_tensor(&row, plan, task->measurement->rows[i].name, false, error));
     /* sums in 16 bits want codes of their own widths: what is not narrow is left to them */
     const nw_accumulator accumulator = task->options->accumulator;
     const bool sums = accumulator == NW_ACCUMULATOR_16 || accumulator == NW_ACCUMULATOR_16_WRAP;
     if (narrow && !(sums && bits == task->options->activation_bits))
-        row->bits = bits;
-    row->why = reason(task, i, item, bits);
+        nw_reasons_tensor(row, task, item);
+    row->why = reason(task, i, item, item->extended ? nw_choice_extend(bits) : bits);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }
 
@@ -102,7 +118,7 @@ nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_it
     if (plan && task->options->weight_storage != NW_STORED_PACKED)
         plan->weight_storage = (int32_t)task->options->weight_storage;
     for (int32_t i = 0; !status && i < task->measurement->n; i++)
-        status = task->measurement->rows[i].tensor ? add_tensor(plan, task, i, &items[i], choices[i], narrow, error)
+        status = task->measurement->rows[i].tensor ? add_tensor(plan, task, i, &items[i], narrow, error)
                                                    : add_layer(plan, task, i, &items[i], choices[i], error);
     if (status)
         nw_plan_free(plan);

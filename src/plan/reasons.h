@@ -9,7 +9,7 @@
  * A plan of rows by name, layers as in the measurement:
  *
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
- *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...], "with_points": [likewise, where further points are a choice]}
+ *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...], "with_points" (a tensor's: "with_scheme"): [likewise, where that is a choice]}
  *
  * and "time" (seconds) beside every "bytes" of a layer if times are known. Bytes of a tensor: its values, and those that share
  * its grid.
@@ -20,5 +20,8 @@
  */
 nw_status nw_reasons_plan(nw_plan **out, const nw_search_task *task, const nw_item *items, const int32_t *choices,
                           bool narrow, nw_error *error);
+
+/** What a tensor's item was given into its row: the width, and where DQA is among the options whether it has that. */
+void nw_reasons_tensor(nw_plan_tensor *row, const nw_search_task *task, const nw_item *item);
 
 #endif

@@ -51,15 +51,14 @@ static double rows_ratio(const nw_search *s, const nw_measured *row)
     return 1.0 + (double)row->extra_points / n;
 }
 
-/** Damages and costs of the choices with further points. */
+/** Costs of the choices with further points. */
 static void add_points(nw_item *item, const nw_search *s, const nw_measured *row)
 {
-    item->most_pointed = row->extra_points ? NW_MOST_POINTED_BITS : 0;
-    for (int32_t b = NW_LEAST_BITS; b <= item->most_pointed; b++) {
-        const int32_t choice = nw_choice_with_points(b);
+    item->most_extended = row->extended ? NW_MOST_EXTENDED_BITS : 0;
+    for (int32_t b = NW_LEAST_BITS; b <= item->most_extended; b++) {
+        const int32_t choice = nw_choice_extend(b);
         const double codes = is_coded(s) ? row->coded[choice]
                                          : nw_costs_layer_bytes(s->costs, row->index, b) * rows_ratio(s, row);
-        item->damage[choice] = damage_of(&row->at[choice], s->task.kind);
         item->cost[choice] = codes + POINT_BYTES * row->extra_points;
     }
 }
@@ -68,8 +67,8 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
 {
     const nw_search_task *task = &s->task;
     *item = (nw_item){.least = NW_LEAST_BITS, .most = NW_MOST_BITS};
-    for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++)
-        item->damage[b] = damage_of(&row->at[b], task->kind);
+    for (int32_t choice = NW_LEAST_BITS; choice < NW_CHOICES; choice++)
+        item->damage[choice] = damage_of(&row->at[choice], task->kind);
     item->rate = rate_of(task->measurement, row);
     if (row->tensor) {
         const int32_t least = nw_activations_is_input(task->model, task->trials, row->index) ? task->options->input_bits : 0;
@@ -102,6 +101,7 @@ static nw_status choose_activations(nw_search *s, const nw_goals *goals, nw_erro
         .model = s->task.model,
         .trials = s->task.trials,
         .measurement = s->task.measurement,
+        .options = s->task.options,
         .costs = s->costs,
         .most = s->task.options->activation_bits,
         .inputs = s->task.options->input_bits <= s->task.options->activation_bits && s->task.options->input_bits < 8,
@@ -160,7 +160,7 @@ nw_status nw_search_activations(nw_plan **rows, nw_search *search, const nw_goal
             continue;
         status = nw_plan_add_tensor(&tensor, plan, row->name, false, error);
         if (!status)
-            tensor->bits = search->items[i].least;
+            nw_reasons_tensor(tensor, &search->task, &search->items[i]);
     }
     if (status)
         nw_plan_free(plan);
@@ -180,7 +180,7 @@ void nw_search_set_times(nw_search *search, const nw_times *times)
 static double layer_time(const nw_search *s, const nw_measured *row, int32_t choice)
 {
     const double seconds = s->task.times->layers[row->index][nw_choice_bits(choice)];
-    return nw_choice_has_points(choice) ? seconds * rows_ratio(s, row) : seconds;
+    return nw_choice_is_extended(choice) ? seconds * rows_ratio(s, row) : seconds;
 }
 
 static double time_of(const nw_search *s, const int32_t *choices)
@@ -238,7 +238,7 @@ static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
     for (int32_t i = 0; i < s->n; i++) {
         const nw_measured *row = &s->task.measurement->rows[i];
         const int32_t choice = found->choices[i];
-        if (!row->tensor && (is_coded(s) || nw_choice_has_points(choice)))
+        if (!row->tensor && (is_coded(s) || nw_choice_is_extended(choice)))
             more += s->items[i].cost[choice] - nw_costs_layer_bytes(s->costs, row->index, nw_choice_bits(choice));
     }
     found->bytes = (size_t)fmax((double)found->bytes + more, 0.0);

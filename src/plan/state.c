@@ -44,9 +44,10 @@ static bool add_row(cJSON *rows, const nw_measured *row)
         return false;
     if (row->done && !add_choices(item, "by_bits", row, NW_LEAST_BITS, NW_MOST_BITS))
         return false;
-    if (row->done && row->extra_points &&
-        (!cJSON_AddNumberToObject(item, "extra_points", row->extra_points) ||
-         !add_choices(item, "with_points", row, nw_choice_with_points(NW_LEAST_BITS), NW_MOST_POINTED_BITS)))
+    if (row->done && row->extra_points && !cJSON_AddNumberToObject(item, "extra_points", row->extra_points))
+        return false;
+    if (row->done && row->extended &&
+        !add_choices(item, row->tensor ? "with_scheme" : "with_points", row, nw_choice_extend(NW_LEAST_BITS), NW_MOST_EXTENDED_BITS))
         return false;
     return !(row->drop_noise > 0.0) || cJSON_AddNumberToObject(item, "drop_noise", row->drop_noise);
 }
@@ -94,15 +95,15 @@ static bool number(double *out, const cJSON *item)
     return true;
 }
 
-/** @param points  of the widths with further points */
-static nw_status read_width(nw_measured *row, const cJSON *item, bool points, const char *what, nw_error *error)
+/** @param extended  of the extended widths */
+static nw_status read_width(nw_measured *row, const cJSON *item, bool extended, const char *what, nw_error *error)
 {
     static const char *const keys[] = {"bits", "noise", "divergence", "changed", "coded_bytes"};
     const cJSON *items[5];
     int32_t bits;
     NW_TRY(nw_json_match(items, item, keys, 5, what, error));
-    const bool known = nw_json_int(&bits, items[0], NW_LEAST_BITS, points ? NW_MOST_POINTED_BITS : NW_MOST_BITS);
-    const int32_t choice = !known ? 0 : points ? nw_choice_with_points(bits) : bits;
+    const bool known = nw_json_int(&bits, items[0], NW_LEAST_BITS, extended ? NW_MOST_EXTENDED_BITS : NW_MOST_BITS);
+    const int32_t choice = !known ? 0 : extended ? nw_choice_extend(bits) : bits;
     nw_damage *at = &row->at[choice];
     if (!known || at->n || !number(&at->noise, items[1]) || !number(&at->divergence, items[2]) ||
         !number(&at->changed, items[3]) || (items[4] == NULL) != row->tensor ||
@@ -112,23 +113,23 @@ static nw_status read_width(nw_measured *row, const cJSON *item, bool points, co
     return NW_OK;
 }
 
-static nw_status read_widths(nw_measured *row, const cJSON *list, bool points, const char *what, nw_error *error)
+static nw_status read_widths(nw_measured *row, const cJSON *list, bool extended, const char *what, nw_error *error)
 {
-    const int32_t most = points ? NW_MOST_POINTED_BITS : NW_MOST_BITS;
+    const int32_t most = extended ? NW_MOST_EXTENDED_BITS : NW_MOST_BITS;
     const cJSON *width;
     if (nw_json_length(list, most) != most - NW_LEAST_BITS + 1)
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"%s\" must list %d to %d bits", what, row->name,
-                       points ? "with_points" : "by_bits", NW_LEAST_BITS, most);
+                       !extended ? "by_bits" : row->tensor ? "with_scheme" : "with_points", NW_LEAST_BITS, most);
     cJSON_ArrayForEach(width, list)
-        NW_TRY(read_width(row, width, points, what, error));
+        NW_TRY(read_width(row, width, extended, what, error));
     return NW_OK;
 }
 
 static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what, nw_error *error)
 {
-    static const char *const keys[] = {"node", "tensor", "by_bits", "drop_noise", "extra_points", "with_points"};
-    const cJSON *items[6];
-    NW_TRY(nw_json_match(items, item, keys, 6, what, error));
+    static const char *const keys[] = {"node", "tensor", "by_bits", "drop_noise", "extra_points", "with_points", "with_scheme"};
+    const cJSON *items[7];
+    NW_TRY(nw_json_match(items, item, keys, 7, what, error));
     const cJSON *name = items[0] ? items[0] : items[1];
     if (!cJSON_IsString(name) || (items[0] && items[1]))
         return nw_fail(error, NW_ERROR_DATA, "%s: a row needs either \"node\" or \"tensor\", a text", what);
@@ -142,12 +143,15 @@ static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"drop_noise\" must be a number >= 0", what, row->name);
     if (items[4] && (row->tensor || !nw_json_int(&row->extra_points, items[4], 1, INT32_MAX)))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" must be a whole number, of a layer", what, row->name);
+    if (items[6] && (!row->tensor || !items[2]))
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"with_scheme\" is for measured tensors", what, row->name);
     if ((items[4] && !items[2]) || (items[4] == NULL) != (items[5] == NULL))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" needs \"by_bits\" and \"with_points\"", what, row->name);
     if (items[2])
         NW_TRY(read_widths(row, items[2], false, what, error));
-    if (items[5])
-        NW_TRY(read_widths(row, items[5], true, what, error));
+    row->extended = items[5] || items[6];
+    if (row->extended)
+        NW_TRY(read_widths(row, items[5] ? items[5] : items[6], true, what, error));
     row->done = items[2] != NULL;
     return NW_OK;
 }
@@ -228,7 +232,7 @@ nw_status nw_state_absorb(nw_measurement *to, const nw_measurement *from, const 
         const nw_measured *other = find(from, row, i);
         if (!other)
             continue;
-        if (other->done && !row->done && other->extra_points == row->extra_points) {
+        if (other->done && !row->done && other->extended == row->extended && other->extra_points == row->extra_points) {
             memcpy(row->at, other->at, sizeof(row->at));
             memcpy(row->coded, other->coded, sizeof(row->coded));
             row->done = true;
@@ -308,6 +312,8 @@ uint64_t nw_state_fingerprint(const nw_model *model, const float *const *samples
     hash = hash_int(hash, (int64_t)options->bias_correction);
     hash = hash_int(hash, (int64_t)options->book);
     hash = hash_int(hash, (int64_t)options->activation_kind);
+    if (options->activation_kind == NW_ACTIVATION_DQA)
+        hash = hash_int(hash_int(hash, options->extra_bits), (int64_t)(1e6 * options->share));
     hash = hash_int(hash, (int64_t)options->equalize * 2 + (int64_t)options->limits);
     if (options->point_budget > 0.0)
         hash = hash_int(hash, (int64_t)(1e6 * options->point_budget));

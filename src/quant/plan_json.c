@@ -192,8 +192,10 @@ char *nw_plan_brief(const char *why)
     cJSON *item = cJSON_Parse(why);
     if (item)
         cJSON_DeleteItemFromObjectCaseSensitive(item, "by_bits");
-    if (item)
+    if (item) {
         cJSON_DeleteItemFromObjectCaseSensitive(item, "with_points");
+        cJSON_DeleteItemFromObjectCaseSensitive(item, "with_scheme");
+    }
     char *text = item ? cJSON_PrintUnformatted(item) : NULL;
     cJSON_Delete(item);
     return text;

@@ -17,11 +17,14 @@
 
 #define STARTS 2 /* of NW_MAX_STARTS: for comparing widths two are enough */
 
+#define KINDS 17
+
 struct nw_trials {
     const nw_model *model;
     const nw_calibration *calibration;
-    nw_quantize_options options[9]; /* by activation bits; [0] is not used */
-    nw_scheme *schemes[9];          /* likewise; [8] always there */
+    nw_quantize_options options[KINDS]; /* by activation bits, 8 more with DQA; [0] is not used */
+    nw_scheme *schemes[KINDS];          /* likewise; [8] always there */
+    bool dqa;                           /* the options want it */
     /* the open layer */
     int32_t node;
     nw_linear_shape shape;
@@ -35,14 +38,16 @@ struct nw_trials {
     bool finished;
 };
 
-static nw_status make_scheme(nw_trials *trials, int32_t bits, nw_error *error)
+/** @param at  1 to 8: bits, direct; 9 to 16: 8 more than bits, with DQA */
+static nw_status make_scheme(nw_trials *trials, int32_t at, nw_error *error)
 {
-    if (trials->schemes[bits])
+    if (trials->schemes[at])
         return NW_OK;
-    trials->options[bits] = trials->options[8];
-    trials->options[bits].activation_bits = bits;
-    trials->options[bits].input_bits = 0;
-    nw_scheme *scheme = nw_scheme_create(trials->model, trials->calibration, &trials->options[bits]);
+    trials->options[at] = trials->options[8];
+    trials->options[at].activation_bits = at > 8 ? at - 8 : at;
+    trials->options[at].activation_kind = at > 8 ? NW_ACTIVATION_DQA : NW_ACTIVATION_DIRECT;
+    trials->options[at].input_bits = 0;
+    nw_scheme *scheme = nw_scheme_create(trials->model, trials->calibration, &trials->options[at]);
     if (!scheme)
         return nw_fail_memory(error, "trying widths");
     nw_status status = nw_scheme_modes(scheme, error);
@@ -60,7 +65,7 @@ static nw_status make_scheme(nw_trials *trials, int32_t bits, nw_error *error)
     if (status)
         nw_scheme_free(scheme);
     else
-        trials->schemes[bits] = scheme;
+        trials->schemes[at] = scheme;
     return status;
 }
 
@@ -73,6 +78,7 @@ nw_status nw_trials_create(nw_trials **out, const nw_model *model, const nw_cali
     trials->model = model;
     trials->calibration = calibration;
     trials->options[8] = *options;
+    trials->dqa = options->activation_kind == NW_ACTIVATION_DQA;
     trials->options[8].plan = NULL;
     trials->options[8].weight_bits = 8;
     trials->node = NW_NONE;
@@ -104,8 +110,8 @@ void nw_trials_free(nw_trials *trials)
     if (!trials)
         return;
     close_layer(trials);
-    for (int32_t bits = 0; bits < 9; bits++)
-        nw_scheme_free(trials->schemes[bits]);
+    for (int32_t at = 0; at < KINDS; at++)
+        nw_scheme_free(trials->schemes[at]);
     free(trials);
 }
 
@@ -124,6 +130,14 @@ bool nw_trials_in_group(const nw_trials *trials, int32_t tensor, int32_t group)
 {
     const nw_tensor_scheme *scheme = &trials->schemes[8]->tensors[tensor];
     return scheme->code && scheme->group == group;
+}
+
+bool nw_trials_has_scheme(const nw_trials *trials, int32_t tensor)
+{
+    for (int32_t t = tensor; t < trials->model->n_tensors; t++)
+        if (nw_trials_in_group(trials, t, tensor) && nw_model_producer(trials->model, t) == NW_NONE)
+            return false;
+    return trials->dqa;
 }
 
 bool nw_trials_is_source(const nw_trials *trials, int32_t tensor)
@@ -368,10 +382,11 @@ size_t nw_trials_coded_bytes(const nw_trials *trials)
 
 /* tensors */
 
-nw_status nw_trials_round_tensor(nw_trials *trials, int32_t bits, int32_t tensor, int32_t n, float *data,
+nw_status nw_trials_round_tensor(nw_trials *trials, int32_t bits, bool scheme, int32_t tensor, int32_t n, float *data,
                                  size_t n_elements, nw_error *error)
 {
-    NW_TRY(make_scheme(trials, bits, error));
-    nw_simulate_rounding(&trials->schemes[bits]->tensors[tensor], n, data, n_elements);
+    const int32_t at = scheme ? 8 + bits : bits;
+    NW_TRY(make_scheme(trials, at, error));
+    nw_simulate_rounding(&trials->schemes[at]->tensors[tensor], n, data, n_elements);
     return NW_OK;
 }

@@ -33,6 +33,9 @@ bool nw_trials_is_layer(const nw_trials *trials, int32_t node);
 bool nw_trials_is_group(const nw_trials *trials, int32_t tensor);
 bool nw_trials_in_group(const nw_trials *trials, int32_t tensor, int32_t group);
 
+/** Whether a group may have DQA's extra bits: if the options want them, but for the network's inputs. */
+bool nw_trials_has_scheme(const nw_trials *trials, int32_t tensor);
+
 /** Whether a tensor's producer chooses its codes (it is rounded then); the others only pass codes on. */
 bool nw_trials_is_source(const nw_trials *trials, int32_t tensor);
 
@@ -65,10 +68,11 @@ size_t nw_trials_coded_bytes(const nw_trials *trials);
 /**
  * Rounds a tensor in place.
  *
- * @param bits  1 to 8: grids for a width are chosen when it is first asked for
- * @param data  [n, C, ...]
+ * @param bits    1 to 8: grids for a width are chosen when it is first asked for
+ * @param scheme  with DQA's extra bits; else all channels alike
+ * @param data    [n, C, ...]
  */
-nw_status nw_trials_round_tensor(nw_trials *trials, int32_t bits, int32_t tensor, int32_t n, float *data,
+nw_status nw_trials_round_tensor(nw_trials *trials, int32_t bits, bool scheme, int32_t tensor, int32_t n, float *data,
                                  size_t n_elements, nw_error *error);
 
 #endif

@@ -288,6 +288,33 @@ def points_as_choices(narrow):
     assert max(given) > 0, given
 
 
+def dqa_as_choice(narrow):
+    """With a mean width and DQA every tensor may have its extra bits, which count; the network follows the plan."""
+    path, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
+    common = [*PLAN, "--act-method", "dqa", "--state", os.path.join(narrow.folder, "state.json"), "--target-acts"]
+    schemes = set()
+    for bits in (3.4, 4.2):
+        report = narrow.report("plan", ONNX, path, *common, str(bits))
+        check_keys("plan", report, "planned", "judged", "labels", "written", "goal", "activations", "dqa")
+        chosen = report["chosen"]
+        assert chosen["met"] and bits - 0.3 < chosen["activation_bits"] <= bits, chosen
+        with open(path) as file:
+            rows = {row["tensor"]: row for row in json.load(file)["tensors"]}
+        for tensor in chosen["tensors"]:
+            row = rows[tensor["tensor"]]
+            assert row["bits"] == tensor["bits"] and row.get("scheme", "direct") == tensor.get("scheme", "direct"), row
+            assert ("share" in row) == (row.get("scheme") == "dqa")
+            assert len(row["why"].get("with_scheme", [])) == (5 if "scheme" in tensor else 0), row
+        schemes |= {row.get("scheme") for row in rows.values()}
+        narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24", "--plan", path,
+                    "--learn", "2")
+        made = {row["tensor"]: row for row in json.loads(narrow.good("inspect", net, "--plan").out)["tensors"]}
+        for name, row in rows.items():
+            assert made[name]["bits"] == row["bits"] and made[name].get("scheme", "direct") == row.get("scheme", "direct")
+    assert {"dqa", "direct"} <= schemes, schemes
+    narrow.bad(2, "--arena chooses", "plan", ONNX, *common, "5", "--arena", "5000")
+
+
 def planned_activations(narrow):
     """Widths of activations for an arena and for a mean width: the layout and the network hold what the plan says."""
     path, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
@@ -871,5 +898,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans, planned_points,
-        planning, points_as_choices, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
+        planning, points_as_choices, dqa_as_choice, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
         bench, storage, tuning, inspect, coded, report, verify])

@@ -124,7 +124,8 @@ static double brute_force(fixture *f, double arena)
 
 static nw_activation_choice choose(fixture *f, double arena, double mean_bits)
 {
-    const nw_activation_task task = {.model = f->model, .trials = f->trials, .measurement = f->measurement,
+    const nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    const nw_activation_task task = {.options = &options, .model = f->model, .trials = f->trials, .measurement = f->measurement,
                                      .costs = f->costs, .most = 8, .how = NW_ALLOCATE_EXACT, .arena = arena,
                                      .mean_bits = mean_bits};
     nw_activation_choice choice;

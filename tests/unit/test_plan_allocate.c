@@ -21,10 +21,10 @@
 /** Damage halved or so for a fifth more. */
 static void add_points(nw_item *item, graph_random *random)
 {
-    item->most_pointed = 4;
-    for (int32_t b = item->least; b <= item->most_pointed; b++) {
-        item->damage[nw_choice_with_points(b)] = item->damage[b] * (0.5 + 0.4 * (double)graph_uniform(random));
-        item->cost[nw_choice_with_points(b)] = ceil(1.2 * item->cost[b]);
+    item->most_extended = 4;
+    for (int32_t b = item->least; b <= item->most_extended; b++) {
+        item->damage[nw_choice_extend(b)] = item->damage[b] * (0.5 + 0.4 * (double)graph_uniform(random));
+        item->cost[nw_choice_extend(b)] = ceil(1.2 * item->cost[b]);
     }
 }
 
@@ -54,9 +54,9 @@ static int32_t make_items(nw_item *items, uint64_t seed)
 /** The choice after one; 0 after the last. */
 static int32_t next_choice(const nw_item *item, int32_t choice)
 {
-    if (choice == item->most && item->most_pointed)
-        return nw_choice_with_points(item->least);
-    return choice == item->most || choice == nw_choice_with_points(item->most_pointed) ? 0 : choice + 1;
+    if (choice == item->most && item->most_extended)
+        return nw_choice_extend(item->least);
+    return choice == item->most || choice == nw_choice_extend(item->most_extended) ? 0 : choice + 1;
 }
 
 /** Least damage over all combinations that fit; infinite if none does. */
@@ -113,7 +113,7 @@ static void exact_is_the_best_of_all(void **state)
             assert_true(nw_items_damage(items, n, other) >= best * (1.0 - 1e-9));
             unlike_greedy += nw_items_damage(items, n, other) > best * 1.0001;
             for (int32_t i = 0; i < n; i++)
-                pointed += nw_choice_has_points(bits[i]);
+                pointed += nw_choice_is_extended(bits[i]);
         }
     }
     assert_true(unlike_greedy > 50); /* or these items could not tell a good allocation from a bad one */

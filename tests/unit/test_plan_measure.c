@@ -302,6 +302,31 @@ static void goals(void **state)
     drop(&f);
 }
 
+/** DQA's extra bits lessen the damage of every tensor but the input, which cannot have them; a state keeps it. */
+static void extra_bits_are_choices(void **state)
+{
+    (void)state;
+    fixture f = make();
+    nw_error error = {""};
+    nw_measure_options options = NW_MEASURE_DEFAULTS;
+    options.tensors = true;
+    nw_trials_free(f.trials);
+    f.options.activation_kind = NW_ACTIVATION_DQA;
+    assert_int_equal(nw_trials_create(&f.trials, f.model, f.calibration, &f.options, &error), NW_OK);
+    nw_measurement *m = measure(&f, options);
+    for (int32_t i = 4; i < m->n; i++) {
+        const nw_measured *row = &m->rows[i];
+        assert_true(row->tensor && row->extended == (i > 4));
+        for (int32_t b = NW_LEAST_BITS; row->extended && b <= 4; b++)
+            assert_true(row->at[nw_choice_extend(b)].noise < 0.95 * row->at[b].noise);
+    }
+    nw_bytes file = file_of(m);
+    assert_non_null(strstr((const char *)file.data, "with_scheme"));
+    nw_bytes_free(&file);
+    nw_measurement_free(m);
+    drop(&f);
+}
+
 /** Points lessen the damage, and the network gets them where they were chosen, and only there. */
 static void points_are_choices(void **state)
 {
@@ -312,10 +337,10 @@ static void points_are_choices(void **state)
     double with = 0.0, without = 0.0;
     for (int32_t i = 0; i < m->n; i++) {
         assert_int_equal(m->rows[i].extra_points, 2); /* 0.3 of 8 or 5 channels */
-        for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_POINTED_BITS; b++) {
-            with += m->rows[i].at[nw_choice_with_points(b)].noise;
+        for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_EXTENDED_BITS; b++) {
+            with += m->rows[i].at[nw_choice_extend(b)].noise;
             without += m->rows[i].at[b].noise;
-            assert_true(m->rows[i].coded[nw_choice_with_points(b)] > m->rows[i].coded[b]);
+            assert_true(m->rows[i].coded[nw_choice_extend(b)] > m->rows[i].coded[b]);
         }
     }
     assert_true(with < 0.9 * without);
@@ -323,7 +348,7 @@ static void points_are_choices(void **state)
     nw_bytes_free(&file);
     /* two layers for which nothing else will do */
     for (int32_t i = 1; i < 3; i++)
-        m->rows[i].at[nw_choice_with_points(2)].divergence = 0.0;
+        m->rows[i].at[nw_choice_extend(2)].divergence = 0.0;
     const nw_search_task task = {.model = f.model, .calibration = f.calibration, .options = &f.options,
                                  .measurement = m, .kind = NW_DAMAGE_DIVERGENCE};
     nw_search *search = NULL;
@@ -337,7 +362,7 @@ static void points_are_choices(void **state)
         if (!linear)
             continue;
         const bool pointed = layer == 1 || layer == 2;
-        assert_int_equal(found.choices[layer], pointed ? nw_choice_with_points(2) : 8);
+        assert_int_equal(found.choices[layer], pointed ? nw_choice_extend(2) : 8);
         assert_int_equal(linear->weight_bits, pointed ? 2 : 8);
         assert_int_equal(linear->n_rows, (layer < 3 ? 8 : 5) + (pointed ? 2 : 0));
         layer++;
@@ -357,6 +382,7 @@ int main(void)
         cmocka_unit_test(shards_make_the_whole),
         cmocka_unit_test(goals),
         cmocka_unit_test(points_are_choices),
+        cmocka_unit_test(extra_bits_are_choices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
