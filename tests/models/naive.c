@@ -244,6 +244,18 @@ static int64_t weight_of(const place *p)
     return (int64_t)floor((double)(p->rest * 2048) / (double)p->den + 0.5);
 }
 
+/** Whether no output lies between two inputs: then nothing is computed, and infinities stay what they are. */
+static bool only_copies(const look *l)
+{
+    const int32_t in[2] = {nw_tensor_height(l->x), nw_tensor_width(l->x)};
+    const int32_t out[2] = {nw_tensor_height(l->y), nw_tensor_width(l->y)};
+    for (int axis = 0; axis < 2; axis++)
+        for (int32_t i = 0; i < out[axis]; i++)
+            if (place_of(l->node, i, in[axis], out[axis]).rest)
+                return false;
+    return true;
+}
+
 static void resize_pixel(const look *l, int32_t c, int32_t h, int32_t w)
 {
     const place v = place_of(l->node, h, nw_tensor_height(l->x), nw_tensor_height(l->y));
@@ -268,7 +280,7 @@ static void resize_pixel(const look *l, int32_t c, int32_t h, int32_t w)
     for (int i = 0; i < 4; i++)
         x[i] = l->from.reals[corners[i]];
     const float a = x[0] + (x[2] - x[0]) * down, b = x[1] + (x[3] - x[1]) * down;
-    const float y = a + (b - a) * right;
+    const float y = only_copies(l) ? x[0] : a + (b - a) * right;
     l->to.reals[at(l->y, c, h, w)] = isnan(y) ? NAN : y;
 }
 
