@@ -8,6 +8,8 @@
 #include "base/arith.h"
 #include "ops/ops.h"
 
+#define LINE 64 /* bytes of a cache line */
+
 /** One loop of a copy: n elements, and the bytes from one to the next on both sides. */
 typedef struct axis {
     int32_t n;
@@ -80,6 +82,9 @@ static void copy_pieces(uint8_t *to, const uint8_t *from, const axis *a, size_t 
     case 8:
         copy_row(to, from, a, 8);
         break;
+    case 12:
+        copy_row(to, from, a, 12);
+        break;
     case 16:
         copy_row(to, from, a, 16);
         break;
@@ -133,7 +138,8 @@ static void move_axis(nest *l, int32_t from, int32_t to)
 /**
  * Elements may be copied in any order: writes go along the axis on which they lie together; around it comes the axis on
  * which reads do, so that a transposition passes over the same cache lines while they are near; loops that continue
- * each other on both sides become one.
+ * each other on both sides become one. Around pieces that lie together on both sides comes the longest loop of those whose
+ * reads share cache lines.
  */
 static void choose_order(nest *l)
 {
@@ -150,9 +156,14 @@ static void choose_order(nest *l)
         l->n--;
     }
     int32_t nearest = l->n - 2;
-    for (int32_t i = l->n - 3; i >= 0; i--)
-        if (distance(l->axes[i].x) < distance(l->axes[nearest].x))
+    const bool pieces = l->n > 0 && l->axes[l->n - 1].y == l->size && l->axes[l->n - 1].x == l->size;
+    for (int32_t i = l->n - 3; i >= 0; i--) {
+        const axis *a = &l->axes[i];
+        const axis *best = &l->axes[nearest];
+        const bool same_lines = pieces && distance(a->x) < LINE && distance(best->x) < LINE;
+        if (same_lines ? a->n > best->n : distance(a->x) < distance(best->x))
             nearest = i;
+    }
     if (nearest >= 0)
         move_axis(l, nearest, l->n - 2);
 }

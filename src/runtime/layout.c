@@ -27,6 +27,35 @@ static bool is_identity(const nw_model *model, const nw_node *node)
            nw_tensor_channels(x) == nw_tensor_channels(y);
 }
 
+/** Whether the axes of `parts` are those of `whole`, cut: [1, 9, 8, 8] into [1, 1, 3, 3, 8, 8]. */
+static bool cuts(const nw_tensor *whole, const nw_tensor *parts)
+{
+    int32_t j = 0;
+    for (int32_t i = 0; i < whole->rank; i++) {
+        int32_t n = 1;
+        while (n < whole->dims[i] && j < parts->rank)
+            n *= parts->dims[j++];
+        if (n != whole->dims[i])
+            return false;
+    }
+    return parts->rank > whole->rank; /* what is left is 1 */
+}
+
+/** Whether every node that reads t is a Transpose, which takes any strides. */
+static bool only_transposed(const nw_model *model, int32_t t)
+{
+    for (int32_t n = 0; n < model->n_nodes; n++)
+        for (int32_t i = 0; i < model->nodes[n].n_inputs; i++)
+            if (model->nodes[n].inputs[i] == t && model->nodes[n].op != NW_OP_TRANSPOSE)
+                return false;
+    return true;
+}
+
+static bool has_bytes(const nw_place *p)
+{
+    return p->root != NW_NONE && !p->stored && p->caller == NW_NONE;
+}
+
 /** Puts tensor t, with all that lives in it, into `host` at channel `offset`. */
 static void move_into(nw_layout *layout, const nw_model *model, int32_t t, int32_t host, int32_t offset)
 {
@@ -151,6 +180,31 @@ static void choose_roots(nw_layout *layout, const nw_model *model)
     for (int32_t n = model->n_nodes - 1; n >= 0; n--) /* outer concats first, so that nested ones move as a whole */
         if (model->nodes[n].op == NW_OP_CONCAT)
             host_concat(layout, model, &model->nodes[n]);
+}
+
+/**
+ * A Reshape of reals that cuts axes for a Transpose shows its input, and what a Transpose writes for one that joins them
+ * is written into that one's output.
+ */
+static void choose_wholes(nw_layout *layout, const nw_model *model)
+{
+    for (int32_t n = 0; n < model->n_nodes; n++) {
+        const nw_node *node = &model->nodes[n];
+        const int32_t x = node->inputs[0], y = node->output;
+        const nw_place *from = &layout->places[x];
+        if (node->op != NW_OP_RESHAPE || model->tensors[x].type != NW_TYPE_F32 || !has_bytes(from) ||
+            !has_bytes(&layout->places[y]) || from->root == layout->places[y].root)
+            continue;
+        const int32_t producer = nw_model_producer(model, x);
+        if (cuts(&model->tensors[x], &model->tensors[y]) && only_transposed(model, y) && layout->places[y].root == y) {
+            move_into(layout, model, y, x, 0);
+            layout->places[y].whole = x;
+        } else if (cuts(&model->tensors[y], &model->tensors[x]) && from->root == x && nw_model_uses(model, x) == 1 &&
+                   producer != NW_NONE && model->nodes[producer].op == NW_OP_TRANSPOSE) {
+            move_into(layout, model, x, y, 0);
+            layout->places[x].whole = y;
+        }
+    }
 }
 
 void nw_window_reach(const nw_model *model, const nw_node *node, int i, int32_t *before, int32_t *after)
@@ -368,12 +422,13 @@ static bool choose_offsets(nw_layout *layout, const nw_model *model)
 static void choose_homes(nw_layout *layout, const nw_model *model, const nw_layout_options *options)
 {
     for (int32_t t = 0; t < model->n_tensors; t++)
-        layout->places[t] = (nw_place){.root = t, .first = INT32_MAX, .last = -1, .caller = NW_NONE};
+        layout->places[t] = (nw_place){.root = t, .whole = NW_NONE, .first = INT32_MAX, .last = -1, .caller = NW_NONE};
     const bool packed = options && options->packed;
     if (packed)
         choose_stored(layout, model);
     choose_caller(layout, model, packed || (options && options->fusion == NW_FUSION_SMALL));
     choose_roots(layout, model);
+    choose_wholes(layout, model);
     choose_halos(layout, model);
     choose_lifetimes(layout, model);
 }
@@ -425,6 +480,23 @@ static void row_major(nw_view *view)
     }
 }
 
+/** Data and strides of `view`, whose axes are those of `whole`, cut. */
+static void cut_view(nw_view *view, const nw_view *whole)
+{
+    int32_t j = 0;
+    view->data = whole->data;
+    for (int32_t i = 0; i < whole->rank; i++) {
+        const int32_t first = j;
+        for (int32_t n = 1; n < whole->dims[i]; j++)
+            n *= view->dims[j];
+        ptrdiff_t stride = whole->strides[i];
+        for (int32_t k = j - 1; k >= first; k--) {
+            view->strides[k] = stride;
+            stride *= view->dims[k];
+        }
+    }
+}
+
 nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t tensor, uint8_t *base)
 {
     const nw_tensor *t = &model->tensors[tensor];
@@ -436,6 +508,11 @@ nw_view nw_layout_view(const nw_layout *layout, const nw_model *model, int32_t t
     const nw_place *own = &layout->places[tensor];
     if (root == NW_NONE || own->stored || own->inner || own->caller != NW_NONE)
         return view;
+    if (own->whole != NW_NONE) {
+        const nw_view whole = nw_layout_view(layout, model, own->whole, base);
+        cut_view(&view, &whole);
+        return view;
+    }
     const nw_place *p = &layout->places[root];
     const nw_tensor *host = &model->tensors[root];
     ptrdiff_t start = (ptrdiff_t)layout->places[tensor].channel_offset * view.element_size;

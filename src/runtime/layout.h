@@ -2,7 +2,7 @@
 /*
  * Where every activation lies in the arena: pictures as [H, W, C] with a halo of zero points as wide as their widest
  * consumer's padding, inputs of a Concat directly inside its output, buffers whose lifetimes do not meet on the same
- * bytes.
+ * bytes. Reshapes around a Transpose that only cut axes, or join them again, move nothing: depth to space is one copy.
  *
  *     nw_layout layout;
  *     NW_TRY(nw_layout_make(&layout, model, NULL, error));
@@ -36,6 +36,7 @@ struct nw_strips; /* strips.h */
 typedef struct nw_place {
     int32_t root;           /* tensor whose buffer holds this one (itself, mostly); NW_NONE: none (network input, constant) */
     int32_t channel_offset; /* first channel inside the root */
+    int32_t whole;          /* tensor of reals that this one shows under another shape, some axes cut in two, or NW_NONE */
     int32_t halo[4];        /* top, left, bottom, right, in pixels */
     int32_t first, last;    /* nodes between which the buffer is alive, both included */
     size_t offset, size;    /* bytes in the arena */

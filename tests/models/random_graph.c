@@ -576,6 +576,35 @@ static void add_reshape(builder *b, nw_type type)
     add_node(b, NW_OP_RESHAPE, 1, x, add_moved(b, x, rank, dims));
 }
 
+static int32_t divisor(builder *b, int32_t n)
+{
+    int32_t d = pick(b, 1, 3);
+    while (n % d)
+        d--;
+    return d;
+}
+
+/** Depth to space, as exporters write it: channels cut, moved beside rows and columns, joined with them. */
+static void add_shuffle(builder *b)
+{
+    static const int32_t perm[] = {0, 1, 4, 2, 5, 3};
+    const int32_t x = any_tensor(b, NW_TYPE_F32, 4);
+    if (x == NW_NONE)
+        return;
+    const nw_tensor in = *tensor_at(b, x);
+    const int32_t down = divisor(b, in.dims[1]);
+    const int32_t right = divisor(b, in.dims[1] / down);
+    const int32_t channels = in.dims[1] / down / right;
+    const int32_t cut[] = {1, channels, down, right, in.dims[2], in.dims[3]};
+    const int32_t moved[] = {1, channels, in.dims[2], down, in.dims[3], right};
+    const int32_t joined[] = {1, channels, in.dims[2] * down, in.dims[3] * right};
+    const int32_t first = add_moved(b, x, 6, cut);
+    add_node(b, NW_OP_RESHAPE, 1, x, first);
+    const int32_t second = add_moved(b, first, 6, moved);
+    memcpy(add_node(b, NW_OP_TRANSPOSE, 1, first, second)->perm, perm, sizeof(perm));
+    add_node(b, NW_OP_RESHAPE, 1, second, add_moved(b, second, 4, joined));
+}
+
 static void add_dequantize(builder *b, int32_t x)
 {
     const nw_tensor in = *tensor_at(b, x);
@@ -682,6 +711,8 @@ static void add_any(builder *b)
     default:
         if (chance(b, 3))
             add_reshape(b, type);
+        else if (chance(b, 3))
+            add_shuffle(b);
         else if (chance(b, 2))
             add_transpose(b, type);
         else

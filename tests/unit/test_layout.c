@@ -90,14 +90,15 @@ typedef struct canvas {
     const nw_model *model;
 } canvas;
 
-/** The tensor whose values t holds under another shape: reshapes of one pixel move nothing. */
+/** The tensor whose values t holds under another shape: reshapes of one pixel, and those that cut axes, move nothing. */
 static int32_t original(const nw_model *model, int32_t t)
 {
     const nw_node *node = &model->nodes[nw_model_producer(model, t)];
     const nw_tensor *x = &model->tensors[node->inputs[0]];
     const bool one_pixel = nw_tensor_elements(x) == (size_t)nw_tensor_channels(x) &&
                            nw_tensor_channels(x) == nw_tensor_channels(&model->tensors[t]);
-    return node->op == NW_OP_RESHAPE && one_pixel ? original(model, node->inputs[0]) : t;
+    const bool cut = x->rank > 4 || model->tensors[t].rank > 4;
+    return node->op == NW_OP_RESHAPE && (one_pixel || cut) ? original(model, node->inputs[0]) : t;
 }
 
 /** Whether `part` is `whole` or went into it through concats alone. */
@@ -344,6 +345,35 @@ static void run_spoiled(uint64_t seed, const char *isa, spoiler *total)
     nw_model_free(model);
 }
 
+/** Depth to space: of its three nodes one moves something. */
+static void test_cut_axes(void **state)
+{
+    (void)state;
+    int32_t n_cut = 0;
+    int32_t n_joined = 0;
+    int32_t n_shuffles = 0;
+    for (uint64_t seed = 1; seed <= 4 * N_GRAPHS; seed++) {
+        nw_model *model = nw_random_graph(seed, &mixed);
+        nw_layout layout = layout_of(model);
+        for (int32_t n = 0; n + 2 < model->n_nodes; n++) {
+            const nw_node *node = &model->nodes[n];
+            const int32_t x = node->inputs[0];
+            if (node[0].op != NW_OP_RESHAPE || node[1].op != NW_OP_TRANSPOSE || node[2].op != NW_OP_RESHAPE ||
+                node[1].inputs[0] != node[0].output || node[2].inputs[0] != node[1].output ||
+                model->tensors[x].rank != 4 || model->tensors[node[1].output].rank != 6)
+                continue;
+            n_shuffles++;
+            n_cut += layout.places[node[0].output].whole == x;
+            n_joined += layout.places[node[1].output].whole == node[2].output;
+        }
+        nw_layout_free(&layout);
+        nw_model_free(model);
+    }
+    print_message("%d of %d first reshapes move nothing, %d last ones\n", n_cut, n_shuffles, n_joined);
+    assert_true(n_shuffles >= 20);
+    assert_true(n_cut > n_shuffles / 2 && n_joined > n_shuffles / 2); /* not where a later node reads them too */
+}
+
 static void test_spoiled_memory(void **state)
 {
     (void)state;
@@ -430,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_buffers),
         cmocka_unit_test(test_concats),
+        cmocka_unit_test(test_cut_axes),
         cmocka_unit_test(test_spoiled_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
