@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "cli/commands.h"
+
+#define OWN_PAGES (4 << 20) /* bytes from which on memory goes back to the system when it is freed */
 
 static const struct command {
     const char *name;
@@ -45,6 +50,14 @@ static void forbid_spinning(char **argv)
     execv("/proc/self/exe", argv);
 }
 
+/** glibc would keep what is freed below 32 MB for the next one, and between layers of different size that fits badly. */
+static void give_memory_back(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, OWN_PAGES);
+#endif
+}
+
 /** The exit code; a report that did not reach its reader is a failure. */
 static int finish(nw_status status)
 {
@@ -58,6 +71,7 @@ static int finish(nw_status status)
 int main(int argc, char **argv)
 {
     forbid_spinning(argv);
+    give_memory_back();
     if (argc < 2) {
         print_usage(stderr);
         return nw_status_exit_code(NW_ERROR_USAGE);
