@@ -10,8 +10,8 @@
 # make test-long  an array job on a real Slurm, and networks on a big-endian machine under emulation. Minutes
 # make bench-sums  what 16-bit sums buy and cost, and how often fixed widths would overflow them: docs/results/sums.md,
 #                 overflow.md; BENCH= flags of both, NARROW_RANDOM= as above
-# make bench-kernels  what the forms of sums reach of the core's limit, instructions of the Arm kernels (cross compiler), what
-#                 `narrow tune` gains: docs/results/kernels.md; builds with tests; BENCH= flags, NARROW_RANDOM= as above
+# make bench-kernels  what the forms of sums reach of the core's limit, instructions of the Arm kernels (cross compiler),
+#                 what `narrow tune` gains: docs/results/kernels.md; builds with tests; BENCH= flags, NARROW_RANDOM= as above
 # make bench-widths  what narrow weights and stored activations cost and save, and how long quantizing takes:
 #                 docs/results/widths.md, storage.md, quantize_time.md; BENCH= flags that all three know, NARROW_RANDOM= as above
 # make fuzz       ten minutes for every reader of foreign bytes

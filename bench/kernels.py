@@ -4,15 +4,16 @@
 
     python3 bench/kernels.py [--build build] [--random FOLDER] [--work FOLDER] [--stages LIST] [--prefix "taskset -c 1"]
 
-Stages: `arrangements` (kernelcheck --bench-json: every way to sum products in 16 bits beside the core's limits; needs a build with
-tests), `arm` (tests/cross/neon_instructions.py on a cross build: instructions counted, nothing timed) and `tuned` (`narrow tune`
-on networks quantized at 8 bits, one thread, for every kernel family in FAMILIES that this CPU has). FOLDER of --random holds
-*-random.onnx. Stages that are not asked for keep what kernels.json has.
+Stages: `arrangements` (kernelcheck --bench-json: every way to sum products in 16 bits beside the core's limits; needs a
+build with tests), `arm` (tests/cross/neon_instructions.py on a cross build: instructions counted, nothing timed) and
+`tuned` (`narrow tune` on networks quantized at 8 bits, one thread, for every kernel family in FAMILIES that this CPU
+has). FOLDER of --random holds *-random.onnx. Stages that are not asked for keep what kernels.json has.
 """
 import argparse
 import json
 import pathlib
 import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,9 +21,11 @@ import tempfile
 import sums
 
 FAMILIES = ["avx2", "avx512", "avx512vnni"]
-NETWORKS = ["resnet20-cifar10", "resnet56-cifar10", "mobilenetv2-cifar10", "mobilenetv1-0.25-imagenet", "resnet50-random"]
+NETWORKS = ["resnet20-cifar10", "resnet56-cifar10", "mobilenetv2-cifar10", "mobilenetv1-0.25-imagenet",
+            "resnet50-random"]
 SHOWN = ["int32 sums", "runs of 2", "runs of 4", "runs of 8", "runs of 32", "units of 1", "units of 4", "all wide"]
 STAGES = ["arrangements", "arm", "tuned"]
+PROCESSES = 7  # that time arrangements: another's work on the same core can last as long as one
 LEAST_K = 288  # shorter sums are mostly requantization
 
 
@@ -34,9 +37,17 @@ def command(words, **options):
 
 
 def arrangements(arguments):
-    """A row per family and K, as kernelcheck prints them."""
-    text = command(shlex.split(arguments.prefix) + [f"{arguments.build}/tests/kernels/kernelcheck", "--bench-json"])
-    return [json.loads(line) for line in text.splitlines()]
+    """A row per family and K, as kernelcheck prints them: medians over several processes, and each process's ratios."""
+    words = shlex.split(arguments.prefix) + [f"{arguments.build}/tests/kernels/kernelcheck", "--bench-json"]
+    runs = [[json.loads(line) for line in command(words).splitlines()] for _ in range(PROCESSES)]
+    rows = runs[0]
+    for i, row in enumerate(rows):
+        row["limit16_over_limit32"] = statistics.median(run[i]["limit16_over_limit32"] for run in runs)
+        for name, form in row["forms"].items():
+            seen = {key: [run[i]["forms"][name][key] for run in runs] for key in form}
+            row["forms"][name] = {key: statistics.median(values) for key, values in seen.items()}
+            row["forms"][name]["ratios"] = sorted(seen["ratio"])
+    return rows
 
 
 def arm(arguments):
@@ -63,9 +74,10 @@ def tuned(arguments):
                 print(f"SKIP: {network.onnx} is missing", file=sys.stderr)
                 continue
             for isa in (f for f in FAMILIES if f in here):
-                told = sums.run(arguments.narrow, f"tune {network.form('8x8')} --table {work}/table.json --threads 1 --json",
-                                arguments.prefix, isa)
-                rows.append({"network": name, "isa": isa, "layers": [f"{c['isa']} {c['arrangement']}" for c in told["layers"]],
+                words = f"tune {network.form('8x8')} --table {work}/table.json --threads 1 --json"
+                told = sums.run(arguments.narrow, words, arguments.prefix, isa)
+                rows.append({"network": name, "isa": isa,
+                             "layers": [f"{c['isa']} {c['arrangement']}" for c in told["layers"]],
                              "layers_gain": round(told["layers_gain"], 3), "fusion": told["fusion"],
                              "fusion_gain": round(told["fusion_gain"], 3),
                              "others": {f"{c['isa']} {c['arrangement']}": round(c["ratio"], 3)
@@ -75,56 +87,71 @@ def tuned(arguments):
 
 
 def table(header, rows):
-    return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)] + ["| " + " | ".join(row) + " |" for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in [header] + rows]
+    return lines[:1] + ["|" + "---|" * len(header)] + lines[1:]
+
+
+def least(rows, form, process=PROCESSES // 2):
+    """Of a form's ratios the least: of the median process, or of another by its place from the slowest."""
+    return min(forms[form]["ratios"][process] for forms in rows)
 
 
 def arrangement_lines(rows):
     lines = ["", "## Arrangements of sums", "",
-             "`kernelcheck --bench-json`: a 3 x 3 convolution of K / 9 channels to 32 over 32 pixels, requantization included; all"
-             " arrangements and the bare limits take turns in one process, medians of 41 rounds; ratios of times. *int32 sums* add every"
-             " product in 32 bits; *runs of n* add n steps in 16 bits, *units* do so with bytes in other pairs, *all wide* widens"
-             " every step (docs/architecture.md). A limit is that of the instructions alone, operands in registers."]
+             "`kernelcheck --bench-json`: a 3 x 3 convolution of K / 9 channels to 32 over 32 pixels, requantization"
+             " included; all arrangements and the bare limits take turns in one process, medians of 41 rounds, and of"
+             f" {PROCESSES} processes; ratios of times. *int32 sums* add every product in 32 bits; *runs of n* add n steps in"
+             " 16 bits, *units* do so with bytes in other pairs, *all wide* widens every step (docs/architecture.md). A limit is that of the"
+             " instructions alone, operands in registers."]
     for family in dict.fromkeys(row["family"] for row in rows):
         own = [row for row in rows if row["family"] == family]
-        lines += ["", f"{family}: time of int32 sums over that of each arrangement, and int32 sums' share of their limit.", ""]
+        lines += ["", f"{family}: time of int32 sums over that of each arrangement, and int32 sums' share of their limit.",
+                  ""]
         lines += table(["K", "int32 sums, of the limit"] + SHOWN[1:],
                        [[str(row["k"]), f"{100 * row['forms']['int32 sums']['share32']:.0f} %"] +
                         [f"{row['forms'][form]['ratio']:.2f}" for form in SHOWN[1:]] for row in own])
         long = [row["forms"] for row in own if row["k"] >= LEAST_K]
-        lines += ["", f"Least of K >= {LEAST_K}: int32 sums at {100 * min(f['int32 sums']['share32'] for f in long):.0f} % of their limit,"
-                  f" runs of 8 {min(f['runs of 8']['ratio'] for f in long):.2f} and runs of 32"
-                  f" {min(f['runs of 32']['ratio'] for f in long):.2f} times as fast. 16-bit sums have"
+        share = min(forms["int32 sums"]["share32"] for forms in long)
+        lines += ["", f"Least of K >= {LEAST_K}: int32 sums at {100 * share:.0f} % of their limit, runs of 8"
+                  f" {least(long, 'runs of 8'):.2f} and runs of 32 {least(long, 'runs of 32'):.2f} times as fast (least of any"
+                  f" process, on a shared machine, {least(long, 'runs of 8', 0):.2f} and {least(long, 'runs of 32', 0):.2f})."
+                  " 16-bit sums have"
                   f" {max(row['limit16_over_limit32'] for row in own):.2f} times the limit of int32 sums."]
     return lines
 
 
 def arm_lines(rows):
     lines = ["", "## 64-bit Arm", "",
-             "Counted in the compiled loops of a tile of 4 pixels by 4 rows, 16 products of each pair a step (nothing timed: no such core"
-             " was at hand). In 32 bits a step is `smull`, `smlal2`, `sadalp`; in a run `smlal`, `smlal2`, and the fold once a run."
-             " *Shifted*: codes above 127 are made signed on the way.", ""]
+             "Counted in the compiled loops of a tile of 4 pixels by 4 rows, 16 products of each pair a step (nothing timed:"
+             " no such core was at hand). In 32 bits a step is `smull`, `smlal2`, `sadalp`; in a run `smlal`, `smlal2`, and"
+             " the fold once a run. *Shifted*: codes above 127 are made signed on the way.", ""]
     return lines + table(["codes", "instructions per product, in 32 bits", "in a run", "ratio", "runs of 8, with fold",
                           "runs of 32, with fold"],
                          [["shifted" if row["shifted"] else "as they are", f"{row['single'] / row['products']:.3f}",
                            f"{row['step'] / row['products']:.3f}", f"{row['step'] / row['single']:.2f}",
-                           f"{row['runs_of_8'] / row['single']:.2f}", f"{row['runs_of_32'] / row['single']:.2f}"] for row in rows])
+                           f"{row['runs_of_8'] / row['single']:.2f}", f"{row['runs_of_32'] / row['single']:.2f}"]
+                          for row in rows])
+
+
+def chosen(layers):
+    return ", ".join(f"{layers.count(way)} {way}" for way in dict.fromkeys(layers)) or "none"
 
 
 def tuned_lines(rows):
     lines = ["", "## Measured choices", "",
-             "`narrow tune` at 8 bits, one thread: gain over the defaults in the rounds that had not chosen; 1: nothing gained 1 %"
-             " (layers) or 3 % (fusion) in both halves. *All layers otherwise*: time of the defaults over that with all layers so.", ""]
+             "`narrow tune` at 8 bits, one thread: gain over the defaults in the rounds that had not chosen; 1: nothing gained"
+             " 1 % (layers) or 3 % (fusion) in both halves. *All layers otherwise*: time of the defaults over that with all"
+             " layers so.", ""]
     return lines + table(["network", "family", "layers chosen", "gain", "fusion", "gain", "all layers otherwise"],
-                         [[row["network"], row["isa"],
-                           ", ".join(f"{row['layers'].count(way)} {way}" for way in dict.fromkeys(row["layers"])) or "none",
+                         [[row["network"], row["isa"], chosen(row["layers"]),
                            f"{row['layers_gain']:.2f}", row["fusion"], f"{row['fusion_gain']:.2f}",
                            ", ".join(f"{way} {ratio:.2f}" for way, ratio in row["others"].items())] for row in rows])
 
 
 def write(results):
     (sums.RESULTS / "kernels.json").write_text(json.dumps(results, indent=1) + "\n")
-    lines = ["# Kernels", "", "Written by `make bench-kernels` (`bench/kernels.py`), on an AMD Zen 5, one thread. Ratios of one run each;"
-             " another core has others."]
+    lines = ["# Kernels", "", "Written by `make bench-kernels` (`bench/kernels.py`), on an AMD Zen 5, one thread. Ratios of"
+             " one run each; another core has others."]
     for stage, make in (("arrangements", arrangement_lines), ("arm", arm_lines), ("tuned", tuned_lines)):
         if results.get(stage):
             lines += make(results[stage])

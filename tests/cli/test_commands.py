@@ -765,7 +765,7 @@ def tuning(narrow):
 
 
 def tuned_layers(narrow, net, table, tuned_bench):
-    """Every way to compute layers that a table can name gives the same bytes; kernels follow if the family includes them."""
+    """Every way to compute layers that a table can name gives the same bytes; kernels follow if the family has them."""
     nodes = narrow.report("bench", net, "--runs", "1")["nodes"]
     linear = [i for i, node in enumerate(nodes) if node["macs"]]
     assert len(linear) > 2

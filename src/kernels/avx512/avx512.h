@@ -18,6 +18,7 @@ size_t nw_gemm_pack_zen5(void *packed, const nw_gemm_source *source);
 void nw_gemm_run_avx512(const nw_gemm_call *call);
 void nw_gemm_run_extra_avx512(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avx512(void *packed, const nw_depthwise_source *source);
+void nw_depthwise_count_runs_avx512(nw_run_counts *counts, const void *packed);
 void nw_depthwise_run_avx512(const nw_depthwise_call *call);
 void nw_add_avx512(const nw_add_call *call);
 void nw_max_pool_avx512(const nw_pool_call *call);

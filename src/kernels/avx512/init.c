@@ -3,7 +3,6 @@
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx512/avx512.h"
 #include "kernels/cpu.h"
-#include "kernels/depthwise_pairs.h"
 
 void nw_kernels_init_avx512(nw_kernels *kernels)
 {
@@ -18,7 +17,7 @@ void nw_kernels_init_avx512(nw_kernels *kernels)
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_64_avx512",
                                         .pack = nw_depthwise_pack_avx512,
                                         .run = nw_depthwise_run_avx512,
-                                        .count_runs = nw_pairs_count_runs};
+                                        .count_runs = nw_depthwise_count_runs_avx512};
     kernels->add = nw_add_avx512;
     kernels->max_pool = nw_max_pool_avx512;
     kernels->average_pool = nw_average_pool_avx512;
