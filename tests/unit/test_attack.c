@@ -97,24 +97,28 @@ static size_t narrow_few_codes(void *packed, const nw_gemm_source *source)
     return real.gemm_narrow.pack(packed, &lie);
 }
 
-static size_t narrow_other_weights(void *packed, const nw_gemm_source *source)
-{
-    nw_gemm_source lie = *source;
-    lie.weights++; /* each weight is its neighbour's; the caller packs fewer rows than there are */
-    return real.gemm_narrow.pack(packed, &lie);
-}
-
-static size_t pack_other_weights(void *packed, const nw_gemm_source *source)
+/** What pack makes of weights of which the last is another, one of the values that there are anyway. */
+static size_t pack_changed(size_t (*pack)(void *, const nw_gemm_source *), void *packed, const nw_gemm_source *source)
 {
     nw_gemm_source lie = *source;
     const size_t n = (size_t)source->n_rows * (size_t)source->k;
     int8_t *weights = malloc(n);
     memcpy(weights, source->weights, n);
-    weights[n - 1] = (int8_t)(weights[n - 1] / 2);
+    weights[n - 1] = (int8_t)-weights[n - 1];
     lie.weights = weights;
-    const size_t size = real.gemm.pack(packed, &lie);
+    const size_t size = pack(packed, &lie);
     free(weights);
     return size;
+}
+
+static size_t pack_other_weights(void *packed, const nw_gemm_source *source)
+{
+    return pack_changed(real.gemm.pack, packed, source);
+}
+
+static size_t narrow_other_weights(void *packed, const nw_gemm_source *source)
+{
+    return pack_changed(real.gemm_narrow.pack, packed, source);
 }
 
 static void test_false_certificates(void **state)
