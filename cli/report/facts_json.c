@@ -80,6 +80,8 @@ static cJSON *layer_row(const nw_facts *facts, const nw_layer_facts *layer)
     cJSON_AddNumberToObject(row, "weight_bytes", (double)layer->weight_bytes);
     cJSON_AddStringToObject(row, "kernel", layer->kernel);
     cJSON_AddStringToObject(row, "why", layer->why);
+    if (layer->narrowed[0])
+        cJSON_AddStringToObject(row, "narrowed", layer->narrowed);
     add_measured(row, "milliseconds", nw_layer_milliseconds(facts, layer));
     if (facts->against && facts->data) {
         add_real(row, "isolated_db", layer->isolated_db);

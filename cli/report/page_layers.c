@@ -137,6 +137,10 @@ static void layer(nw_html *page, const nw_facts *facts, int32_t i)
     runs_chart(page, l, i);
     nw_html_put(page, "</div><p class=\"why\" data-as=\"text\" data-key=\"layers.%d.why\">", i);
     nw_html_text(page, l->why);
+    if (l->narrowed[0]) {
+        nw_html_put(page, "</p><p class=\"why\" data-as=\"text\" data-key=\"layers.%d.narrowed\">", i);
+        nw_html_text(page, l->narrowed);
+    }
     nw_html_put(page, "</p></article>\n");
 }
 

@@ -255,12 +255,12 @@ static char *reason(const char *why)
 /** What 16-bit sums were planned with (sums.c, wraps.c). Bits: effective ones, 8 less the logarithm of what was narrowed. */
 static char *sums_reason(const nw_node_scheme *linear)
 {
-    char text[320];
+    char text[384];
     const nw_sum_reasons *s = &linear->sums;
     const int n = snprintf(text, sizeof(text),
-                           "{\"alpha\":%.2f,\"weight_alpha\":%.2f,\"activation_alpha\":%.2f,\"effective_weight_bits\":%.2f,"
+                           "{\"narrowed_channels\":%d,\"alpha\":%.2f,\"weight_alpha\":%.2f,\"activation_alpha\":%.2f,\"effective_weight_bits\":%.2f,"
                            "\"effective_activation_bits\":%.2f",
-                           s->weight_alpha * s->code_alpha, s->weight_alpha, s->code_alpha, 8.0 - log2(s->weight_alpha),
+                           s->rows, s->weight_alpha * s->code_alpha, s->weight_alpha, s->code_alpha, 8.0 - log2(s->weight_alpha),
                            s->code_bits);
     if (linear->accumulator == NW_ACCUMULATOR_16)
         snprintf(text + n, sizeof(text) - (size_t)n, ",\"run\":%.1f,\"longest_run\":%.0f,\"gain\":%.2f}", s->run, s->longest,

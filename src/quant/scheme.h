@@ -70,6 +70,7 @@ typedef struct nw_tensor_scheme {
 typedef struct nw_sum_reasons {
     double weight_alpha, code_alpha; /* steps of weights (mean over rows) and codes over those of 8 bits */
     double code_bits;                /* log2 of the codes that the mean channel's limits leave */
+    int32_t rows;                   /* channels whose steps are larger than those of their width */
     double run, longest, gain;       /* 16: predicted length of runs in steps, mean and longest; time of the exact 8-bit form
                                         over this one */
     double cost;                     /* 16: predicted time per step (runs.h) that rounding must keep to */

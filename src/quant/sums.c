@@ -58,11 +58,14 @@ nw_sum_reasons nw_scheme_sum_reasons(const nw_scheme *scheme, int32_t index, con
     const double n = linear->shape.n_channels;
     double weights = 0.0;
     double codes = 0.0;
-    for (int32_t o = 0; o < linear->shape.n_channels; o++)
+    int32_t rows = 0;
+    for (int32_t o = 0; o < linear->shape.n_channels; o++) {
         weights += alpha[o] / n * 127.0 / linear->book.limit;
+        rows += alpha[o] > 1.0;
+    }
     for (int32_t c = 0; c < x->n_channels; c++)
         codes += ((double)x->hi[c] - (double)x->lo[c] + 1.0) / x->n_channels;
-    return (nw_sum_reasons){.weight_alpha = weights, .code_alpha = 255.0 / ((1 << x->grid.bits) - 1), .code_bits = log2(codes)};
+    return (nw_sum_reasons){.rows = rows, .weight_alpha = weights, .code_alpha = 255.0 / ((1 << x->grid.bits) - 1), .code_bits = log2(codes)};
 }
 
 typedef struct layer {

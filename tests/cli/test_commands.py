@@ -519,8 +519,13 @@ def sums(narrow):
             assert 0 < why["effective_activation_bits"] <= 8
             if accumulator == "16":
                 assert 1 <= why["run"] and 1 <= why["longest_run"] and why["gain"] > 1
+                assert why["narrowed_channels"] > 0
             else:
                 assert 0 < why["wraps_expected"] < 1e-3
+        if accumulator == "16":
+            said = {row["node"]: row["narrowed"] for row in narrow.report("report", net)["layers"] if "narrowed" in row}
+            assert said.keys() == layers.keys(), said
+            assert all("of %d of " % layers[node]["why"]["narrowed_channels"] in text for node, text in said.items()), said
     narrow.bad(1, "--allow-wrap accepts that", "verify", net)
     narrow.good("verify", net, "--allow-wrap")
 
