@@ -29,6 +29,7 @@ METHODS = {
     "DQA, random channels": [f"--act-method dqa --act-ranking random --seed {seed} --learn 0" for seed in SEEDS],
     "learned": [""],
     "DQA, learned": ["--act-method dqa"],
+    "planned": ["--target-acts {bits} --act-method dqa --learn 1200 --weight-storage packed"],
 }
 
 
@@ -41,6 +42,9 @@ def rows():
             for bits in (3, 4):
                 for method in ("learned", "DQA, learned"):
                     yield network, bits, placement, method, data[network]
+    for bits in (4, 3.5, 3):
+        for network in cifar:
+            yield network, bits, "all", "planned", data[network]
     for network in cifar:
         for placement in ("all", "blocks"):
             for bits in (4, 3):
@@ -85,7 +89,8 @@ def measure(narrow, row, work, threads):
     result = {"title": title_of(row), "network": network, "activation_bits": acts, "placement": placement,
               "method": method, "data": data, "accuracies": [], "commands": []}
     for flags in METHODS[method]:
-        flags = f"--acts {acts} --act-placement {placement} {flags}".strip()
+        wanted = flags.format(bits=acts) if "{bits}" in flags else f"--acts {acts} --act-placement {placement} {flags}"
+        flags = wanted.strip()
         quantize = f"quantize {onnx} OUT.nw --calib $NARROW_TESTBED/data/{calib} {preprocess} {flags}"
         evaluate = f"eval OUT.nw --data $NARROW_TESTBED/data/{data}{labels_of(network)} --against {onnx}"
         there = f" --json --threads {threads}"
@@ -116,7 +121,8 @@ bias correction and rounding. Bits per value: of packed storage as it is, and co
 Random channels: mean of five seeds. Weights and biases are fitted to 96 of the calibration samples, or to 384 where
 the row says so (`--rounding-samples`; more memory and time while quantizing). Learned (the default): weights, biases
 and clips then moved along their gradients on 1,000 calibration samples, an eighth of which only judges,
-[methods](../methods.md#learning); the other rows are without (`--learn 0`). Agreement: answers equal to the float
+[methods](../methods.md#learning); the other rows are without (`--learn 0`). Planned: as many bits on average,
+each tensor with widths of its own and DQA where that is worth its bits (`--target-acts`), then learned. Agreement: answers equal to the float
 network's. Rows and cells marked `earlier` were learned by the form before: 600 updates, no judges, resnet32 in its
 first third only; the next run measures them again. SQNR: of the outputs, in dB. Rows with 4-bit weights too are in [accuracy.md](accuracy.md).
 """
@@ -153,7 +159,7 @@ def goals(results):
 
 # of n bits, and of n + 0 or n + 1
 RIVALS = (("DQA", "direct", 0), ("DQA", "direct", 1), ("NoisyQuant", "direct", 0), ("learned", "direct", 0),
-          ("DQA, learned", "DQA", 0), ("DQA, learned", "learned", 0), ("DQA, learned", "learned", 1))
+          ("DQA, learned", "DQA", 0), ("DQA, learned", "learned", 0), ("DQA, learned", "learned", 1), ("planned", "learned", 0))
 
 
 WINNERS = """## Who wins
