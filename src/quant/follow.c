@@ -108,7 +108,7 @@ bool nw_scheme_has_points(const nw_scheme *scheme)
 {
     bool any = scheme->options->point_budget > 0.0;
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        any = any || (scheme->nodes[i].mode == NW_MODE_LINEAR && scheme->nodes[i].extra_points > 0);
+        any = any || (scheme->nodes[i].mode == NW_MODE_LINEAR && scheme->nodes[i].extra_points != NW_PLAN_UNSAID);
     return any;
 }
 
@@ -287,7 +287,7 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     row->accumulator = (int32_t)linear->accumulator;
     if (scheme->options->points == NW_POINTS_BY_ERROR &&
         (linear->extra_points != NW_PLAN_UNSAID || scheme->options->point_budget > 0.0))
-        row->extra_points = linear->n_rows - linear->shape.n_channels;
+        row->extra_points = linear->extra_points != NW_PLAN_UNSAID ? linear->extra_points : linear->given_points;
     const bool sums = !said.why && is_narrow(linear->accumulator);
     row->why = sums ? sums_reason(linear) : reason(said.why);
     return (!said.why && !sums) || row->why ? NW_OK : NW_ERROR_MEMORY;

@@ -386,6 +386,9 @@ static nw_status allocate_points(reconstruction *r)
             continue;
         const size_t n_channels = (size_t)linear_of(r, &r->layers[i])->shape.n_channels;
         memcpy(r->layers[i].points, points + at, n_channels);
+        linear_of(r, &r->layers[i])->given_points = -(int32_t)n_channels;
+        for (size_t o = 0; o < n_channels; o++)
+            linear_of(r, &r->layers[i])->given_points += points[at + o];
         at += n_channels;
     }
     free(channels);
@@ -405,8 +408,9 @@ static nw_status alloc_layer(reconstruction *r, layer *l, int32_t max_patches)
     l->n_patches = positions < max_patches ? (int32_t)positions : max_patches;
     l->y = malloc(n * (size_t)l->n_patches * sizeof(*l->y));
     l->points = malloc(n);
-    const bool said = linear->extra_points != NW_PLAN_UNSAID;
-    const bool budget = (said ? linear->extra_points > 0 : r->scheme->options->point_budget > 0.0) && !linear->narrowed;
+    const bool said = linear->extra_points != NW_PLAN_UNSAID; /* 0 too: codes are those of a layer with a budget */
+    const bool budget = (said || r->scheme->options->point_budget > 0.0) && !linear->narrowed &&
+                        linear->book.kind != NW_BOOK_SHARED;
     l->channels = budget ? calloc(n, sizeof(*l->channels)) : NULL;
     if (!l->y || !l->points || (budget && !l->channels))
         return NW_ERROR_MEMORY;

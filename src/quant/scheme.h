@@ -86,7 +86,8 @@ typedef struct nw_node_scheme {
     nw_rounding rounding; /* of weights below 8 bits */
     nw_accumulator accumulator;
     bool accumulator_said; /* by the plan: stays even where it does not pay */
-    int32_t extra_points;  /* rows beyond one per channel that the plan gives it; NW_PLAN_UNSAID: its part of the budget */
+    int32_t extra_points;  /* rows beyond one per channel that the plan gives it; NW_PLAN_UNSAID: its part of the budget, */
+    int32_t given_points;  /* which is this; rows for which nothing was left are none in the end */
     int32_t sum_bits;      /* 16-wrap: most bits of the codes it reads */
     bool narrowed;        /* steps of some rows are larger than the width asks for, so that sums fit 16 bits for longer */
     nw_sum_reasons sums;  /* 16, 16-wrap: what they were planned with (sums.c, wraps.c) */
@@ -122,7 +123,7 @@ bool nw_is_linear(const nw_node *node);
 /** Sets `group` of every tensor that is a code. */
 void nw_scheme_groups(nw_scheme *scheme);
 
-/** Whether some layer may have more points than one per channel. Asked after nw_scheme_settle. */
+/** Whether points beyond one per channel were asked for, by the options or by a plan (0 too). After nw_scheme_settle. */
 bool nw_scheme_has_points(const nw_scheme *scheme);
 
 /**
