@@ -3,7 +3,15 @@
 #ifndef NARROW_TESTS_KERNELS_BENCH_H
 #define NARROW_TESTS_KERNELS_BENCH_H
 
+#include <stddef.h>
+
 #include "kernels/kernels.h"
+
+/** Seconds of this thread on its core. */
+double bench_now(void);
+
+/** The median of v[n], which is sorted. */
+double bench_median(double *v, size_t n);
 
 /** Every arrangement of avx2/gemm_pack.c, by the families that read it, beside the limit of the core; json: a line for each K. */
 void bench_gemm(bool json);

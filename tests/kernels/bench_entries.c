@@ -3,11 +3,9 @@
  * kernelcheck --bench, for every level: depthwise, sum, pooling, table and rows of narrow codes as networks have them, in time per
  * output byte and as a ratio to the reference. Kernels and reference take turns; medians.
  */
-#define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arith.h"
 #include "bench.h"
@@ -33,20 +31,6 @@ typedef struct job {
     int32_t channels, n; /* output pixels of a row */
     int32_t kernel, stride, bits;
 } job;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int compare(const void *p, const void *q)
-{
-    const double x = *(const double *)p;
-    const double y = *(const double *)q;
-    return (x > y) - (x < y);
-}
 
 static void *allocate(size_t size)
 {
@@ -196,10 +180,10 @@ typedef void run_fn(const nw_kernels *kernels, const job *j, const void *packed)
 
 static double measure(run_fn *run, const nw_kernels *kernels, const job *j, const void *packed, int32_t repeats)
 {
-    const double start = now();
+    const double start = bench_now();
     for (int32_t i = 0; i < repeats; i++)
         run(kernels, j, packed);
-    return (now() - start) / repeats;
+    return (bench_now() - start) / repeats;
 }
 
 static void compare_job(const nw_kernels *const kernels[2], const job *j, run_fn *run, bool is_depthwise, bool average)
@@ -213,12 +197,10 @@ static void compare_job(const nw_kernels *const kernels[2], const job *j, run_fn
             const void *packed = is_depthwise || average ? b.packed[side] : NULL;
             times[side][r] = measure(run, kernels[side], j, packed, side ? 100 : 2);
         }
-    for (int32_t side = 0; side < 2; side++)
-        qsort(times[side], ROUNDS, sizeof(double), compare);
     const double outputs = (double)j->n * j->channels;
-    const double t = times[1][ROUNDS / 2];
+    const double t = bench_median(times[1], ROUNDS);
     printf("  %-22s C=%-4d n=%-4d %8.3f ns/output %7.1f GOP/s %7.1fx reference\n", j->name, j->channels, j->n,
-           t * 1e9 / outputs, outputs * j->kernel * j->kernel / t * 1e-9, times[0][ROUNDS / 2] / t);
+           t * 1e9 / outputs, outputs * j->kernel * j->kernel / t * 1e-9, bench_median(times[0], ROUNDS) / t);
 }
 
 void bench_entries(const nw_kernels *ref, const nw_kernels *kernels, const char *name)

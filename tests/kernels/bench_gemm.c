@@ -9,11 +9,9 @@
  * ratios carry over to another machine. Cycles, which avx2/gemm_pack.c decides by, are those of a step of a tile in what
  * the larger of two K takes more, so without requantization; the clock is that of a chain of dependent additions.
  */
-#define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arith.h"
 #include "bench.h"
@@ -52,26 +50,6 @@ static const variant variants[] = {
 #define N_VARIANTS ((int32_t)NW_COUNT(variants))
 enum { INT32_SUMS = 0, RUNS_OF_8 = 4, RUNS_OF_32 = 6 }; /* of variants[] */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof(*v), compare);
-    return v[n / 2];
-}
-
 #define CLOBBER                                                                                                       \
     "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",       \
         "xmm12", "xmm13", "xmm14", "xmm15"
@@ -86,10 +64,10 @@ static double median(double *v, size_t n)
 #define LIMIT(name, f, r, bytes)                                                                                      \
     static double name(void)                                                                                          \
     {                                                                                                                 \
-        const double start = now();                                                                                   \
+        const double start = bench_now();                                                                             \
         for (int32_t i = 0; i < 40000; i++)                                                                           \
             __asm__ volatile(EIGHT(f, r)::: CLOBBER);                                                                 \
-        return 40000.0 * 8 * bytes / (now() - start) * 1e-9;                                                          \
+        return 40000.0 * 8 * bytes / (bench_now() - start) * 1e-9;                                                    \
     }
 LIMIT(avx2_limit32, PRODUCT32, "ymm", 32)
 LIMIT(avx2_limit16, PRODUCT16, "ymm", 32)
@@ -98,13 +76,13 @@ LIMIT(avx2_limit16, PRODUCT16, "ymm", 32)
 static double clock_rate(void)
 {
     int64_t sum = 0;
-    const double start = now();
+    const double start = bench_now();
     for (int32_t i = 0; i < 40000; i++)
         __asm__ volatile("add %[one], %[sum]\n\tadd %[one], %[sum]\n\tadd %[one], %[sum]\n\tadd %[one], %[sum]\n\t"
                          "add %[one], %[sum]\n\tadd %[one], %[sum]\n\tadd %[one], %[sum]\n\tadd %[one], %[sum]\n\t"
                          : [sum] "+r"(sum)
                          : [one] "r"((int64_t)1));
-    return 40000.0 * 8 / (now() - start) * 1e-9;
+    return 40000.0 * 8 / (bench_now() - start) * 1e-9;
 }
 
 /** A family whose kernel reads what nw_gemm_pack_avx2_mode packs. */
@@ -223,10 +201,10 @@ static double measure(const family *f, const layer *l, int32_t v)
                                .end = CHANNELS};
     const double macs = (double)PIXELS * CHANNELS * 9 * l->c;
     const int32_t repeats = (int32_t)(1e7 / macs) + 1;
-    const double start = now();
+    const double start = bench_now();
     for (int32_t i = 0; i < repeats; i++)
         f->run(&call);
-    return (now() - start) / repeats;
+    return (bench_now() - start) / repeats;
 }
 
 /* Medians for one K; limits in GMAC/s. */
@@ -257,11 +235,11 @@ static result bench_k(const family *f, int32_t c)
         clocks[r] = clock_rate();
     }
     layer_free(&l);
-    out.limit32 = median(limits[0], ROUNDS);
-    out.limit16 = median(limits[1], ROUNDS);
-    out.clock = median(clocks, ROUNDS);
+    out.limit32 = bench_median(limits[0], ROUNDS);
+    out.limit16 = bench_median(limits[1], ROUNDS);
+    out.clock = bench_median(clocks, ROUNDS);
     for (int32_t v = 0; v < N_VARIANTS; v++)
-        out.seconds[v] = median(times[v], ROUNDS);
+        out.seconds[v] = bench_median(times[v], ROUNDS);
     return out;
 }
 
