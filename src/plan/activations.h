@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Widths of activations, and under DQA which tensors have its extra bits: the least damage within a mean width, within an arena, or
- * both. An arena is for direct codes. Weights and activations cost
+ * Widths of activations, and under DQA which tensors have its extra bits: the least damage within a mean width, within
+ * an arena, or both. An arena is for direct codes. Weights and activations cost
  * different things, and their damages add up, so who gets how many bits is decided apart; search.c does it once, before
  * the weights.
  *
@@ -46,7 +46,8 @@ typedef struct nw_activation_choice {
 /**
  * Chooses. A goal that cannot be met gets the narrowest there is.
  *
- * @param items   [measurement->n] damages, sizes (values of the group) and rates of tensors' rows; on return least = most, and extended: choice.h
+ * @param items   [measurement->n] damages, sizes (values of the group) and rates of tensors' rows; on return
+ *                least = most, the width, and `extended` says whether it is an extended one (choice.h)
  * @return NW_ERROR_MEMORY
  */
 nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, const nw_activation_task *task,

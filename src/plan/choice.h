@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a layer's weights or a tensor may be given, as one number: 1 to 8, a width; 8 + b, width b extended: a layer's with further
- * points (multipoint.h), a tensor's with DQA's extra bits, where it is else direct.
+ * What a layer's weights or a tensor may be given, as one number: 1 to 8, a width; 8 + b, width b extended: a layer's
+ * with further points (multipoint.h), a tensor's with DQA's extra bits, where it is else direct.
  */
 #ifndef NARROW_PLAN_CHOICE_H
 #define NARROW_PLAN_CHOICE_H

@@ -9,7 +9,8 @@
  * A plan of rows by name, layers as in the measurement:
  *
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
- *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...], "with_points" (a tensor's: "with_scheme"): [likewise, where that is a choice]}
+ *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...],
+ *             "with_points" (a tensor's: "with_scheme"): [likewise, where that is a choice]}
  *
  * and "time" (seconds) beside every "bytes" of a layer if times are known. Bytes of a tensor: its values, and those that share
  * its grid.

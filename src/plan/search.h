@@ -10,8 +10,8 @@
  *     nw_found_clear(&found);
  *     nw_search_free(search);
  *
- * Layers may be given further points (options: point_budget, the share of a layer's multiply-accumulates that its points may add)
- * beside widths; the network made has them where the plan says so, and nowhere else.
+ * Layers may be given further points (options: point_budget, the share of a layer's multiply-accumulates that its points
+ * may add) beside widths; the network made has them where the plan says so, and nowhere else.
  *
  * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others. Widths of
  * activations are chosen first (activations.h), for the goals that they alone can meet: they cost no bytes of the file.
