@@ -89,8 +89,8 @@ def measure(narrow, row, work, threads):
     result = {"title": title_of(row), "network": network, "activation_bits": acts, "placement": placement,
               "method": method, "data": data, "accuracies": [], "commands": []}
     for flags in METHODS[method]:
-        wanted = flags.format(bits=acts) if "{bits}" in flags else f"--acts {acts} --act-placement {placement} {flags}"
-        flags = wanted.strip()
+        everywhere = "" if method == "planned" else f"--acts {acts} --act-placement {placement} "
+        flags = (everywhere + flags.format(bits=acts)).strip()
         quantize = f"quantize {onnx} OUT.nw --calib $NARROW_TESTBED/data/{calib} {preprocess} {flags}"
         evaluate = f"eval OUT.nw --data $NARROW_TESTBED/data/{data}{labels_of(network)} --against {onnx}"
         there = f" --json --threads {threads}"
