@@ -111,6 +111,18 @@ static nw_status sample_take(sample *s, const nw_scheme *scheme, int32_t node, c
     return NW_OK;
 }
 
+/**
+ * A step beyond which every rounding of the row gives zeros, whatever it carries from weight to weight: the input of a
+ * channel that hardly ever varies says nothing of its weights' step, and an immense one is no factor between codes.
+ */
+static double widest(const double *row, int32_t k)
+{
+    double sum = 0.0;
+    for (int32_t j = 0; j < k; j++)
+        sum += fabs(row[j]);
+    return 2.0 * sum;
+}
+
 nw_status nw_shared_steps(double *steps, const nw_scheme *scheme, int32_t node, const nw_code_book *book)
 {
     const nw_node *from = &scheme->model->nodes[node];
@@ -124,7 +136,7 @@ nw_status nw_shared_steps(double *steps, const nw_scheme *scheme, int32_t node, 
     const double d = status ? 0.0 : find(&s, book, method);
     for (int32_t o = 0; !status && o < shape.n_channels; o++) {
         nw_scheme_row(scratch, scratch + k, scheme, node, o);
-        steps[o] = d * unit_of(scratch + k, shape.k, matters);
+        steps[o] = fmin(d * unit_of(scratch + k, shape.k, matters), widest(scratch, shape.k));
     }
     sample_free(&s);
     free(scratch);

@@ -14,7 +14,8 @@
  * Steps of a layer's rows: step[o] = d / sqrt(mean importance of row o), with the one d at which nearest codes make as
  * much noise, summed over the rows, weighted by importance, as uniform codes of book->bits bits with a step per row.
  * Importance is the variance of the input that meets the weight, or 1 where options.weight_range does not look at it; it
- * differs between rows only in grouped layers. Of layers with many weights a part of the rows decides.
+ * differs between rows only in grouped layers. Of layers with many weights a part of the rows decides. A step is at most
+ * twice the sum of the row's magnitudes: there all codes are 0 already.
  *
  * @param steps  [n_channels] out; 0: the layer or the row has no weights that matter
  * @return NW_ERROR_MEMORY

@@ -113,6 +113,32 @@ static void test_depthwise(void **state)
     nw_model_free(model);
 }
 
+/** An input that hardly varies lets its row be as coarse as it likes: zeros, with a step that is still one. */
+static void test_quiet_input(void **state)
+{
+    (void)state;
+    nw_model *model = make_network(32);
+    const nw_node *first = &model->nodes[0];
+    nw_tensor *weights = &model->tensors[first->inputs[1]];
+    const size_t k = nw_tensor_elements(weights) / 32;
+    for (size_t i = 5 * k; i < 6 * k; i++)
+        weights->data[i] *= 1e-8f;
+    model->tensors[first->inputs[2]].data[5] = 0.001f;
+    nw_calibration *calibration = graph_calibrate(model, 48, 8);
+    for (int how = 0; how < 2; how++) {
+        const result own = quantized(model, calibration, NW_BOOK_UNIFORM, 3, how ? NW_ROUND_REFINE : NW_ROUND_PLAIN);
+        const result shared = quantized(model, calibration, NW_BOOK_SHARED, 3, how ? NW_ROUND_REFINE : NW_ROUND_PLAIN);
+        for (int32_t j = 0; j < shared.middle->k; j++)
+            assert_int_equal(shared.middle->weights[5 * shared.middle->k + j], 0);
+        assert_true(shared.middle->multiplier[5] <= 0x1p20f);
+        assert_true(shared.sqnr > own.sqnr - 0.5);
+        nw_model_free(own.integer);
+        nw_model_free(shared.integer);
+    }
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
 static void test_eight_bits_are_uniform(void **state)
 {
     (void)state;
@@ -145,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_noise_and_bytes),
         cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_quiet_input),
         cmocka_unit_test(test_eight_bits_are_uniform),
         cmocka_unit_test(test_given_step),
     };
