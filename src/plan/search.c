@@ -12,6 +12,8 @@
 
 #define CODED_TRIES 5   /* networks made for one budget */
 #define FILE_TRIES 6    /* corrections of the budget for what the file holds besides weights */
+#define DEAREST 40.0    /* log2 of the highest price on time, in damage of the whole network per its time */
+#define CHEAPEST (-30.0)
 #define POINT_BYTES 12  /* of a further point besides its codes: channel, step, offset */
 
 const char *const nw_damage_names[] = {"divergence", "noise", "changed", NULL};
@@ -208,19 +210,28 @@ static nw_status allocate_priced(int32_t *choices, bool *fits, nw_search *s, dou
     return nw_allocate(choices, fits, s->priced, s->n, budget, s->task.how, error);
 }
 
-/** Within a budget of bytes, and of time if that is a goal: the lowest price on time that keeps it. */
+/**
+ * Within a budget of bytes, and of time if that is a goal: the lowest price on time that keeps it. A time that nothing
+ * keeps is missed by as little damage as goes with what is as good as the fastest.
+ */
 static nw_status allocate(int32_t *choices, bool *fits, nw_search *s, double budget, nw_error *error)
 {
     NW_TRY(allocate_priced(choices, fits, s, budget, 0.0, error));
     if (!(s->seconds > 0.0) || time_of(s, choices) <= s->seconds)
         return NW_OK;
-    double lo = -30.0; /* log2 of the price, in damage of the whole network per its time */
-    double hi = 40.0;
-    const double unit = (nw_items_damage(s->items, s->n, choices) + 1e-30) / time_of(s, choices);
+    const double slowest = time_of(s, choices);
+    const double unit = (nw_items_damage(s->items, s->n, choices) + 1e-30) / slowest;
+    NW_TRY(allocate_priced(choices, fits, s, budget, unit * exp2(DEAREST), error));
+    const double fastest = time_of(s, choices);
+    const double wanted = fastest <= s->seconds ? s->seconds : NW_NEAR_FASTEST * fastest;
+    double lo = CHEAPEST;
+    double hi = DEAREST;
+    if (slowest <= wanted)
+        return allocate_priced(choices, fits, s, budget, 0.0, error);
     for (int32_t step = 0; step < 18; step++) {
         const double middle = 0.5 * (lo + hi);
         NW_TRY(allocate_priced(choices, fits, s, budget, unit * exp2(middle), error));
-        if (time_of(s, choices) <= s->seconds)
+        if (time_of(s, choices) <= wanted)
             hi = middle;
         else
             lo = middle;

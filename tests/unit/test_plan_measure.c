@@ -302,6 +302,54 @@ static void goals(void **state)
     drop(&f);
 }
 
+/** Times of all widths: `slope` of them falls with the bits, and 2 bits are a little faster than that by chance. */
+static void fill_times(nw_times *times, nw_time_by_bits *layers, const nw_model *model, double slope)
+{
+    *times = (nw_times){.n_nodes = model->n_nodes, .layers = layers, .rest = 1.0};
+    for (int32_t i = 0; i < model->n_nodes; i++)
+        for (int32_t b = 2; b <= 8; b++)
+            layers[i][b] = 1.0 - slope * (8 - b) / 6.0 - (b == 2 ? 0.004 : 0.0);
+}
+
+/** A time that nothing keeps costs no width that brings no time, and every width that does. */
+static void missed_time(void **state)
+{
+    (void)state;
+    fixture f = make();
+    const nw_measure_options options = NW_MEASURE_DEFAULTS;
+    nw_measurement *m = measure(&f, options);
+    nw_time_by_bits *layers = calloc((size_t)f.model->n_nodes, sizeof(*layers));
+    assert_non_null(layers);
+    nw_times times;
+    const nw_search_task task = {.model = f.model, .calibration = f.calibration, .options = &f.options,
+                                 .measurement = m, .times = &times, .kind = nw_damage_default(m)};
+    nw_search *search = NULL;
+    nw_found found = {0};
+    const nw_goals goal = {.seconds = 0.1, .drop = -1.0};
+    assert_int_equal(nw_search_create(&search, &task, NULL), NW_OK);
+    for (int32_t steep = 0; steep < 2; steep++) {
+        fill_times(&times, layers, f.model, steep ? 0.5 : 0.0);
+        assert_int_equal(nw_search_run(&found, search, &goal, true, NULL), NW_OK);
+        assert_false(found.met);
+        const double fastest = 1.0 + m->n * (steep ? 0.496 : 0.996);
+        assert_true(found.seconds <= NW_NEAR_FASTEST * fastest);
+        int32_t narrow = 0;
+        for (int32_t i = 0; i < m->n; i++)
+            narrow += found.choices[i] < 8;
+        assert_true(steep ? narrow >= m->n - 1 : narrow == 0);
+        nw_found_clear(&found);
+    }
+    /* one that the fastest alone keeps is met, not missed by 2 % */
+    const nw_goals tight = {.seconds = 1.0 + m->n * 0.496 + 1e-9, .drop = -1.0};
+    assert_int_equal(nw_search_run(&found, search, &tight, true, NULL), NW_OK);
+    assert_true(found.met);
+    nw_found_clear(&found);
+    nw_search_free(search);
+    free(layers);
+    nw_measurement_free(m);
+    drop(&f);
+}
+
 /** DQA's extra bits lessen the damage of every tensor but the input, which cannot have them; a state keeps it. */
 static void extra_bits_are_choices(void **state)
 {
@@ -381,6 +429,7 @@ int main(void)
         cmocka_unit_test(noise_adds_up),
         cmocka_unit_test(shards_make_the_whole),
         cmocka_unit_test(goals),
+        cmocka_unit_test(missed_time),
         cmocka_unit_test(points_are_choices),
         cmocka_unit_test(extra_bits_are_choices),
     };
