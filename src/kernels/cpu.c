@@ -55,10 +55,9 @@ static uint64_t enabled_registers(void)
     return ((uint64_t)high << 32) | low;
 }
 
-/** With BMI2, as on every processor that has the one. */
 static bool has_avx2(void)
 {
-    return bits_set((uint32_t)enabled_registers(), 0x6) && bits_set(cpuid(7, 0).ebx, bit_AVX2 | bit_BMI2);
+    return bits_set((uint32_t)enabled_registers(), 0x6) && bits_set(cpuid(7, 0).ebx, bit_AVX2);
 }
 
 static bool has_avxvnni(void)
