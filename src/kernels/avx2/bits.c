@@ -53,25 +53,28 @@ static NW_INLINE __m256i unpack_16(const unpacker *u, const uint8_t *from)
     return _mm256_sll_epi16(_mm256_and_si256(codes, u->mask), u->shift);
 }
 
-/* Four bits are the usual case and need no multiplication: 16 bytes are 32 codes, the low nibbles the even ones. */
-static NW_INLINE __m256i unpack_nibbles(const uint8_t *from, __m128i shift)
-{
-    const __m128i mask = _mm_set1_epi8(15);
-    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
-    const __m128i even = _mm_and_si128(bytes, mask);
-    const __m128i odd = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
-    const __m256i codes = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi8(even, odd)),
-                                                  _mm_unpackhi_epi8(even, odd), 1);
-    return _mm256_sll_epi16(codes, shift); /* at most 8 bits in all: nothing leaves its byte */
-}
-
 static NW_INLINE __m256i unpack_32(const unpacker *u, const uint8_t *from)
 {
-    if (u->bits == 4)
-        return unpack_nibbles(from, u->shift);
     const __m256i first = unpack_16(u, from);
     const __m256i second = unpack_16(u, from + 2 * u->bits);
     return _mm256_permute4x64_epi64(_mm256_packus_epi16(first, second), 0xd8); /* it packs within halves */
+}
+
+/**
+ * The usual case, codes of 4 bits, 32 at a time as far as there are so many; returns how many. It needs no
+ * multiplication: of 16 bytes, each twice in 16 bits, the low nibble and the other.
+ */
+static NW_INLINE size_t unpack_nibbles(const unpacker *u, uint8_t *to, const uint8_t *from, size_t n)
+{
+    const __m256i low = _mm256_set1_epi8(15);
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const __m256i bytes = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(from + i / 2)));
+        const __m256i codes = _mm256_and_si256(_mm256_or_si256(bytes, _mm256_slli_epi16(bytes, 4)), low);
+        /* at most 8 bits in all: nothing leaves its byte */
+        _mm256_storeu_si256((__m256i *)(void *)(to + i), _mm256_sll_epi16(codes, u->shift));
+    }
+    return i;
 }
 
 void nw_unpack_avx2(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift)
@@ -79,9 +82,9 @@ void nw_unpack_avx2(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, in
     const unpacker u = unpacker_of(bits, shift);
     const size_t size = (n * (size_t)bits + 7) / 8;
     const size_t step = 4 * (size_t)bits;
-    const size_t reach = bits == 4 ? 16 : 3 * (size_t)bits + 16; /* bytes that 32 codes read */
-    size_t i = 0;
-    size_t at = 0;
+    const size_t reach = 3 * (size_t)bits + 16; /* bytes that 32 codes read */
+    size_t i = bits == 4 ? unpack_nibbles(&u, to, from, n) : 0;
+    size_t at = i / 8 * (size_t)bits;
     for (; i + 32 <= n && at + reach <= size; i += 32, at += step)
         _mm256_storeu_si256((__m256i *)(void *)(to + i), unpack_32(&u, from + at));
     if (i == n)
@@ -130,12 +133,30 @@ static NW_INLINE void pack_32(const packer *p, uint8_t *to, const uint8_t *from)
     _mm_storeu_si128((__m128i *)(void *)(to + p->half), _mm256_extracti128_si256(packed, 1));
 }
 
+/** 32 codes to 16 pairs of nibbles, each in 16 bits. */
+static NW_INLINE __m256i join_nibbles(const packer *p, const uint8_t *from)
+{
+    const __m256i codes = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    return _mm256_maddubs_epi16(p->by_2, _mm256_and_si256(_mm256_srl_epi16(codes, p->right), p->mask));
+}
+
+/** The usual case, 64 codes of 4 bits at a time, as far as there are so many; returns how many. */
+static NW_INLINE size_t pack_nibbles(const packer *p, uint8_t *to, const uint8_t *from, size_t n)
+{
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64) { /* it packs within halves */
+        const __m256i packed = _mm256_packus_epi16(join_nibbles(p, from + i), join_nibbles(p, from + i + 32));
+        _mm256_storeu_si256((__m256i *)(void *)(to + i / 2), _mm256_permute4x64_epi64(packed, 0xd8));
+    }
+    return i;
+}
+
 void nw_pack_avx2(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift)
 {
     const packer p = packer_of(bits, shift);
     const size_t size = (n * (size_t)bits + 7) / 8;
-    size_t i = 0;
-    size_t at = 0;
+    size_t i = bits == 4 ? pack_nibbles(&p, to, from, n) : 0;
+    size_t at = i / 8 * (size_t)bits;
     for (; i + 32 <= n && at + p.half + 16 <= size; i += 32, at += 2 * p.half)
         pack_32(&p, to + at, from + i);
     if (i == n)
