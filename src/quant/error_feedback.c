@@ -7,6 +7,8 @@
 
 #include "quant/weights.h"
 
+#define PANEL 4 /* rows of R at once */
+
 typedef struct ranked {
     double energy;
     int32_t index;
@@ -36,7 +38,37 @@ static int set_order(nw_feedback *f, const double *gram)
     return 1;
 }
 
-/** L L' = permuted gram, L = R': column by column, each taken off what is right of it. */
+/** Row i of R from what is left of the matrix there. */
+static void finish_row(double *r, size_t k, size_t i)
+{
+    double *row = r + i * k;
+    const double pivot = row[i] > 1e-300 ? sqrt(row[i]) : 1e-150;
+    for (size_t j = i; j < k; j++)
+        row[j] /= pivot;
+    row[i] = pivot;
+}
+
+/** Takes rows i .. i + n - 1 of R off row l below them, one after the other entry by entry. */
+static void take_off(double *r, size_t k, size_t i, size_t n, size_t l)
+{
+    const double *row[PANEL];
+    double share[PANEL];
+    double *below = r + l * k;
+    for (size_t p = 0; p < n; p++) {
+        row[p] = r + (i + p) * k;
+        share[p] = row[p][l];
+    }
+    if (n == PANEL) {
+        for (size_t j = l; j < k; j++)
+            below[j] = below[j] - share[0] * row[0][j] - share[1] * row[1][j] - share[2] * row[2][j] - share[3] * row[3][j];
+        return;
+    }
+    for (size_t p = 0; p < n; p++)
+        for (size_t j = l; j < k; j++)
+            below[j] -= share[p] * row[p][j];
+}
+
+/** L L' = permuted gram, L = R': row by row of R, each taken off those below; PANEL rows at once, to fetch those seldom. */
 static void factorize(nw_feedback *f, const double *gram)
 {
     const size_t k = (size_t)f->k;
@@ -44,18 +76,15 @@ static void factorize(nw_feedback *f, const double *gram)
     for (size_t i = 0; i < k; i++)
         for (size_t j = 0; j < k; j++)
             r[i * k + j] = j < i ? 0.0 : gram[(size_t)f->order[i] * k + (size_t)f->order[j]];
-    for (size_t i = 0; i < k; i++) {
-        const double *row = r + i * k;
-        const double pivot = row[i] > 1e-300 ? sqrt(row[i]) : 1e-150;
-        for (size_t j = i; j < k; j++)
-            r[i * k + j] /= pivot;
-        r[i * k + i] = pivot;
-        for (size_t l = i + 1; l < k; l++) {
-            const double share = row[l];
-            double *below = r + l * k;
-            for (size_t j = l; share != 0.0 && j < k; j++)
-                below[j] -= share * row[j];
+    for (size_t i = 0; i < k; i += PANEL) {
+        const size_t n = k - i < PANEL ? k - i : PANEL;
+        for (size_t p = 0; p < n; p++) {
+            for (size_t before = 0; before < p; before++)
+                take_off(r, k, i + before, 1, i + p);
+            finish_row(r, k, i + p);
         }
+        for (size_t l = i + n; l < k; l++)
+            take_off(r, k, i, n, l);
     }
     for (size_t i = 0; i < k; i++)
         for (size_t j = i + 1; j < k; j++) {

@@ -164,8 +164,10 @@ nw_row_target nw_moments_row(const nw_moments *moments, int32_t o)
 {
     const size_t k = (size_t)moments->k;
     const size_t group = (size_t)(o / moments->group_outputs);
-    return (nw_row_target){moments->k, moments->gram + group * k * k, moments->cross + (size_t)o * k,
-                           moments->energy[o]};
+    return (nw_row_target){.k = moments->k,
+                           .gram = moments->gram + group * k * k,
+                           .cross = moments->cross + (size_t)o * k,
+                           .energy = moments->energy[o]};
 }
 
 double nw_row_error(const nw_row_target *target, const double *v)
@@ -175,7 +177,9 @@ double nw_row_error(const nw_row_target *target, const double *v)
         const double *row = target->gram + (size_t)i * (size_t)target->k;
         double sums[4] = {-2.0 * target->cross[i], 0.0, 0.0, 0.0}; /* a single sum would wait for itself */
         int32_t j = 0;
-        for (; v[i] != 0.0 && j + 4 <= target->k; j += 4)
+        if (v[i] == 0.0)
+            continue;
+        for (; j + 4 <= target->k; j += 4)
             for (int32_t part = 0; part < 4; part++)
                 sums[part] += row[j + part] * v[j + part];
         for (; j < target->k; j++)

@@ -40,6 +40,7 @@ typedef struct nw_row_target {
     const double *gram;  /* [k, k] symmetric, positive definite after damping */
     const double *cross; /* [k] */
     double energy;
+    const double *wanted; /* [k] gram^-1 cross, if it is known; or NULL */
 } nw_row_target;
 
 /** Zeroed moments, or NULL without memory. */

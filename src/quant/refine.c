@@ -246,7 +246,7 @@ static nw_row_target leave_rest(nw_row_solver *s, const int8_t *codes, const dou
         s->rest[j] = s->wanted[j] - v[j];
         s->cross[j] = -s->cross[j];
     }
-    return (nw_row_target){s->k, target->gram, s->cross, nw_row_error(target, v)};
+    return (nw_row_target){.k = s->k, .gram = target->gram, .cross = s->cross, .energy = nw_row_error(target, v)};
 }
 
 nw_status nw_row_solve(nw_row_solver *solver, int8_t *codes, double *steps, double *errors, int32_t n_points,
@@ -255,20 +255,21 @@ nw_status nw_row_solve(nw_row_solver *solver, int8_t *codes, double *steps, doub
     const size_t k = (size_t)solver->k;
     assert(n_points >= 1 && n_points <= NW_MAX_POINTS);
     double *v = solver->work + NW_MAX_POINTS * k;
-    if (solver->feedback)
+    if (solver->feedback && !target->wanted)
         nw_feedback_solve(solver->feedback, solver->wanted, target->cross);
     else
-        memcpy(solver->wanted, w, k * sizeof(*w));
+        memcpy(solver->wanted, solver->feedback ? target->wanted : w, k * sizeof(*w));
     double least = INFINITY;
     for (int32_t p = 0; p < n_points; p++) {
         const nw_row_target left = leave_rest(solver, codes, steps, p, target, v);
         NW_TRY(add_point(solver, codes + (size_t)p * k, &steps[p], p, &left));
         if (solver->rounding == NW_ROUND_REFINE && p > 0 && steps[p] > 0.0)
             nw_refine_row(codes, steps, p + 1, &solver->book, target, solver->work);
+        if (!errors)
+            continue;
         sum_points(v, codes, steps, p + 1, solver->k);
         least = fmin(least, fmax(nw_row_error(target, v), 0.0));
-        if (errors)
-            errors[p] = least;
+        errors[p] = least;
     }
     return NW_OK;
 }

@@ -32,6 +32,8 @@ struct nw_trials {
     int8_t *codes;       /* [n_rows, k] rounded last; all points of a channel together */
     size_t n_rows, n_codes; /* n_codes: rows that there is room for */
     nw_moments *moments; /* NULL if they would not fit */
+    nw_row_solver *solver; /* of a layer of one group, from the first width on; NULL: none yet */
+    double *wanted;      /* [O, k] of its rows; NULL: not known */
     float *y;
     size_t n_y;
     int64_t n_samples, n_seen, n_patches;
@@ -96,6 +98,10 @@ static void close_layer(nw_trials *trials)
     free(trials->codes);
     free(trials->y);
     nw_moments_free(trials->moments);
+    nw_row_solver_free(trials->solver);
+    free(trials->wanted);
+    trials->solver = NULL;
+    trials->wanted = NULL;
     trials->w = NULL;
     trials->codes = NULL;
     trials->n_rows = trials->n_codes = 0;
@@ -272,13 +278,14 @@ static nw_status round_nearest(nw_trials *trials, const rounding *to)
 /** Points of one channel, or how good they would be. @param q  [NW_MAX_POINTS, k] room */
 static nw_status round_channel(nw_trials *trials, nw_row_solver *solver, const rounding *to, int32_t o, int8_t *q)
 {
-    const nw_row_target target = nw_moments_row(trials->moments, o);
-    const double *w = trials->w + (size_t)o * (size_t)trials->shape.k;
+    const size_t at = (size_t)o * (size_t)trials->shape.k;
+    nw_row_target target = nw_moments_row(trials->moments, o);
     const int32_t n = to->channels ? NW_MAX_POINTS : to->points ? to->points[o] : 1;
     double *errors = to->channels ? to->channels[o].error : NULL;
     double steps[NW_MAX_POINTS];
+    target.wanted = trials->wanted ? trials->wanted + at : NULL;
     solver->book.step = to->given ? to->given[o] : 0.0;
-    NW_TRY(nw_row_solve(solver, q, steps, errors, n, w, &target));
+    NW_TRY(nw_row_solve(solver, q, steps, errors, n, trials->w + at, &target));
     for (int32_t p = 0; errors && p < NW_MAX_POINTS; p++)
         errors[p] = target.energy > 0.0 ? errors[p] / target.energy : 0.0;
     if (!errors)
@@ -286,16 +293,47 @@ static nw_status round_channel(nw_trials *trials, nw_row_solver *solver, const r
     return NW_OK;
 }
 
+static nw_row_solver *make_solver(const nw_trials *trials, int32_t group, const rounding *to)
+{
+    const nw_row_target shared = nw_moments_row(trials->moments, group * trials->shape.group_outputs);
+    return nw_row_solver_create(shared.gram, shared.k, to->book, trials->options[8].rounding,
+                                trials->options[8].weight_range, STARTS);
+}
+
+/** What large layers need for every width alike: the factors of the gram, and the real weights that the data ask for. */
+static nw_status keep_solver(nw_trials *trials, const rounding *to)
+{
+    const size_t k = (size_t)trials->shape.k;
+    trials->solver = make_solver(trials, 0, to);
+    if (!trials->solver)
+        return NW_ERROR_MEMORY;
+    if (!trials->solver->feedback)
+        return NW_OK;
+    trials->wanted = malloc((size_t)trials->shape.n_channels * k * sizeof(*trials->wanted) + 1);
+    if (!trials->wanted)
+        return NW_ERROR_MEMORY;
+    for (int32_t o = 0; o < trials->shape.n_channels; o++)
+        nw_feedback_solve(trials->solver->feedback, trials->wanted + (size_t)o * k,
+                          nw_moments_row(trials->moments, o).cross);
+    return NW_OK;
+}
+
 static nw_status round_group(nw_trials *trials, int32_t group, const rounding *to, int8_t *q)
 {
     const int32_t first = group * trials->shape.group_outputs;
-    const nw_row_target shared = nw_moments_row(trials->moments, first);
-    nw_row_solver *solver = nw_row_solver_create(shared.gram, shared.k, to->book, trials->options[8].rounding,
-                                                 trials->options[8].weight_range, to->given || to->channels ? 1 : STARTS);
+    const bool kept = trials->moments->n_groups == 1;
+    if (kept && !trials->solver)
+        NW_TRY(keep_solver(trials, to));
+    nw_row_solver *solver = kept ? trials->solver : make_solver(trials, group, to);
     nw_status status = solver ? NW_OK : NW_ERROR_MEMORY;
+    if (solver) {
+        solver->book = *to->book;
+        solver->n_starts = to->given || to->channels ? 1 : STARTS;
+    }
     for (int32_t o = first; !status && o < first + trials->shape.group_outputs; o++)
         status = round_channel(trials, solver, to, o, q);
-    nw_row_solver_free(solver);
+    if (!kept)
+        nw_row_solver_free(solver);
     return status;
 }
 
