@@ -6,7 +6,8 @@
 # make bench-speed  times Narrow beside ONNX Runtime, OpenVINO and ncnn: docs/results/speed.md; BENCH= passes flags, and
 #                 NARROW_RANDOM=folder adds networks with random weights (resnet18, resnet50, mobilenet_v2, vgg16)
 # make bench-accuracy  what every method keeps of the test-bed networks' accuracy: docs/results/accuracy.md, activations.md; BENCH= flags
-# make bench-planner  the planner's allocations beside each other: docs/results/planner.md; BENCH= flags. Hours
+# make bench-planner  the planner's allocations beside each other: docs/results/planner.md; BENCH= flags,
+#                 NARROW_RANDOM= as above. Hours
 # make test-long  an array job on a real Slurm, and networks on a big-endian machine under emulation. Minutes
 # make bench-sums  what 16-bit sums buy and cost, and how often fixed widths would overflow them: docs/results/sums.md,
 #                 overflow.md; BENCH= flags of both, NARROW_RANDOM= as above
@@ -54,7 +55,7 @@ bench-accuracy: build
 	@python3 tools/bench_activations.py --narrow $(NARROW) $(BENCH)
 
 bench-planner: build
-	@python3 tools/bench_planner.py --narrow $(NARROW) $(BENCH)
+	@python3 tools/bench_planner.py --narrow $(NARROW) --random "$(NARROW_RANDOM)" $(BENCH)
 
 bench-sums: build
 	@python3 bench/sums.py --narrow $(NARROW) --random "$(NARROW_RANDOM)" $(BENCH)

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets how many bits: the planner's allocations beside each other, docs/results/planner.md and planner.json.
 
-    python3 tools/bench_planner.py --narrow build/narrow [--only REGEX] [--fresh] [--work FOLDER]
+    python3 tools/bench_planner.py --narrow build/narrow [--only REGEX] [--fresh] [--work FOLDER] [--random FOLDER]
 
 Weights only (activations keep 8 bits), and weights and activations. Every allocation gets the same measured damage,
 rounding and file size, is chosen on calibration samples and judged by the integer engine on the test split. "coded":
 weights entropy-coded in the file; "shared": one step for all rows of a layer. Rows already in planner.json are kept
 unless --fresh is given; --only limits the work to rows whose title ("resnet20-cifar10 exact 3") matches; --work keeps
-the measured states. Networks and data come from the test-bed (NARROW_TESTBED, default ../shared/testbed);
-planner_report.py turns the rows into the page.
+the measured states. FOLDER of --random holds networks with random weights (make_random_models.py): those in MEMORY are
+planned from nothing, for the memory that this takes. Networks and data come from the test-bed (NARROW_TESTBED, default
+../shared/testbed); planner_report.py turns the rows into the page.
 """
 import argparse
 import json
@@ -61,6 +62,10 @@ GOALS = {"drop of 0.5": "--max-drop 0.5", "size of 20 %": "--target-size 20%"}
 # goals of time: kernels (NARROW_ISA; None: the machine's best), share of the time expected with 8 bits everywhere. Those
 # with dot products gain nothing by narrow weights: 8 bits are all there is to predict
 TIMES = {"time of 80 % on avx2": ("avx2", 0.8), "time of 100 %": (None, 1.0)}
+# networks with random weights whose planning is watched: preprocessing, calibration, goal
+MEMORY = {"resnet50-random": ("--resize shorter_side:256 --crop center --mean 123.675,116.28,103.53"
+                              " --std 58.395,57.12,57.375", "imagenet/calib.csv --measure-samples 16",
+                              "--target-size 22%")}
 
 
 def run(narrow, arguments, codes=(0,), isa=None):
@@ -71,6 +76,45 @@ def run(narrow, arguments, codes=(0,), isa=None):
     if done.returncode not in codes:
         sys.exit(f"narrow {arguments}: {done.stderr.strip()}")
     return json.loads(done.stdout)
+
+
+def watched(narrow, arguments, sittings):
+    """
+    Runs `narrow` and adds its largest resident set and its time to a file, where those of earlier runs are, one that
+    was interrupted while it measured among them. @return its JSON document, all these
+    """
+    words = [narrow] + [w.replace("$NARROW_TESTBED", str(TESTBED)) for w in shlex.split(arguments)]
+    known = json.loads(sittings.read_text()) if sittings.is_file() else []
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as out:
+        with subprocess.Popen(words, stdout=out) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        known.append({"peak_kib": usage.ru_maxrss, "seconds": round(time.monotonic() - start, 1),
+                      "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1)})
+        sittings.write_text(json.dumps(known))
+        if process.returncode not in (0, 1):
+            sys.exit(f"narrow {arguments}: code {process.returncode}")
+        out.seek(0)
+        return json.load(out), known
+
+
+def remember(narrow, name, folder, work):
+    """A network planned from nothing: what it measures and then chooses, and the most memory that either takes."""
+    preprocess, calib, goal = MEMORY[name]
+    state, sittings = work / f"{name}.state.json", work / f"{name}.sittings.json"
+    options = f"--calib $NARROW_TESTBED/data/{calib} {preprocess}"
+    common = f"{shlex.quote(str(folder / name))}.onnx {{out}}{options} --threads 1 --json --state {state}"
+    _, measuring = watched(narrow, "plan " + common.format(out=""), sittings)
+    made, sat = watched(narrow, "plan " + common.format(out=f"{work / name}.plan.json ") + f" {goal}", sittings)
+    chosen = made["chosen"]
+    return {"network": name, "goal": goal, "met": chosen["met"], "bytes": chosen["bytes"],
+            "float_bytes": (folder / f"{name}.onnx").stat().st_size, "layers": len(chosen["layers"]),
+            "samples": made["samples"], "tried": chosen["networks_tried"],
+            "measuring_peak_kib": max(s["peak_kib"] for s in measuring),
+            "measuring_seconds": sum(s["cpu_seconds"] for s in measuring),
+            "planning_peak_kib": sat[-1]["peak_kib"], "planning_seconds": sat[-1]["cpu_seconds"],
+            "command": f"narrow plan $NARROW_RANDOM/{name}.onnx PLAN.json {options} {goal} --threads 1"}
 
 
 class Network:
@@ -178,6 +222,8 @@ def titles():
     for network in NETWORKS:
         for arm in ARMS:
             yield f"{network} {arm} {LEVELS[3]}", network, arm, LEVELS[3]
+    for network in MEMORY:
+        yield f"{network} memory", network, "memory", None
 
 
 def slopes(state):
@@ -196,7 +242,7 @@ def slopes(state):
 
 def write(results, facts):
     """Both files, rows in the order of the page."""
-    places = sorted(titles(), key=lambda t: (list(NETWORKS).index(t[1]), str(t[3]), t[2]))
+    places = sorted(titles(), key=lambda t: ([*NETWORKS, *MEMORY].index(t[1]), str(t[3]), t[2]))
     order = {t[0]: i for i, t in enumerate(places)}
     results = sorted((r for r in results if r["title"] in order), key=lambda r: order[r["title"]])
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -212,6 +258,7 @@ def main():
     parser.add_argument("--work", help="folder for states and networks; default: a temporary one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no row after so long")
+    parser.add_argument("--random", default="", help="folder of *-random.onnx")
     parser.add_argument("--results", help="folder of planner.md and planner.json")
     arguments = parser.parse_args()
     if not TESTBED.is_dir():
@@ -233,6 +280,17 @@ def main():
                 continue
             if time.monotonic() - start > 60 * arguments.minutes:
                 break
+            if kind == "memory":
+                folder = pathlib.Path(arguments.random)
+                if not (folder / f"{name}.onnx").is_file():
+                    continue
+                row = {"title": title, "kind": kind, "level": level,
+                       **remember(arguments.narrow, name, folder, work)}
+                results = [r for r in results if r["title"] != title] + [row]
+                write(results, facts)
+                print(f"{title}: {row['measuring_peak_kib']} KiB measuring, {row['planning_peak_kib']} planning",
+                      flush=True)
+                continue
             if name not in networks:
                 networks[name] = Network(arguments.narrow, name, work, arguments.threads)
                 found = slopes(networks[name].state(PACKED))

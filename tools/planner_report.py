@@ -202,6 +202,26 @@ def times_part(rows):
     return lines + [""]
 
 
+def memory_part(rows):
+    """Networks planned from nothing, with random weights."""
+    if not rows:
+        return []
+    lines = ["## Memory", "",
+             "Whole planning runs of one thread, from nothing to a plan whose network was made and judged: the largest"
+             " resident set of the process while every layer was measured at every width, and while the network was"
+             " chosen, made and judged. Weights are random: no word about accuracy.", "",
+             "| network | goal | layers | pictures: calibration, measured, set aside | measuring, MB | planning, MB"
+             " | CPU seconds: measuring, planning | plan's file |", "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        pictures = r["samples"]
+        lines.append(f"| {r['network']} | `{r['goal']}` | {r['layers']} | {pictures['calibration']},"
+                     f" {pictures['measured']}, {pictures['held_out']} | {r['measuring_peak_kib'] * 1.024e-3:.0f} |"
+                     f" {r['planning_peak_kib'] * 1.024e-3:.0f} | {r['measuring_seconds']:.0f},"
+                     f" {r['planning_seconds']:.0f} | {100 * r['bytes'] / r['float_bytes']:.1f} % of float,"
+                     f" {'met' if r['met'] else 'missed'} |")
+    return lines + [""]
+
+
 def gap(row, rival, key):
     """By how much a row is worse, in words. Answers in which two networks differ are wrong in at least one of them."""
     by, n = rival[key] - row[key], row["samples"]
@@ -254,7 +274,9 @@ def claims(rows, by_network, facts):
 
 def page(rows, facts):
     """@param rows: in the order of the page, @param facts: by network."""
-    by_network = {n: [r for r in rows if r["network"] == n] for n in dict.fromkeys(r["network"] for r in rows)}
+    watched = [r for r in rows if r["kind"] == "memory"]
+    names = dict.fromkeys(r["network"] for r in rows if r not in watched)
+    by_network = {n: [r for r in rows if r["network"] == n] for n in names}
     lines = [HEAD] + summary(by_network)
     for network, mine in by_network.items():
         goals = [r for r in mine if "tried" in r and r["level"] is None]
@@ -262,6 +284,7 @@ def page(rows, facts):
         weights = [r for r in mine if r["level"] is not None and r not in both]
         lines += [f"## {network}", ""] + weights_part(weights) + activations_part(both)
         lines += slope_part(facts.get(network)) + goals_part(goals)
-    lines += times_part([r for r in rows if "timed" in r]) + claims(rows, by_network, facts)
-    lines += ["## Commands", "", "One per row; `$NARROW_TESTBED` is the test-bed's folder.", "", "```sh"]
+    lines += times_part([r for r in rows if "timed" in r]) + memory_part(watched) + claims(rows, by_network, facts)
+    lines += ["## Commands", "", "One per row; `$NARROW_TESTBED` is the test-bed's folder, `$NARROW_RANDOM` one of"
+              " networks with random weights.", "", "```sh"]
     return "\n".join(lines + [r["command"] for r in rows] + ["```"]) + "\n"
