@@ -116,6 +116,7 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
 /** Adds "sums": what every layer planned for sums in 16 bits was narrowed by, as its plan says. Nothing if there is none. */
 static nw_status report_sums(cJSON *document, const nw_model *integer, nw_error *error)
 {
+    static const char *const others[] = {"bytes", "time", "damage_measure"}; /* reasons for its width */
     nw_plan *plan;
     NW_TRY(nw_plan_parse(&plan, integer->plan, strlen(integer->plan), "the plan", error));
     cJSON *sums = NULL;
@@ -126,6 +127,8 @@ static nw_status report_sums(cJSON *document, const nw_model *integer, nw_error 
             cJSON_Delete(row);
             continue;
         }
+        for (size_t j = 0; j < sizeof(others) / sizeof(*others); j++)
+            cJSON_DeleteItemFromObjectCaseSensitive(row, others[j]);
         sums = sums ? sums : cJSON_AddArrayToObject(document, "sums");
         cJSON_AddStringToObject(row, "node", layer->key.name);
         cJSON_AddStringToObject(row, "accumulator", nw_plan_accumulators[layer->accumulator]);

@@ -3,20 +3,17 @@
 #include "cli/planner.h"
 
 #define _POSIX_C_SOURCE 200809L
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/cache.h"
-#include "kernels/cpu.h"
+#include "cli/planner_parts.h"
 #include "plan/prefix.h"
 #include "plan/state.h"
 
 #define STATE_BYTES ((size_t)512 << 20) /* of samples stopped half-way */
-#define TIMED_SECONDS 2.0              /* for runs of all widths */
 #define CALIBRATED 256                 /* samples wanted for calibration before any are set aside beyond a third */
 
 bool nw_planner_has_goal(const nw_planner *planner)
@@ -138,7 +135,7 @@ void nw_planner_close(nw_planner *planner)
 
 /* measuring */
 
-static void show_progress(void *context, int64_t done, int64_t total)
+void nw_planner_show(void *context, int64_t done, int64_t total)
 {
     nw_planner *planner = context;
     nw_progress_show(&planner->progress, done, total);
@@ -150,8 +147,7 @@ static nw_status save(void *context, const nw_measurement *measurement, nw_error
     return nw_state_write(measurement, planner->state, error);
 }
 
-/** Samples to measure with: some of those that calibration kept, spread evenly, as many as fit into memory. */
-static nw_status pick_samples(const nw_planner *planner, float **samples, int32_t *n, nw_error *error)
+nw_status nw_planner_samples(const nw_planner *planner, float **samples, int32_t *n, nw_error *error)
 {
     const nw_calibration *calibration = planner->calibration;
     const size_t fit = STATE_BYTES / (nw_prefix_sample_bytes(planner->model) + 1);
@@ -193,13 +189,13 @@ nw_status nw_planner_measure(nw_planner *planner, nw_error *error)
     options.shard = planner->shard_index;
     options.n_shards = planner->n_shards;
     options.save = planner->state ? save : NULL;
-    options.progress = show_progress;
+    options.progress = nw_planner_show;
     options.context = planner;
     planner->progress = (nw_progress){.phase = "measuring"};
     const double start = nw_seconds();
     nw_status status = nw_measurement_create(&planner->measurement, planner->model, planner->trials, &options, error);
     if (!status)
-        status = pick_samples(planner, &samples, &n, error);
+        status = nw_planner_samples(planner, &samples, &n, error);
     if (!status) {
         planner->measurement->fingerprint =
             nw_state_fingerprint(planner->model, (const float *const[]){samples}, n, planner->options);
@@ -213,177 +209,6 @@ nw_status nw_planner_measure(nw_planner *planner, nw_error *error)
     free(samples);
     planner->seconds_measuring = nw_seconds() - start;
     return status;
-}
-
-/* timing */
-
-/** What times depend on, besides the network: the CPU, its kernels, the options, and the widths of activations. */
-static nw_status times_key(char *key, size_t size, const nw_planner *planner, const nw_quantize_options *options,
-                           nw_error *error)
-{
-    char brand[64];
-    nw_isa isa;
-    NW_TRY(nw_isa_choose(&isa, getenv("NARROW_ISA"), error));
-    nw_cpu_brand(brand);
-    char *rows = options->plan ? nw_plan_print(options->plan) : NULL;
-    if (options->plan && !rows)
-        return nw_fail_memory(error, "timing");
-    snprintf(key, size, "%s, %s, %d activation bits, packed as %016" PRIx64 ", sums %s, network and data %016" PRIx64,
-             brand, nw_isa_name(isa), (int)options->activation_bits, rows ? nw_state_hash_text(rows) : 0,
-             nw_plan_accumulators[options->accumulator], planner->measurement->fingerprint);
-    free(rows);
-    return NW_OK;
-}
-
-/** @param options  with a plan of the activations' widths, or NULL: bytes */
-static nw_status measure_times(nw_times **times, const nw_planner *planner, const nw_quantize_options *options,
-                               nw_error *error)
-{
-    char key[256];
-    char path[640] = "";
-    NW_TRY(times_key(key, sizeof(key), planner, options, error));
-    if (planner->cache)
-        snprintf(path, sizeof(path), "%s%s", planner->cache,
-                 options->accumulator == planner->options->accumulator ? "" : ".16");
-    else if (!nw_cache_path(path, sizeof(path), "times", nw_state_hash_text(key)))
-        path[0] = '\0';
-    if (path[0] && nw_times_read(times, path, key, planner->model->n_nodes, NULL) == NW_OK)
-        return NW_OK;
-    NW_TRY(nw_times_measure(times, planner->model, planner->calibration, options, options->plan != NULL, TIMED_SECONDS,
-                            error));
-    if (path[0] && nw_times_write(*times, path, key, error) && planner->cache)
-        return NW_ERROR_DATA; /* a default cache that cannot be written only costs time */
-    error->message[0] = '\0';
-    return NW_OK;
-}
-
-/** Times of the network with the activations that the search chooses, given to the search. */
-static nw_status add_times(nw_times **times, nw_search *search, const nw_planner *planner,
-                           const nw_quantize_options *options, nw_error *error)
-{
-    nw_quantize_options narrow = *options;
-    nw_plan *rows;
-    NW_TRY(nw_search_activations(&rows, search, &planner->goals, error));
-    narrow.plan = rows;
-    const nw_status status = measure_times(times, planner, &narrow, error);
-    nw_plan_free(rows);
-    nw_search_set_times(search, *times);
-    return status;
-}
-
-/* searching */
-
-static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdict, nw_error *error)
-{
-    nw_planner *planner = context;
-    return nw_holdout_judge(&planner->holdout, integer, verdict, error);
-}
-
-/** The search with some options; what comes out is the caller's in any case. */
-static nw_status search_with(nw_times **times, nw_search **search, nw_found *found, nw_planner *planner,
-                             const nw_quantize_options *options, bool dry, nw_error *error)
-{
-    const nw_search_task task = {
-        .model = planner->model,
-        .calibration = planner->calibration,
-        .options = options,
-        .trials = planner->trials,
-        .measurement = planner->measurement,
-        .kind = planner->kind,
-        .how = planner->how,
-        .fusion = planner->fusion,
-        .judge = planner->holdout.answers ? judge : NULL,
-        .progress = show_progress,
-        .context = planner,
-    };
-    planner->progress = (nw_progress){.phase = "searching"};
-    NW_TRY(nw_search_create(search, &task, error));
-    if (planner->goals.seconds > 0.0)
-        NW_TRY(add_times(times, *search, planner, options, error));
-    return nw_planner_has_goal(planner) ? nw_search_run(found, *search, &planner->goals, dry, error) : NW_OK;
-}
-
-/** Whether ranges narrowed for 16-bit sums can make this machine's kernels faster: those with dot products gain nothing. */
-static bool sums_may_pay(void)
-{
-    nw_isa isa;
-    return !nw_isa_choose(&isa, getenv("NARROW_ISA"), NULL) &&
-           (isa == NW_ISA_AVX2 || isa == NW_ISA_AVX512 || isa == NW_ISA_NEON);
-}
-
-/** By how many times a search missed the goal for the time; 1: by nothing that forecasts tell apart. */
-static double lateness(const nw_found *found, double goal)
-{
-    return found->seconds > goal * NW_NEAR_FASTEST ? found->seconds / goal : 1.0;
-}
-
-/**
- * What no damage was measured of, 16-bit sums, is preferred where nothing else meets the goals, or comes as near to the
- * time; and else where the judge does.
- */
-static bool is_better(const nw_found *one, const nw_found *than, double goal)
-{
-    const double late = lateness(one, goal);
-    const double other = lateness(than, goal);
-    if (one->met != than->met)
-        return one->met;
-    if (late > other * NW_NEAR_FASTEST || other > late * NW_NEAR_FASTEST)
-        return late < other;
-    return one->verdict.drop < than->verdict.drop;
-}
-
-/** Which layers sum in 16 bits: the quantizer decided that, the plan is to say it. */
-static void note_sums(nw_found *found)
-{
-    for (int32_t i = 0; found->model && i < found->model->n_nodes; i++)
-        for (int32_t j = 0; found->model->nodes[i].linear && j < found->plan->n_layers; j++)
-            if (nw_plan_matches(&found->plan->layers[j].key, found->model->nodes[i].name))
-                found->plan->layers[j].accumulator = found->model->nodes[i].linear->accumulator;
-}
-
-/** The same search with ranges narrowed for sums in 16 bits, for a goal of time; it stays if it is the better one. */
-static nw_status try_sums(nw_planner *planner, bool dry, nw_error *error)
-{
-    planner->with_sums = *planner->options;
-    planner->with_sums.accumulator = NW_ACCUMULATOR_16;
-    nw_times *times = NULL;
-    nw_search *search = NULL;
-    nw_found found = {0};
-    const nw_status status = search_with(&times, &search, &found, planner, &planner->with_sums, dry, error);
-    if (!status && is_better(&found, &planner->found, planner->goals.seconds)) {
-        nw_times *other_times = planner->times;
-        nw_search *other_search = planner->search;
-        const nw_found other_found = planner->found;
-        planner->times = times;
-        planner->search = search;
-        planner->found = found;
-        planner->accumulator = NW_ACCUMULATOR_16;
-        note_sums(&planner->found);
-        times = other_times;
-        search = other_search;
-        found = other_found;
-    }
-    nw_found_clear(&found);
-    nw_search_free(search);
-    nw_times_free(times);
-    return status;
-}
-
-nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
-{
-    const double start = nw_seconds();
-    const bool can_judge = planner->choice.held > 0 && planner->measurement->n_classes > 1;
-    if ((int)planner->kind < 0)
-        planner->kind = nw_damage_default(planner->measurement);
-    planner->accumulator = planner->options->accumulator;
-    if (!dry && (can_judge || planner->goals.drop >= 0.0))
-        NW_TRY(nw_holdout_open(&planner->holdout, &planner->choice, planner->model, planner->threads, error));
-    NW_TRY(search_with(&planner->times, &planner->search, &planner->found, planner, planner->options, dry, error));
-    if (planner->goals.seconds > 0.0 && planner->accumulator == NW_ACCUMULATOR_AUTO && sums_may_pay())
-        NW_TRY(try_sums(planner, dry, error));
-    nw_progress_show(&planner->progress, 1, 1);
-    planner->seconds_searching = nw_seconds() - start;
-    return NW_OK;
 }
 
 nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)

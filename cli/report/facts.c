@@ -58,7 +58,8 @@ static void take_layer(nw_layer_facts *layer, const nw_network *network, int32_t
                               .filled_share = NAN,
                               .isolated_db = NAN,
                               .accumulated_db = NAN,
-                              .damage = NAN};
+                              .damage = NAN,
+                              .narrowed_damage = NAN};
     for (int32_t i = 0; i < y->rank && at < sizeof(layer->shape); i++)
         at += (size_t)snprintf(layer->shape + at, sizeof(layer->shape) - at, i ? "x%d" : "%d", y->dims[i]);
     for (int32_t b = 0; b < NW_FACT_WIDTHS; b++)

@@ -82,6 +82,8 @@ static cJSON *layer_row(const nw_facts *facts, const nw_layer_facts *layer)
     cJSON_AddStringToObject(row, "why", layer->why);
     if (layer->narrowed[0])
         cJSON_AddStringToObject(row, "narrowed", layer->narrowed);
+    if (!isnan(layer->narrowed_damage))
+        cJSON_AddNumberToObject(row, "narrowed_damage", layer->narrowed_damage);
     add_measured(row, "milliseconds", nw_layer_milliseconds(facts, layer));
     if (facts->against && facts->data) {
         add_real(row, "isolated_db", layer->isolated_db);

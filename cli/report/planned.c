@@ -50,18 +50,29 @@ static double take_damage(nw_facts *facts, const cJSON *object)
     return damage;
 }
 
-/** What --acc narrowed in a layer (quant/sums.c), if it did. */
+/** What --acc narrowed in a layer (quant/sums.c), if it did, and what that does to the answer (plan/narrowing.c). */
 static void take_narrowing(nw_layer_facts *layer, const nw_linear *linear, const cJSON *why)
 {
-    const double rows = number(why, "narrowed_channels");
+    const double rows = linear->accumulator == NW_ACCUMULATOR_16 ? number(why, "narrowed_channels") : NAN;
     const double alpha = number(why, "weight_alpha");
     const double gain = number(why, "gain");
     const double run = number(why, "run");
+    const double exact = number(why, "damage");
+    const double changed = number(why, "narrowed_changed");
+    const cJSON *measure = cJSON_GetObjectItemCaseSensitive(why, "damage_measure");
+    layer->narrowed_damage = number(why, "narrowed_damage");
     if (isnan(rows) || isnan(alpha) || isnan(gain) || isnan(run))
         return;
-    snprintf(layer->narrowed, sizeof(layer->narrowed),
-             "For 16-bit sums the weights of %.0f of %d channels were narrowed, on average to 1/%.1f: sums of %.1f steps, %.2f "
-             "times as fast as exact 8 bits by forecast.", rows, linear->n_channels, alpha, run, gain);
+    const int n = snprintf(layer->narrowed, sizeof(layer->narrowed),
+                           "For 16-bit sums the weights of %.0f of %d channels were narrowed, on average to 1/%.1f: "
+                           "sums of %.1f steps, %.2f times as fast as exact 8 bits by forecast", rows,
+                           linear->n_channels, alpha, run, gain);
+    if (isnan(exact) || isnan(layer->narrowed_damage) || isnan(changed) || !cJSON_IsString(measure))
+        snprintf(layer->narrowed + n, sizeof(layer->narrowed) - (size_t)n, ".");
+    else
+        snprintf(layer->narrowed + n, sizeof(layer->narrowed) - (size_t)n,
+                 ". By itself that takes its damage (%s) from %.3g to %.3g and changes %.2f %% of the answers.",
+                 measure->valuestring, exact, layer->narrowed_damage, 100.0 * changed);
 }
 
 static void take_reason(nw_facts *facts, nw_layer_facts *layer, const char *why)

@@ -174,13 +174,13 @@ nw_status nw_measure_tail(nw_damage *damage, nw_measure_run *run, int32_t group,
 /* rows */
 
 /** Opens the layer and shows it what it reads. */
-static nw_status show_inputs(nw_measure_run *run, const nw_measured *row, nw_error *error)
+static nw_status show_inputs(nw_measure_run *run, int32_t node, nw_error *error)
 {
-    const int32_t x = run->model->nodes[row->index].inputs[0];
+    const int32_t x = run->model->nodes[node].inputs[0];
     const int32_t batches = nw_prefix_batches(run->prefix);
     const int32_t first = run->n_judged < batches ? run->n_judged : 0; /* a single sample is all there is */
     const int32_t last = nw_prefix_batch_first(run->prefix, batches - 1) + nw_prefix_batch_count(run->prefix, batches - 1);
-    NW_TRY(nw_trials_open(run->trials, row->index, last - nw_prefix_batch_first(run->prefix, first), error));
+    NW_TRY(nw_trials_open(run->trials, node, last - nw_prefix_batch_first(run->prefix, first), error));
     for (int32_t b = first; b < batches; b++)
         NW_TRY(nw_trials_see(run->trials, nw_prefix_tensor(run->prefix, b, x), nw_prefix_batch_count(run->prefix, b),
                              error));
@@ -199,6 +199,14 @@ static nw_status restore(nw_measure_run *run, int32_t index, float *bias, nw_err
     return nw_float_set_weights(nw_prefix_engine(run->prefix), index, weights->data, bias, error);
 }
 
+/** Damage of weights in a layer's place. */
+static nw_status measure_weights(nw_damage *damage, nw_measure_run *run, int32_t node, const float *weights,
+                                 const float *bias, nw_error *error)
+{
+    NW_TRY(nw_float_set_weights(nw_prefix_engine(run->prefix), node, weights, bias, error));
+    return nw_measure_tail(damage, run, NW_NONE, NULL, NULL, error);
+}
+
 /** Damage and coded bytes of a choice. @param weights, bias  room for the layer's */
 static nw_status measure_choice(nw_measure_run *run, nw_measured *row, int32_t choice, float *weights, float *bias,
                                 nw_error *error)
@@ -206,8 +214,7 @@ static nw_status measure_choice(nw_measure_run *run, nw_measured *row, int32_t c
     const int32_t extra = nw_choice_is_extended(choice) ? row->extra_points : 0;
     NW_TRY(nw_trials_round(run->trials, nw_choice_bits(choice), extra, weights, bias, error));
     row->coded[choice] = (double)nw_trials_coded_bytes(run->trials);
-    NW_TRY(nw_float_set_weights(nw_prefix_engine(run->prefix), row->index, weights, bias, error));
-    return nw_measure_tail(&row->at[choice], run, NW_NONE, NULL, NULL, error);
+    return measure_weights(&row->at[choice], run, row->index, weights, bias, error);
 }
 
 static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *error)
@@ -216,13 +223,31 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     const nw_tensor *tensor = &run->model->tensors[node->inputs[1]];
     float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
     float *bias = malloc(((size_t)nw_linear_shape_of(node, tensor).n_channels + 1) * sizeof(*bias));
-    nw_status status = weights && bias ? show_inputs(run, row, error) : nw_fail_memory(error, "measuring");
+    nw_status status = weights && bias ? show_inputs(run, row->index, error) : nw_fail_memory(error, "measuring");
     for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--)
         status = measure_choice(run, row, bits, weights, bias, error);
     for (int32_t bits = NW_MOST_EXTENDED_BITS; !status && row->extended && bits >= NW_LEAST_BITS; bits--)
         status = measure_choice(run, row, nw_choice_extend(bits), weights, bias, error);
     if (!status)
         status = restore(run, row->index, bias, error);
+    free(weights);
+    free(bias);
+    return status;
+}
+
+nw_status nw_measure_narrowing(nw_damage *damage, nw_measure_run *run, int32_t node, int32_t bits, nw_error *error)
+{
+    const nw_node *from = &run->model->nodes[node];
+    const nw_tensor *tensor = &run->model->tensors[from->inputs[1]];
+    float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
+    float *bias = malloc(((size_t)nw_linear_shape_of(from, tensor).n_channels + 1) * sizeof(*bias));
+    nw_status status = weights && bias ? show_inputs(run, node, error) : nw_fail_memory(error, "measuring");
+    if (!status)
+        status = nw_trials_narrow(run->trials, bits, weights, bias, error);
+    if (!status)
+        status = measure_weights(damage, run, node, weights, bias, error);
+    if (!status)
+        status = restore(run, node, bias, error);
     free(weights);
     free(bias);
     return status;

@@ -27,6 +27,9 @@ void nw_measure_end(nw_measure_run *run);
 /** Measures one row; the prefix stands at its node. */
 nw_status nw_measure_row(nw_measure_run *run, nw_measured *row, nw_error *error);
 
+/** Damage of a layer at a width, narrowed for 16-bit sums; the prefix stands at the node. */
+nw_status nw_measure_narrowing(nw_damage *damage, nw_measure_run *run, int32_t node, int32_t bits, nw_error *error);
+
 /** Changes a tensor's values in batch b before the tail reads them. */
 typedef nw_status nw_measure_editor(void *context, int32_t tensor, int32_t n, float *data, size_t n_elements);
 

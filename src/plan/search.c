@@ -23,7 +23,7 @@ nw_damage_kind nw_damage_default(const nw_measurement *measurement)
     return measurement->n_classes > 1 ? NW_DAMAGE_DIVERGENCE : NW_DAMAGE_NOISE;
 }
 
-static double damage_of(const nw_damage *damage, nw_damage_kind kind)
+double nw_damage_of(const nw_damage *damage, nw_damage_kind kind)
 {
     return kind == NW_DAMAGE_DIVERGENCE ? damage->divergence
            : kind == NW_DAMAGE_NOISE    ? damage->noise
@@ -70,7 +70,7 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
     const nw_search_task *task = &s->task;
     *item = (nw_item){.least = NW_LEAST_BITS, .most = NW_MOST_BITS};
     for (int32_t choice = NW_LEAST_BITS; choice < NW_CHOICES; choice++)
-        item->damage[choice] = damage_of(&row->at[choice], task->kind);
+        item->damage[choice] = nw_damage_of(&row->at[choice], task->kind);
     item->rate = rate_of(task->measurement, row);
     if (row->tensor) {
         const int32_t least = nw_activations_is_input(task->model, task->trials, row->index) ? task->options->input_bits : 0;

@@ -33,6 +33,9 @@ typedef enum nw_damage_kind { NW_DAMAGE_DIVERGENCE, NW_DAMAGE_NOISE, NW_DAMAGE_C
 /** "divergence", "noise", "changed"; NULL-terminated. */
 extern const char *const nw_damage_names[];
 
+/** The one of its figures that is meant. */
+double nw_damage_of(const nw_damage *damage, nw_damage_kind kind);
+
 /** Divergence where Z holds the scores of classes of one output, else noise. */
 nw_damage_kind nw_damage_default(const nw_measurement *measurement);
 

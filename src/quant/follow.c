@@ -252,22 +252,28 @@ static char *reason(const char *why)
     return why ? nw_plan_brief(why) : NULL;
 }
 
-/** What 16-bit sums were planned with (sums.c, wraps.c). Bits: effective ones, 8 less the logarithm of what was narrowed. */
-static char *sums_reason(const nw_node_scheme *linear)
+/**
+ * Adds to a row's reasons what 16-bit sums were planned with (sums.c, wraps.c). Bits: effective ones, 8 less the
+ * logarithm of what was narrowed.
+ */
+static nw_status add_sums_reason(nw_plan_layer *row, const nw_node_scheme *linear)
 {
     char text[384];
     const nw_sum_reasons *s = &linear->sums;
     const int n = snprintf(text, sizeof(text),
-                           "{\"narrowed_channels\":%d,\"alpha\":%.2f,\"weight_alpha\":%.2f,\"activation_alpha\":%.2f,\"effective_weight_bits\":%.2f,"
-                           "\"effective_activation_bits\":%.2f",
-                           s->rows, s->weight_alpha * s->code_alpha, s->weight_alpha, s->code_alpha, 8.0 - log2(s->weight_alpha),
-                           s->code_bits);
+                           "{\"narrowed_channels\":%d,\"alpha\":%.2f,\"weight_alpha\":%.2f,\"activation_alpha\":%.2f,"
+                           "\"effective_weight_bits\":%.2f,\"effective_activation_bits\":%.2f",
+                           s->rows, s->weight_alpha * s->code_alpha, s->weight_alpha, s->code_alpha,
+                           8.0 - log2(s->weight_alpha), s->code_bits);
     if (linear->accumulator == NW_ACCUMULATOR_16)
         snprintf(text + n, sizeof(text) - (size_t)n, ",\"run\":%.1f,\"longest_run\":%.0f,\"gain\":%.2f}", s->run, s->longest,
                  s->gain);
     else
         snprintf(text + n, sizeof(text) - (size_t)n, ",\"wraps_expected\":%.1e}", s->outside);
-    return nw_plan_brief(text);
+    char *why = nw_plan_add_reasons(row->why, text);
+    free(row->why);
+    row->why = why;
+    return why ? NW_OK : NW_ERROR_MEMORY;
 }
 
 static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index)
@@ -288,9 +294,11 @@ static nw_status add_layer(nw_plan *plan, const nw_scheme *scheme, int32_t index
     if (scheme->options->points == NW_POINTS_BY_ERROR &&
         (linear->extra_points != NW_PLAN_UNSAID || scheme->options->point_budget > 0.0))
         row->extra_points = linear->extra_points != NW_PLAN_UNSAID ? linear->extra_points : linear->given_points;
-    const bool sums = !said.why && is_narrow(linear->accumulator);
-    row->why = sums ? sums_reason(linear) : reason(said.why);
-    return (!said.why && !sums) || row->why ? NW_OK : NW_ERROR_MEMORY;
+    const bool sums = is_narrow(linear->accumulator);
+    row->why = reason(said.why);
+    if (said.why && !row->why)
+        return NW_ERROR_MEMORY;
+    return sums ? add_sums_reason(row, linear) : NW_OK;
 }
 
 /** The important channels, of a tensor whose producer chose them. */

@@ -78,7 +78,7 @@ nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *
     return done ? NW_OK : NW_ERROR_MEMORY;
 }
 
-static nw_status quantize_node(nw_scheme *scheme, int32_t index)
+nw_status nw_scheme_linear_node(nw_scheme *scheme, int32_t index)
 {
     const nw_node *node = &scheme->model->nodes[index];
     nw_node_scheme *linear = &scheme->nodes[index];
@@ -126,7 +126,7 @@ double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel)
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error)
 {
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
-        if (scheme->nodes[i].mode == NW_MODE_LINEAR && quantize_node(scheme, i))
+        if (scheme->nodes[i].mode == NW_MODE_LINEAR && nw_scheme_linear_node(scheme, i))
             return nw_fail_memory(error, "quantizing weights");
     return NW_OK;
 }

@@ -137,6 +137,9 @@ nw_status nw_plan_parse(nw_plan **out, const char *text, size_t size, const char
 /** A row's reasons as they are stored in a network: without the long list "by_bits". To be freed; NULL without memory. */
 char *nw_plan_brief(const char *why);
 
+/** A row's reasons (NULL: none) with those of another object, which win. To be freed; NULL without memory. */
+char *nw_plan_add_reasons(const char *why, const char *more);
+
 /** The plan as JSON text, a row a line; the caller frees it. NULL without memory. */
 char *nw_plan_print(const nw_plan *plan);
 

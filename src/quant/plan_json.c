@@ -201,6 +201,22 @@ char *nw_plan_brief(const char *why)
     return text;
 }
 
+char *nw_plan_add_reasons(const char *why, const char *more)
+{
+    cJSON *to = why ? cJSON_Parse(why) : cJSON_CreateObject();
+    cJSON *from = cJSON_Parse(more);
+    for (cJSON *item = from ? from->child : NULL; to && item;) {
+        cJSON *next = item->next;
+        cJSON_DeleteItemFromObjectCaseSensitive(to, item->string);
+        cJSON_AddItemToObject(to, item->string, cJSON_DetachItemViaPointer(from, item));
+        item = next;
+    }
+    char *text = to && from ? cJSON_PrintUnformatted(to) : NULL;
+    cJSON_Delete(from);
+    cJSON_Delete(to);
+    return text;
+}
+
 static bool add_int(cJSON *row, const char *key, int32_t value)
 {
     return value == NW_PLAN_UNSAID || cJSON_AddNumberToObject(row, key, value);

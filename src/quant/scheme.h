@@ -163,6 +163,9 @@ nw_status nw_scheme_limits(nw_scheme *scheme, nw_error *error);
 /** Quantizes the weights of all linear nodes; biases are the float network's. NW_ERROR_MEMORY. */
 nw_status nw_scheme_linear(nw_scheme *scheme, nw_error *error);
 
+/** The same for one of them. NW_ERROR_MEMORY. */
+nw_status nw_scheme_linear_node(nw_scheme *scheme, int32_t node);
+
 /**
  * One row of a linear node.
  *
@@ -187,6 +190,9 @@ double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel);
  * the options say. NW_ERROR_MEMORY.
  */
 nw_status nw_scheme_sums(nw_scheme *scheme, nw_error *error);
+
+/** The same for one node that is a candidate, whose weights are quantized. NW_ERROR_MEMORY. */
+nw_status nw_scheme_sum_node(nw_scheme *scheme, int32_t node);
 
 /**
  * Whether a node's weights, rounded again, still form runs as long as planned, within what the choice of ranges leaves open

@@ -188,7 +188,7 @@ static void layer_clear(layer *l)
     free(l->alpha);
 }
 
-static nw_status sum_node(nw_scheme *scheme, int32_t index)
+nw_status nw_scheme_sum_node(nw_scheme *scheme, int32_t index)
 {
     layer l;
     const nw_status status = layer_init(&l, scheme, index) ? plan_node(scheme, index, &l) : NW_ERROR_MEMORY;
@@ -218,7 +218,7 @@ nw_status nw_scheme_sums(nw_scheme *scheme, nw_error *error)
 {
     for (int32_t i = 0; i < scheme->model->n_nodes; i++)
         if (scheme->nodes[i].mode == NW_MODE_LINEAR && scheme->nodes[i].accumulator == NW_ACCUMULATOR_16 &&
-            sum_node(scheme, i))
+            nw_scheme_sum_node(scheme, i))
             return nw_fail_memory(error, "planning 16-bit sums");
     return NW_OK;
 }

@@ -384,13 +384,19 @@ int32_t nw_trials_extra_points(const nw_trials *trials, int32_t node)
     return (int32_t)fmin(wanted, (double)(NW_MAX_POINTS - 1) * shape.n_channels);
 }
 
+/** Moments as rounding wants them, once all inputs were seen. */
+static void settle_moments(nw_trials *trials)
+{
+    if (!trials->moments || trials->finished)
+        return;
+    nw_moments_finish(trials->moments, trials->n_patches, corrects(trials));
+    nw_moments_damp(trials->moments, trials->w, NW_PATCHES_DAMPING);
+    trials->finished = true;
+}
+
 nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float *weights, float *bias, nw_error *error)
 {
-    if (trials->moments && !trials->finished) {
-        nw_moments_finish(trials->moments, trials->n_patches, corrects(trials));
-        nw_moments_damp(trials->moments, trials->w, NW_PATCHES_DAMPING);
-        trials->finished = true;
-    }
+    settle_moments(trials);
     const nw_code_book book = nw_code_book_make(trials->options[8].book, bits);
     const bool nearest = bits == 8 || trials->options[8].rounding == NW_ROUND_PLAIN || !trials->moments;
     double *steps = NULL;
@@ -407,6 +413,35 @@ nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float 
                            : round_by_outputs(trials, &to);
     free(steps);
     return status == NW_ERROR_MEMORY ? nw_fail_memory(error, "trying widths") : status;
+}
+
+/** Codes and steps that the scheme of 8 bits has for the open layer. */
+static nw_status take_scheme(nw_trials *trials, const rounding *to)
+{
+    const nw_node_scheme *linear = &trials->schemes[8]->nodes[trials->node];
+    for (int32_t o = 0; o < trials->shape.n_channels; o++)
+        store_row(trials, to, o, linear->weights + (size_t)o * (size_t)trials->shape.k, &linear->step[o], 1);
+    return NW_OK;
+}
+
+nw_status nw_trials_narrow(nw_trials *trials, int32_t bits, float *weights, float *bias, nw_error *error)
+{
+    nw_scheme *scheme = trials->schemes[8];
+    nw_node_scheme *linear = &scheme->nodes[trials->node];
+    settle_moments(trials);
+    linear->book = nw_code_book_make(trials->options[8].book, bits);
+    linear->accumulator = NW_ACCUMULATOR_16;
+    linear->accumulator_said = true; /* or what does not pay would stay as it is */
+    nw_status status = make_room(trials, (size_t)trials->shape.n_channels) ? NW_OK : NW_ERROR_MEMORY;
+    if (!status)
+        status = nw_scheme_linear_node(scheme, trials->node);
+    if (!status)
+        status = nw_scheme_sum_node(scheme, trials->node);
+    const rounding to = {.book = &linear->book, .given = linear->step, .weights = weights, .bias = bias};
+    const bool nearest = trials->options[8].rounding == NW_ROUND_PLAIN || !trials->moments;
+    if (!status)
+        status = nearest ? take_scheme(trials, &to) : round_by_outputs(trials, &to);
+    return status ? nw_fail_memory(error, "trying widths") : NW_OK;
 }
 
 size_t nw_trials_coded_bytes(const nw_trials *trials)

@@ -62,6 +62,12 @@ nw_status nw_trials_see(nw_trials *trials, const float *data, int32_t n, nw_erro
  */
 nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float *weights, float *bias, nw_error *error);
 
+/**
+ * The same, rows narrowed first as `--acc 16` narrows them (sums.c), whatever the options' accumulator, so that sums stay
+ * in 16 bits for longer. One weight vector per channel.
+ */
+nw_status nw_trials_narrow(nw_trials *trials, int32_t bits, float *weights, float *bias, nw_error *error);
+
 /** Bytes of the weights rounded last in a file that holds them coded: as packed where that is shorter. */
 size_t nw_trials_coded_bytes(const nw_trials *trials);
 

@@ -529,6 +529,24 @@ def sums(narrow):
             assert all("of %d of " % layers[node]["why"]["narrowed_channels"] in text for node, text in said.items()), said
     narrow.bad(1, "--allow-wrap accepts that", "verify", net)
     narrow.good("verify", net, "--allow-wrap")
+    # with a goal: what narrowing costs, beside what it gains, in the network, the plan and the report
+    goal = [*PLAN, "--acc", "16", "--target-size", "60%", "--state", os.path.join(narrow.folder, "state.json")]
+    report = narrow.report("quantize", ONNX, net, *goal)
+    check_keys("quantize", report, "--acc", "16", "goal", "labels")
+    path = os.path.join(narrow.folder, "plan.json")
+    narrow.good("plan", ONNX, path, *goal)
+    with open(path) as file:
+        layers = {row["node"]: row["why"] for row in json.load(file)["layers"]}
+    said = {row["node"]: row for row in narrow.report("report", net)["layers"]}
+    worse = 0
+    for row in report["sums"]:
+        why = layers[row["node"]]
+        for key in ("damage", "narrowed_damage", "narrowed_changed", "narrowed_channels", "gain"):
+            near(why[key], row[key], key)
+        near(said[row["node"]]["narrowed_damage"], row["narrowed_damage"], "damage")
+        assert "from %.3g to %.3g" % (row["damage"], row["narrowed_damage"]) in said[row["node"]]["narrowed"], said
+        worse += row["narrowed_damage"] > row["damage"]
+    assert worse > 0.7 * len(report["sums"]) > 2, (worse, report["sums"])
 
 
 def batches(narrow):
