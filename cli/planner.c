@@ -230,6 +230,12 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)
                        planner->latency, 1e3 * found->seconds);
     if (isnan(found->verdict.drop))
         return nw_fail(error, NW_GOAL_MISSED, "whether the drop is met is not known without making the network");
-    return nw_fail(error, NW_GOAL_MISSED, "the goal of %.2f points cannot be met: the best found loses %.2f",
-                   planner->max_drop, 100.0 * found->verdict.drop);
+    if (isnan(found->verdict.error))
+        return nw_fail(error, NW_GOAL_MISSED, "the goal of %.2f points cannot be met: the best found loses %.2f",
+                       planner->max_drop, 100.0 * found->verdict.drop);
+    const double lost = found->verdict.drop - found->verdict.error; /* the error counts as lost */
+    return nw_fail(error, NW_GOAL_MISSED,
+                   "the goal of %.2f points %s: the best found is expected to lose %.2f +- %.2f, judged on %zu samples",
+                   planner->max_drop, lost <= planner->goals.drop ? "is not proven" : "cannot be met", 100.0 * lost,
+                   100.0 * found->verdict.error, planner->choice.held);
 }
