@@ -5,7 +5,7 @@
     python3 bench/storage.py --narrow build/narrow [--only REGEX] [--stages bits,time] [--prefix "taskset -c 1"]
 
 `bits`: average bits of a code by `narrow eval`, on pictures that the codes of `quantize --act-codes` were not fitted to.
-`time`: share of a run that packing and unpacking take, one thread, storages taking turns; of five rounds the quietest counts.
+`time`: share of a run that packing and unpacking take, one thread, storages taking turns; of nine rounds the quietest counts.
 Networks are quantized with 8-bit weights, rounded to nearest, on 64 samples: what tensors hold hardly depends on that. Parts
 already in storage.json are kept unless --only names their row.
 """
@@ -36,7 +36,7 @@ WIDTHS = {"A3": "--acts 3", "A4": "--acts 4", "A5": "--acts 5", "A3 DQA": "--act
           "A4 DQA": "--acts 4 --act-method dqa"}
 STORAGES = ("packed", "coded", "huffman")
 ISAS = ("avx2", "avx512vnni")
-ROUNDS = 5  # of which the quietest counts, each the median of its runs
+ROUNDS = 9  # of which the quietest counts, each the median of its runs
 
 
 def run(narrow, arguments, prefix="", isa=""):
@@ -96,6 +96,19 @@ every tensor might come near without rows, slots and words of whole bits.
 | network | activations | pictures | packed | coded | Huffman | entropy |
 |---|---|---|---|---|---|---|"""
 
+COST = """Packing and unpacking at one thread, in percent of the time of a run; in brackets the whole run's time and
+its arena, over those with activations in bytes. The aim was 25 % at most on AVX2. Without DQA, packing and a map keep
+to it. DQA's low bits lie apart and are moved once more each way, which shows on networks that compute few products
+per code.
+
+Words do not. Limit: a word is found by a look-up that has to wait for the one before, 7 cycles for mask, load and
+shift, about 10 with every fifth one's refill; four streams, and pairs of codes as symbols, make that 1.3 cycles a
+code. Came out: 0.35 ns, about 1.3 cycles, reading, and nearly as much writing. 25 % of mobilenetv2-imagenet's time
+would be 0.3 cycles a code each way, which a map with its packed codes just takes, because shuffles move 8 codes at
+once. Tried and left out: two symbols a look-up where both fit into 11 bits, 8 kB more a code (reading 14 % faster on
+rows of 10,752 codes, not at all on rows of 512); shifts by BMI2 (writing 14 % faster by itself, nothing in a whole
+run). Words are for where bytes are dearer than time."""
+
 
 def write(rows):
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -106,11 +119,7 @@ def write(rows):
             b = row["bits"]
             lines.append(f"| {row['network']} | {row['width']} | {b['pictures']} |"
                          f" {b['packed']:.2f} | {b['coded']:.2f} | {b['huffman']:.2f} | {b['entropy']:.2f} |")
-    lines += ["", "Packing and unpacking at one thread, in percent of the time of a run; in brackets the whole run's time and its arena,"
-              " over those with activations in bytes. The aim was 25 % at most on AVX2. Packing stays below it but for DQA, whose low bits"
-              " lie apart; a map does on ResNets and U-Net, not on MobileNets, which compute few products per code. Words cost about 1.4"
-              " cycles a code, read or written: four streams hide the latency of look-ups, but there are 12 instructions in each, and"
-              " one look-up gives two codes, where a vector instruction packs 32. They are for where bytes are dearer than time.", "",
+    lines += ["", COST, "",
               "| network | activations | kernels | packed | coded | Huffman |", "|---|---|---|---|---|---|"]
     for row in rows:
         for isa, t in row.get("time", {}).items():
