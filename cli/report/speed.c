@@ -2,6 +2,7 @@
 /* Why a layer is not faster, in a sentence, from what its packed weights say (facts.h). */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/report/facts.h"
 
@@ -77,6 +78,8 @@ void nw_facts_explain(nw_layer_facts *layer, const nw_model *model, nw_isa isa)
             node->linear->k);
     else if (pixels == 1)
         say(layer, "One output position: each weight is fetched for a single product, so memory sets the pace.");
+    else if (layer->kernel && !strncmp(layer->kernel, "winograd", 8))
+        say(layer, "Winograd's convolution: a quarter of the products, of 16 bits each, so time does not depend on the width.");
     else if (!layer->has_runs)
         say(layer, "%s adds products of 8 bits in 32 at once: time does not depend on the width.", nw_isa_name(isa));
     else

@@ -71,10 +71,11 @@ typedef enum nw_arrangement {
     NW_ARRANGE_INT32,    /* no runs: every step goes to int32 */
     NW_ARRANGE_RUNS,     /* bytes in pairs as they lie, pairs that do not fit widened */
     NW_ARRANGE_UNITS,    /* bytes in other pairs, so that nearly all fit; matrices on AVX2 and AVX-512 without VNNI */
+    NW_ARRANGE_WINOGRAD, /* fewer products, of 16 bits, wherever the family has them and they are proven (nw_winograd) */
     NW_ARRANGE_COUNT
 } nw_arrangement;
 
-/** "cheapest", "int32", "runs", "units"; NULL past the end. */
+/** "cheapest", "int32", "runs", "units", "winograd"; NULL past the end. */
 const char *nw_arrangement_name(nw_arrangement arrangement);
 
 /** `length` bytes of the picture that lie together, at `offset` bytes from a pixel's base, times W[.., k .. k+length). */
@@ -132,6 +133,44 @@ typedef struct nw_gemm {
     /** Adds what `packed` holds to *counts; NULL: the family adds every product in 32 bits. */
     void (*count_runs)(nw_run_counts *counts, const void *packed);
 } nw_gemm;
+
+#define NW_WINOGRAD_TILES 56 /* most tiles in one nw_winograd_call */
+
+/** What nw_winograd.pack reads: a layer of 3 x 3 taps, stride and dilation 1, one group, one point per channel. */
+typedef struct nw_winograd_source {
+    const int8_t *weights;          /* [n_channels, 3, 3, channels] */
+    int32_t n_channels, channels;   /* outputs and inputs */
+    const uint8_t *x_lo, *x_hi;     /* [channels]: lowest and highest code, padding included */
+} nw_winograd_source;
+
+/** Outputs in tiles of 4 x 4, which lie in row-major order over the picture; those at its edge may be cut. */
+typedef struct nw_winograd_call {
+    const void *packed;
+    const nw_requant *requant; /* n_extra = 0 */
+    const uint8_t *x;          /* what tap (0, 0) of output (0, 0) meets, channel 0; height + 2 rows, width + 2 columns */
+    const uint8_t *residual;   /* of output (0, 0), channel 0; NULL without */
+    uint8_t *y;                /* of output (0, 0), channel 0: codes, or reals */
+    ptrdiff_t x_row, x_pixel, residual_row, residual_pixel, y_row, y_pixel; /* bytes */
+    int32_t height, width;     /* of the output */
+    int32_t first, n;          /* tiles [first, first + n), n <= NW_WINOGRAD_TILES */
+    int32_t begin, end;        /* output channels; begin is a multiple of nr, end too unless it is n_channels */
+    void *scratch;             /* nw_winograd_scratch(channels, n, nr) bytes, aligned to NW_ALIGNMENT */
+} nw_winograd_call;
+
+/** 3 x 3 layers with a quarter of the products (winograd.h). Same outputs as nw_gemm, byte for byte. */
+typedef struct nw_winograd {
+    const char *name;
+    /** As nw_gemm.pack; 0: sums of this layer are not proven to be known from what is computed modulo 2^32. */
+    size_t (*pack)(void *packed, const nw_winograd_source *source);
+    void (*run)(const nw_winograd_call *call);
+    int32_t nr;
+    /* What decides between this and nw_gemm, measured; in products of nw_gemm: a product here, what a tile costs besides
+       for each channel of its input and its output, and each byte of weights that a block of tiles reads */
+    float product, input, output, byte;
+} nw_winograd;
+
+/** Bytes that a call of n tiles needs. */
+size_t nw_winograd_scratch(int32_t channels, int32_t n_tiles, int32_t nr);
 
 /** Depthwise: every channel has its own taps. Weights [C, n_taps] (row of channel c = its kernel in kh, kw order). */
 typedef struct nw_depthwise_source {
@@ -298,6 +337,7 @@ typedef struct nw_kernels {
     /** The same for weights of few values, kept packed and unpacked in registers; pack returns 0 for weights that do
         not suit. For few pixels, up to its mr: there reading weights takes the time. pack is NULL where there is none. */
     nw_gemm gemm_narrow;
+    nw_winograd winograd; /* run is NULL where there is none */
     nw_depthwise depthwise;
     void (*add)(const nw_add_call *call);
     void (*multiply)(const nw_multiply_call *call);

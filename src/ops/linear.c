@@ -74,6 +74,9 @@ nw_status nw_linear_make(nw_job *job, const nw_linear_params *params, const nw_k
     }
     const bool depthwise = !params->transpose && n_extra == 0 && params->groups == params->n_channels &&
                            params->groups == nw_view_channels(&params->x) && params->groups > 1;
-    return depthwise ? nw_depthwise_make(job, params, &requant, kernels, arena)
-                     : nw_dense_make(job, params, &requant, kernels, arena);
+    if (depthwise)
+        return nw_depthwise_make(job, params, &requant, kernels, arena);
+    if (nw_winograd_make(job, params, &requant, kernels, arena))
+        return NW_OK;
+    return nw_dense_make(job, params, &requant, kernels, arena);
 }

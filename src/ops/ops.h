@@ -23,6 +23,21 @@ typedef struct nw_codes {
     const uint8_t *shift;   /* [C] */
 } nw_codes;
 
+/** Memory that jobs use while they run, one job at a time. */
+typedef struct nw_scratch {
+    uint8_t *base; /* aligned to NW_ALIGNMENT; NULL while counting */
+    size_t needed; /* bytes: the most that any job asked for */
+    int32_t lanes; /* shares of a job that may run at the same time, >= 1 */
+} nw_scratch;
+
+/** Where a job's `size` bytes lie; NULL while counting. */
+static inline uint8_t *nw_scratch_ask(nw_scratch *scratch, size_t size)
+{
+    if (size > scratch->needed)
+        scratch->needed = size;
+    return scratch->base;
+}
+
 /** Everything of a linear layer. CONV when !transpose; fully connected layers are 1 x 1. */
 typedef struct nw_linear_params {
     nw_view x, y, residual; /* residual.data and has_residual say whether there is one */
@@ -31,6 +46,7 @@ typedef struct nw_linear_params {
     nw_arrangement arrangement; /* of the products */
     nw_window window;
     int32_t groups;
+    nw_scratch *scratch; /* NULL: there is none, and kernels that need it take no part; nor may they for run_rows */
     /* what decides between kernels where this is a part of a layer: its pixels and weights; 0: its own */
     int32_t whole_pixels;
     int64_t whole_weights;

@@ -69,8 +69,9 @@ typedef struct block {
     int32_t height, width; /* of the window */
     bool depthwise;
     int32_t n;             /* pixels */
+    int32_t step;          /* outputs from the one of a pixel to that of the next: 1, or every window's (Winograd) */
     uint8_t *picture;      /* [height, n * width, n_inputs] */
-    float *sums;           /* [n, n_rows] */
+    float *sums;           /* [step * n, n_rows] */
     nw_view x, y;
     float *ones, *zeros, *lo, *hi;
     uint8_t *shift;
@@ -104,7 +105,7 @@ static bool block_init(block *b)
     const size_t rows = (size_t)b->n_rows;
     const size_t channels = (size_t)b->n_inputs;
     b->picture = malloc(size + NW_OVERREAD);
-    b->sums = malloc((size_t)b->n * rows * sizeof(float));
+    b->sums = malloc((size_t)b->n * (size_t)b->step * rows * sizeof(float));
     b->ones = malloc(rows * sizeof(float));
     b->zeros = calloc(rows, sizeof(float));
     b->lo = malloc(channels * sizeof(float));
@@ -124,8 +125,9 @@ static bool block_init(block *b)
     const ptrdiff_t out = (ptrdiff_t)rows * 4;
     b->x = (nw_view){.data = b->picture, .rank = 4, .element_size = 1, .dims = {1, b->n_inputs, b->height, b->width * b->n},
                      .strides = {row * b->height, 1, row, c}};
-    b->y = (nw_view){.data = (uint8_t *)b->sums, .rank = 4, .element_size = 4, .dims = {1, b->n_rows, 1, b->n},
-                     .strides = {out * b->n, 4, out * b->n, out}};
+    const int32_t columns = b->step * (b->n - 1) + 1;
+    b->y = (nw_view){.data = (uint8_t *)b->sums, .rank = 4, .element_size = 4, .dims = {1, b->n_rows, 1, columns},
+                     .strides = {out * columns, 4, out * columns, out}};
     return true;
 }
 
@@ -177,8 +179,8 @@ static int64_t write_input(block *b, int32_t r, int32_t i, int32_t p)
     return sum;
 }
 
-/** The layer as it is packed: bias 0, multipliers 1, no zero point, sums as reals. */
-static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels, nw_arena *arena)
+/** The layer as it is packed: bias 0, multipliers 1, no zero point, sums as reals. scratch: for Winograd's convolution. */
+static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels, nw_scratch *scratch, nw_arena *arena)
 {
     const nw_linear *linear = b->node->linear;
     const nw_tensor *y = &b->model->tensors[b->node->output];
@@ -186,8 +188,11 @@ static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels
         .x = b->x,
         .y = b->y,
         .wrap16 = linear->accumulator == NW_ACCUMULATOR_16_WRAP,
-        .arrangement = linear->accumulator == NW_ACCUMULATOR_32 ? NW_ARRANGE_INT32 : NW_ARRANGE_CHEAPEST,
-        .window = {.kernel = {b->height, b->width}, .stride = {b->height, b->width}, .dilation = {1, 1}},
+        .arrangement = scratch                                      ? NW_ARRANGE_WINOGRAD
+                       : linear->accumulator == NW_ACCUMULATOR_32 ? NW_ARRANGE_INT32
+                                                                  : NW_ARRANGE_CHEAPEST,
+        .scratch = scratch,
+        .window = {.kernel = {b->height, b->width}, .stride = {b->height, b->width / b->step}, .dilation = {1, 1}},
         .groups = b->depthwise ? b->n_rows : 1,
         .whole_pixels = nw_tensor_height(y) * nw_tensor_width(y),
         .whole_weights = (int64_t)linear->n_rows * linear->k,
@@ -208,41 +213,61 @@ static nw_status compare(const block *b, int32_t r, int32_t p, int64_t exact, nw
 {
     const bool wraps = b->node->linear->accumulator == NW_ACCUMULATOR_16_WRAP;
     const int64_t wanted = wraps ? (exact + 32768) - (((exact + 32768) >> 16) * 65536) - 32768 : exact;
-    const float sum = b->sums[(size_t)p * (size_t)b->n_rows + (size_t)r];
+    const float sum = b->sums[(size_t)p * (size_t)b->step * (size_t)b->n_rows + (size_t)r];
     if (sum >= (float)wanted && sum <= (float)wanted)
         return NW_OK;
     return nw_fail(error, NW_GOAL_MISSED, "node \"%s\", channel %d: a worst input sums to %" PRId64 ", the kernel says %.0f",
                    b->node->name, b->node->linear->row_channel[b->first + r], wanted, (double)sum);
 }
 
+/** What a block runs with: the job, and the memory behind it. */
+typedef struct packed_block {
+    nw_job job;
+    uint8_t *memory; /* owned, with the scratch of Winograd's convolution behind what is packed */
+} packed_block;
+
+static nw_status pack_block(packed_block *out, const block *b, const nw_kernels *kernels, nw_error *error)
+{
+    nw_scratch scratch = {.lanes = 1};
+    nw_scratch *const used = b->step > 1 ? &scratch : NULL;
+    nw_arena count = {0};
+    *out = (packed_block){.memory = NULL};
+    nw_status status = make_job(&out->job, b, kernels, used, &count);
+    const size_t size = nw_align(count.used + 1, NW_ARENA_ALIGNMENT);
+    if (!status)
+        out->memory = aligned_alloc(NW_ARENA_ALIGNMENT, size + nw_align(scratch.needed, NW_ARENA_ALIGNMENT));
+    if (!out->memory)
+        return nw_fail_memory(error, "attacking the sums");
+    nw_arena arena = {.base = out->memory};
+    scratch.base = out->memory + size;
+    status = make_job(&out->job, b, kernels, used, &arena);
+    return status ? nw_fail_memory(error, "attacking the sums") : NW_OK;
+}
+
 static nw_status run_block(block *b, const nw_kernels *kernels, nw_error *error)
 {
-    nw_job job;
-    nw_arena count = {0};
-    nw_status status = make_job(&job, b, kernels, &count);
-    uint8_t *memory = status ? NULL : aligned_alloc(NW_ARENA_ALIGNMENT, nw_align(count.used + 1, NW_ARENA_ALIGNMENT));
+    packed_block packed;
+    nw_status status = pack_block(&packed, b, kernels, error);
     int64_t *exact = malloc((size_t)b->n * sizeof(*exact));
-    if (!memory || !exact)
-        status = nw_fail_memory(error, "attacking the sums");
-    nw_arena arena = {.base = memory};
-    if (!status && make_job(&job, b, kernels, &arena))
+    if (!status && !exact)
         status = nw_fail_memory(error, "attacking the sums");
     if (!status) {
         memset(b->picture, 0, (size_t)b->height * (size_t)b->width * (size_t)b->n * (size_t)b->n_inputs);
         for (int32_t p = 0; p < b->n; p++)
             exact[p] = write_input(b, p / INPUTS, p % INPUTS, p);
         const nw_fpenv saved = nw_fpenv_enter();
-        job.run(job.state, 0, job.n_tiles);
+        packed.job.run(packed.job.state, 0, packed.job.n_tiles);
         nw_fpenv_leave(saved);
     }
     for (int32_t p = 0; !status && p < b->n; p++)
         status = compare(b, p / INPUTS, p, exact[p], error);
-    free(memory);
+    free(packed.memory);
     free(exact);
     return status;
 }
 
-static nw_status attack_rows(const nw_model *model, const nw_node *node, int32_t first, int32_t n_rows,
+/** As a fully connected layer; `between`: as a convolution that also sums what lies between the windows. */
+static nw_status attack_rows(const nw_model *model, const nw_node *node, int32_t first, int32_t n_rows, bool between,
                              const nw_kernels *kernels, nw_error *error)
 {
     const bool transpose = node->op == NW_OP_CONV_TRANSPOSE;
@@ -250,6 +275,7 @@ static nw_status attack_rows(const nw_model *model, const nw_node *node, int32_t
                .n = n_rows * INPUTS};
     b.height = transpose ? 1 : node->window.kernel[0];
     b.width = node->linear->k / (nw_tensor_channels(&model->tensors[node->inputs[0]]) / node->groups) / b.height;
+    b.step = between ? b.width : 1;
     b.n_inputs = b.depthwise ? n_rows : nw_tensor_channels(&model->tensors[node->inputs[0]]) / node->groups;
     nw_status status = block_init(&b) ? NW_OK : nw_fail_memory(error, "attacking the sums");
     if (!status) {
@@ -273,12 +299,23 @@ static int32_t block_end(const nw_model *model, const nw_node *node, int32_t fir
     return end;
 }
 
+/** Whether an engine may compute the node by Winograd's convolution, which has to prove itself too. */
+static bool may_be_winograd(const nw_node *node)
+{
+    const nw_window *w = &node->window;
+    return node->op == NW_OP_CONV && node->groups == 1 && node->linear->n_rows == node->linear->n_channels &&
+           w->kernel[0] == 3 && w->kernel[1] == 3;
+}
+
 nw_status nw_attack_node(const nw_model *model, int32_t index, const nw_kernels *kernels, nw_error *error)
 {
     const nw_node *node = &model->nodes[index];
+    const bool winograd = kernels->winograd.run && may_be_winograd(node);
     for (int32_t first = 0; first < node->linear->n_rows;) {
         const int32_t end = block_end(model, node, first);
-        NW_TRY(attack_rows(model, node, first, end - first, kernels, error));
+        NW_TRY(attack_rows(model, node, first, end - first, false, kernels, error));
+        if (winograd)
+            NW_TRY(attack_rows(model, node, first, end - first, true, kernels, error));
         first = end;
     }
     return NW_OK;

@@ -26,7 +26,7 @@ nw_status nw_attack_bounds(const nw_model *model, int32_t node, nw_error *error)
  * Packs the node's weights with `kernels`, in blocks of rows, and lets them sum the worst inputs that the limits allow:
  * for every row all codes at the ends that make its sum highest and lowest, which is where every lane of every run is
  * highest and lowest too, and prefixes of k at one end with the rest at the other. The row's sum is compared with 64-bit
- * arithmetic.
+ * arithmetic. A 3 x 3 layer is attacked a second time through Winograd's convolution, if the family has it.
  *
  * @return NW_GOAL_MISSED naming node, channel and both sums; NW_ERROR_MEMORY
  */

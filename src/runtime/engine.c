@@ -158,10 +158,11 @@ typedef struct plan {
     const nw_choice *choices;
     int32_t lanes;
     int32_t n_steps;
-    size_t size; /* of the block */
+    size_t scratch; /* of jobs */
+    size_t size;    /* of the block */
 } plan;
 
-/** Lays the block out (arena->base NULL: only counts; p->n_steps is then an output, else the input). */
+/** Lays the block out (arena->base NULL: only counts; p->n_steps and p->scratch are then outputs, else inputs). */
 static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_arena *arena, nw_error *error)
 {
     const nw_layout *layout = &p->layout;
@@ -175,6 +176,7 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
     const nw_kernels *kept = nw_arena_copy(arena, &kernels, sizeof(kernels), 0);
     uint8_t *activations = nw_arena_take(arena, layout->size + NW_OVERREAD);
     nw_step *steps = nw_arena_take(arena, (size_t)p->n_steps * sizeof(*steps));
+    uint8_t *scratch = nw_arena_take(arena, p->scratch);
     if (activations)
         memset(activations, 0, layout->size + NW_OVERREAD);
     if (engine) {
@@ -216,12 +218,14 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .symbols = layout->words ? take_symbols(model, arena) : NULL,
         .observed = take_rooms(engine, model, layout, arena),
         .node_jobs = node_jobs,
+        .scratch = {.base = scratch, .lanes = p->lanes},
         .steps = steps,
     };
     if (p->storage != NW_STORAGE_BYTES)
         take_pictures(engine, &builder);
     NW_TRY(nw_steps_build(&builder, error));
     p->n_steps = builder.n_steps;
+    p->scratch = builder.scratch.needed;
     if (engine) {
         engine->n_steps = builder.n_steps;
         engine->total_size = arena->used;
@@ -258,7 +262,8 @@ static nw_status measure(plan *p, const nw_model *model, const nw_engine_options
         nw_layout_free(&p->layout);
         return status;
     }
-    p->size = counting.used + nw_align((size_t)p->n_steps * sizeof(nw_step), NW_ARENA_ALIGNMENT);
+    p->size = counting.used + nw_align((size_t)p->n_steps * sizeof(nw_step), NW_ARENA_ALIGNMENT) +
+              nw_align(p->scratch, NW_ARENA_ALIGNMENT);
     return NW_OK;
 }
 

@@ -795,17 +795,21 @@ def tuned_layers(narrow, net, table, tuned_bench):
     assert len(linear) > 2
     families = [f["name"] for f in narrow.report("cpu")["families"]]
     own = [f["name"] for f in narrow.report("cpu")["families"] if f["available"]]
-    chosen = 0
+    chosen = winograd = 0
     for isa in families:
-        for arrangement in ("cheapest", "int32", "runs", "units"):
+        for arrangement in ("cheapest", "int32", "runs", "units", "winograd"):
             told = tuned_bench({"layers": [{"isa": isa, "arrangement": arrangement, "nodes": linear}]},
                                only="" if arrangement == "runs" else "run")  # verify takes long
             kernels = [told["nodes"][i]["kernel"] for i in linear]
             included = isa in own and isa != "avxvnni" and isa != "ref"
-            own_kernels = [nodes[i]["kernel"] for i in linear]
-            assert kernels == own_kernels or (included and all(isa in kernel for kernel in kernels))
+            family = nodes[linear[0]]["kernel"].rsplit("_", 1)[1]
+            assert all((isa if included else family) in kernel for kernel in kernels), (isa, arrangement, kernels)
+            by_winograd = sum("winograd" in kernel for kernel in kernels)
+            assert by_winograd == 0 or arrangement in ("cheapest", "winograd")
+            winograd += by_winograd
             assert told["tuned_layers"] == (0 if (isa, arrangement) == ("ref", "cheapest") else len(linear))
             chosen += all(isa in kernel for kernel in kernels)
+    assert winograd or not any(name.startswith("avx") for name in own), "layers of 3 x 3"
     assert chosen >= 4 * min(2, len(own) - 1), "families below the best one compute layers too"
     answer = tuned_bench({"threads": 2, "layers": [{"isa": "ref", "arrangement": "int32", "nodes": linear[:1]}]})
     assert answer["tuned_layers"] == 1, "layers of a row for another number of threads"

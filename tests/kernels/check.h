@@ -70,6 +70,7 @@ void *check_alloc(check *c, int32_t slot, size_t size, size_t align);
 
 void check_gemm(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_gemm_narrow(check *c, const nw_kernels *ref, const nw_kernels *opt);
+void check_winograd(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_depthwise(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_add(check *c, const nw_kernels *ref, const nw_kernels *opt);
 void check_multiply(check *c, const nw_kernels *ref, const nw_kernels *opt);

@@ -56,6 +56,9 @@ static void check_new(check *c, const nw_kernels *ref, const nw_kernels *before,
         now->gemm_narrow.run_extra != before->gemm_narrow.run_extra ||
         now->gemm_narrow.pack != before->gemm_narrow.pack)
         check_gemm_narrow(c, ref, now);
+    if (now->winograd.run &&
+        (now->winograd.run != before->winograd.run || now->winograd.pack != before->winograd.pack))
+        check_winograd(c, ref, now);
     if (now->depthwise.run != before->depthwise.run || now->depthwise.run_rows != before->depthwise.run_rows ||
         now->depthwise.pack != before->depthwise.pack)
         check_depthwise(c, ref, now);

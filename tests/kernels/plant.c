@@ -24,6 +24,14 @@ static void narrow_last_pixel(const nw_gemm_call *call)
     ((uint8_t *)call->c[call->m - 1])[call->begin] ^= 1u;
 }
 
+static void winograd_last_tile(const nw_winograd_call *call)
+{
+    real.winograd.run(call);
+    const int32_t across = (call->width + 3) / 4;
+    const int32_t tile = call->first + call->n - 1;
+    call->y[4 * (tile / across) * call->y_row + 4 * (tile % across) * call->y_pixel] ^= 1u;
+}
+
 static void gemm_extra(const nw_gemm_call *call)
 {
     real.gemm.run_extra(call);
@@ -141,6 +149,7 @@ static void expand_last(uint8_t *to, const uint8_t *map, const uint8_t *from, si
 }
 
 #define NARROW 20
+#define WINOGRAD 21
 
 static const char *const names[PLANT_COUNT] = {
     "gemm: last channel of the last pixel", "gemm: one byte behind the panel", "gemm: last extra sum",
@@ -152,7 +161,7 @@ static const char *const names[PLANT_COUNT] = {
     "float_line: last real",
     "squeeze: first code", "expand: last code",
     "tables: last channel of the last pixel", "transpose: last element",
-    "gemm_narrow: first channel of the last pixel",
+    "gemm_narrow: first channel of the last pixel", "winograd: first output of the last tile",
 };
 
 const char *plant_name(int32_t i)
@@ -162,7 +171,7 @@ const char *plant_name(int32_t i)
 
 bool plant_applies(const nw_kernels *kernels, int32_t i)
 {
-    return i != NARROW || kernels->gemm_narrow.run;
+    return i == NARROW ? kernels->gemm_narrow.run != NULL : i != WINOGRAD || kernels->winograd.run;
 }
 
 nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
@@ -231,6 +240,9 @@ nw_kernels plant_error(const nw_kernels *kernels, int32_t i)
         break;
     case NARROW:
         planted.gemm_narrow.run = narrow_last_pixel;
+        break;
+    case WINOGRAD:
+        planted.winograd.run = winograd_last_tile;
         break;
     default:
         planted.table = table_behind;

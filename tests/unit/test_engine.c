@@ -16,6 +16,7 @@
 
 #include "models/naive.h"
 #include "models/random_graph.h"
+#include "runtime/choice.h"
 #include "runtime/engine.h"
 #include "runtime/fpenv.h"
 #include "runtime/hash.h"
@@ -23,6 +24,7 @@
 #include "runtime/strips.h"
 
 #define N_THREADS 3
+#define MOST_NODES 1000 /* of a random network */
 
 /* ---- counting allocations: the linker sends the library's calls here (--wrap) ---- */
 
@@ -188,9 +190,18 @@ static nw_engine *engine_with(const nw_model *model, const nw_engine_options *op
     return engine;
 }
 
-enum { PLAIN, STORED, FUSED, N_KINDS };
+enum { PLAIN, STORED, FUSED, WINOGRAD, N_KINDS };
 
-/** Storage and fusion of the engines that a network is tried with. */
+/** Of every node: Winograd's convolution wherever it can be, also where it is slower. */
+static const nw_choice *winograd_choices(void)
+{
+    static nw_choice choices[MOST_NODES];
+    for (int i = 0; i < MOST_NODES; i++)
+        choices[i] = (nw_choice){.arrangement = NW_ARRANGE_WINOGRAD};
+    return choices;
+}
+
+/** Storage, fusion and choices of the engines that a network is tried with. */
 static nw_engine_options kind_of(int kind, uint64_t seed)
 {
     nw_engine_options options = {.isa = NULL};
@@ -201,6 +212,8 @@ static nw_engine_options kind_of(int kind, uint64_t seed)
         options.fusion_bytes = 1; /* wherever it can be, and in strips of few rows */
         options.fusion_scratch = 1000 + seed % 7 * 1000;
     }
+    if (kind == WINOGRAD)
+        options.choices = winograd_choices();
     if (kind != PLAIN)
         options.threads = 1 + seed / 3 % 3;
     return options;
@@ -217,11 +230,13 @@ static void run_alone(const net *n, nw_engine *engine, nw_threads *threads, cons
 /**
  * Every available family; two samples on one thread, the second one in pixels where that is possible. Every third
  * network on 2 or 3 threads besides: a team larger than what the machine has free spends its time waiting. Packed,
- * coded or Huffman storage, and chains, in the same way, laid out for 1 to 3 threads whatever the number that runs.
+ * coded or Huffman storage, chains and Winograd's convolution in the same way, laid out for 1 to 3 threads whatever the number
+ * that runs. Returns how many layers of all engines took that.
  */
-static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
+static int check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
 {
-    static const char *const kinds[N_KINDS] = {"", " stored", " fused"};
+    int n_winograd = 0;
+    static const char *const kinds[N_KINDS] = {"", " stored", " fused", " by Winograd"};
     nw_rng rng = {~seed};
     nw_engine *engines[N_KINDS][NW_ISA_COUNT] = {{NULL}};
     for (int kind = 0; kind < N_KINDS; kind++)
@@ -248,14 +263,19 @@ static void check_everywhere(const net *n, uint64_t seed, nw_threads **threads)
                 nw_threads_rest(threads[t]);
             }
     }
+    for (int isa = 0; isa < NW_ISA_COUNT; isa++)
+        for (int32_t i = 0; engines[WINOGRAD][isa] && i < n->model->n_nodes; i++)
+            n_winograd += !strncmp(nw_engine_kernel(engines[WINOGRAD][isa], i), "winograd", 8);
     for (int i = 0; i < N_KINDS * NW_ISA_COUNT; i++)
         nw_engine_free(engines[i % N_KINDS][i / N_KINDS]);
+    return n_winograd;
 }
 
 /** How often each operator occurred: a generator that stops making one must not go unnoticed. */
 typedef struct census {
     int32_t inner[NW_OP_COUNT]; /* tensors inside chains by who makes them */
     int32_t moving;             /* of these, tensors whose rows take several strips */
+    int32_t winograd;           /* layers of engines */
     int32_t ops[NW_OP_COUNT], residuals, points, wraps, depthwise, grouped, reals, pixels, nodes;
 } census;
 
@@ -297,9 +317,16 @@ static void check_graphs(void **state, uint64_t first, int n, const nw_graph_opt
     for (uint64_t seed = first; seed < first + (uint64_t)n; seed++) {
         net made = random_net(seed, options);
         count(c, made.model);
-        check_everywhere(&made, seed, *state);
+        c->winograd += check_everywhere(&made, seed, *state);
         net_free(&made);
     }
+}
+
+static bool has_winograd(void)
+{
+    nw_kernels kernels;
+    nw_kernels_init(&kernels, nw_isa_best());
+    return kernels.winograd.run;
 }
 
 static void test_branches(void **state)
@@ -316,6 +343,7 @@ static void test_branches(void **state)
             fail_msg("only %d nodes %s", c.ops[expected[i]], nw_op_name(expected[i]));
     assert_true(c.residuals >= 50 && c.points >= 50 && c.wraps >= 50 && c.depthwise >= 50 && c.grouped >= 20);
     assert_true(c.reals >= 50 && c.pixels >= 50);
+    assert_true(c.winograd >= 50 || !has_winograd());
     print_message("240 networks, %d nodes\n", c.nodes);
 }
 
@@ -332,6 +360,7 @@ static void test_many_channels(void **state)
 {
     census c = {.nodes = 0};
     check_graphs(state, 2000, 30, &(nw_graph_options){.n_nodes = 20, .max_channels = 1500, .max_size = 3}, &c);
+    assert_true(c.winograd >= 5 || !has_winograd());
     print_message("30 networks of many channels, %d nodes\n", c.nodes);
 }
 

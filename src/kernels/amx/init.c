@@ -12,4 +12,5 @@ void nw_kernels_init_amx(nw_kernels *kernels)
                               .mr = 32,
                               .nr = NW_AVX512VNNI_NR,
                               .kr = NW_AMX_K};
+    kernels->winograd = (nw_winograd){0}; /* a tile multiplies bytes 16 times as fast as vectors multiply words */
 }

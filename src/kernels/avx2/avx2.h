@@ -125,6 +125,9 @@ size_t nw_gemm_narrow_pack_avx2(void *packed, const nw_gemm_source *source);
 void nw_gemm_narrow_run_avx2(const nw_gemm_call *call);
 void nw_gemm_narrow_run_extra_avx2(const nw_gemm_call *call);
 void nw_gemm_narrow_count_runs_avx2(nw_run_counts *counts, const void *packed);
+#define NW_AVX2_WINOGRAD_NR 32
+size_t nw_winograd_pack_avx2(void *packed, const nw_winograd_source *source);
+void nw_winograd_run_avx2(const nw_winograd_call *call);
 /*
  * Depthwise 3x3 (depthwise_3x3.c): for each 8 channels six vectors of 16-bit weights, (w[0][x], w[1][x]) per channel for
  * x = 0, 1, 2 and then (w[2][x], 0).

@@ -21,6 +21,14 @@ void nw_kernels_init_avx2(nw_kernels *kernels)
                                      .kr = 8,
                                      .least = 1 << 20,
                                      .count_runs = nw_gemm_narrow_count_runs_avx2};
+    kernels->winograd = (nw_winograd){.name = "winograd_u8w8_6x16_avx2",
+                                      .pack = nw_winograd_pack_avx2,
+                                      .run = nw_winograd_run_avx2,
+                                      .nr = NW_AVX2_WINOGRAD_NR,
+                                      .product = 1.1f,
+                                      .input = 600.0f,
+                                      .output = 650.0f,
+                                      .byte = 2.0f};
     kernels->depthwise = (nw_depthwise){.name = "depthwise_u8w8_32_avx2",
                                         .pack = nw_depthwise_pack_avx2,
                                         .run = nw_depthwise_run_avx2,

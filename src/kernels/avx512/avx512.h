@@ -25,6 +25,9 @@ void nw_max_pool_avx512(const nw_pool_call *call);
 void nw_average_pool_avx512(const nw_pool_call *call);
 void nw_table_avx512(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
 void nw_tables_avx512(const nw_tables_call *call);
+#define NW_AVX512_WINOGRAD_NR 64
+size_t nw_winograd_pack_avx512(void *packed, const nw_winograd_source *source);
+void nw_winograd_run_avx512(const nw_winograd_call *call);
 /* with VBMI2 */
 size_t nw_squeeze_avx512(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 void nw_expand_avx512(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);

@@ -18,6 +18,14 @@ void nw_kernels_init_avx512(nw_kernels *kernels)
                                         .pack = nw_depthwise_pack_avx512,
                                         .run = nw_depthwise_run_avx512,
                                         .count_runs = nw_depthwise_count_runs_avx512};
+    kernels->winograd = (nw_winograd){.name = "winograd_u8w8_6x64_avx512",
+                                      .pack = nw_winograd_pack_avx512,
+                                      .run = nw_winograd_run_avx512,
+                                      .nr = NW_AVX512_WINOGRAD_NR,
+                                      .product = 0.8f,
+                                      .input = 200.0f,
+                                      .output = 190.0f,
+                                      .byte = 5.0f};
     kernels->add = nw_add_avx512;
     kernels->max_pool = nw_max_pool_avx512;
     kernels->average_pool = nw_average_pool_avx512;

@@ -24,5 +24,6 @@ void nw_gemm_narrow_run_extra_avx512vnni(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avx512vnni(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avx512vnni(const nw_depthwise_call *call);
 void nw_depthwise_run_rows_avx512vnni(const nw_depthwise_call *call);
+void nw_winograd_run_avx512vnni(const nw_winograd_call *call);
 
 #endif

@@ -22,4 +22,10 @@ void nw_kernels_init_avx512vnni(nw_kernels *kernels)
                                         .pack = nw_depthwise_pack_avx512vnni,
                                         .run = nw_depthwise_run_avx512vnni,
                                         .run_rows = nw_depthwise_run_rows_avx512vnni};
+    kernels->winograd.name = "winograd_u8w8_6x64_avx512vnni";
+    kernels->winograd.run = nw_winograd_run_avx512vnni;
+    kernels->winograd.product = 2.1f;
+    kernels->winograd.input = 600.0f;
+    kernels->winograd.output = 550.0f;
+    kernels->winograd.byte = 10.0f;
 }

@@ -22,5 +22,6 @@ void nw_gemm_narrow_run_avxvnni(const nw_gemm_call *call);
 void nw_gemm_narrow_run_extra_avxvnni(const nw_gemm_call *call);
 size_t nw_depthwise_pack_avxvnni(void *packed, const nw_depthwise_source *source);
 void nw_depthwise_run_avxvnni(const nw_depthwise_call *call);
+void nw_winograd_run_avxvnni(const nw_winograd_call *call);
 
 #endif

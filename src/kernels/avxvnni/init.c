@@ -18,6 +18,12 @@ void nw_kernels_init_avxvnni(nw_kernels *kernels)
                                      .mr = 2,
                                      .nr = NW_AVXVNNI_NR,
                                      .kr = 8};
+    kernels->winograd.name = "winograd_u8w8_6x16_avxvnni";
+    kernels->winograd.run = nw_winograd_run_avxvnni;
+    kernels->winograd.product = 2.1f;
+    kernels->winograd.input = 1000.0f;
+    kernels->winograd.output = 1000.0f;
+    kernels->winograd.byte = 5.0f;
     kernels->depthwise = (nw_depthwise){
         .name = "depthwise_u8w8_32c4_avxvnni", .pack = nw_depthwise_pack_avxvnni, .run = nw_depthwise_run_avxvnni};
 }
