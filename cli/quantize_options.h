@@ -48,7 +48,8 @@ typedef struct nw_quantize_choices {
      "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; " \
      "to compare: multipoint-random, piecewise, ocs"},                                                               \
     {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                       \
-     "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one step a layer, for coded storage)"}, \
+     "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one step a layer, for coded storage), " \
+     "per-tensor (uniform, one step a layer)"},                                                                     \
     {"weight-storage", "HOW", NW_OPTION_TEXT, &(o)->weight_storage,                                                  \
      "weights in the file: packed (default), coded (entropy-coded: a smaller file, the same answers)"},              \
     {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                  \

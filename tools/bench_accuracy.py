@@ -44,6 +44,7 @@ NETWORKS = {  # preprocessing; data for all rows; data for the rows of GOALS too
     "resnet8-cifar10": ("--mean 0 --std 1", JPEG, PNG),
 }
 SOME = ("resnet56-cifar10", "mobilenetv2-imagenet", "resnet8-cifar10")  # networks with the rows of GOALS alone
+PER_TENSOR = "--weight-book per-tensor --no-equalize"  # one step for a layer, as the multipoint paper's scale per layer
 METHODS = {
     "plain": "--weight-method plain --bias-correction none",
     "plain + bias correction": "--weight-method plain",
@@ -62,6 +63,9 @@ METHODS = {
     "multipoint 2 % + refine": "--weight-method multipoint-refine --point-budget 2",
     "multipoint 5 % + refine": "--weight-method multipoint-refine --point-budget 5",
     "multipoint 10 % + refine": "--weight-method multipoint-refine --point-budget 10",
+    "per tensor: plain + bias correction": f"--weight-method plain {PER_TENSOR}",
+    "per tensor: multipoint 10 %": f"--weight-method multipoint --point-budget 10 {PER_TENSOR}",
+    "per tensor: refine": f"--weight-method refine {PER_TENSOR}",
 }
 BOOKS = {"power of two": (3, 4), "flint": (4,), "flint + refine": (4,)}  # widths that have such a code book
 GOALS = ("plain + bias correction", "refine", "multipoint 5 % + refine")
@@ -98,6 +102,10 @@ def rows():
             for weights in (4, 3, 2):
                 if weights in BOOKS.get(method, (4, 3, 2)):
                     yield from on(networks, weights, 8, method, (1,))
+    for method in METHODS:
+        for weights in (4, 3):
+            if method.startswith("per tensor"):
+                yield from on(full[:4], weights, 8, method, (1,))
 
 
 def run(narrow, arguments):

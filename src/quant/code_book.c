@@ -21,7 +21,13 @@ static const uint8_t *levels_of(nw_book_kind kind, int32_t bits)
 
 bool nw_code_book_exists(nw_book_kind kind, int32_t bits)
 {
-    return kind == NW_BOOK_UNIFORM || (kind == NW_BOOK_SHARED && bits >= 2) || levels_of(kind, bits) != NULL;
+    return kind == NW_BOOK_UNIFORM || (kind == NW_BOOK_SHARED && bits >= 2) || kind == NW_BOOK_PER_TENSOR ||
+           levels_of(kind, bits) != NULL;
+}
+
+bool nw_code_book_shares_step(const nw_code_book *book)
+{
+    return book->kind == NW_BOOK_SHARED || book->kind == NW_BOOK_PER_TENSOR;
 }
 
 nw_code_book nw_code_book_make(nw_book_kind kind, int32_t bits)
@@ -33,7 +39,7 @@ nw_code_book nw_code_book_make(nw_book_kind kind, int32_t bits)
         book.limit = 127;
         return book;
     }
-    if (!book.levels)
+    if (!book.levels && !(kind == NW_BOOK_PER_TENSOR && bits <= 7))
         book.kind = NW_BOOK_UNIFORM;
     book.limit = book.levels ? book.levels[book.n_levels - 1] : bits == 1 ? 1 : book.n_levels - 1;
     return book;

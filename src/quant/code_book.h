@@ -19,8 +19,9 @@ typedef enum nw_book_kind {
     NW_BOOK_UNIFORM,      /* 1 to 8 bits: every integer up to 2^(bits-1) - 1; one bit: -1 and 1 */
     NW_BOOK_POWER_OF_TWO, /* 3 and 4 bits */
     NW_BOOK_FLINT,        /* 4 and 5 bits */
-    NW_BOOK_SHARED        /* 2 to 7 bits: every integer up to 127, one step for all rows of a layer (shared_step.h), so
+    NW_BOOK_SHARED,       /* 2 to 7 bits: every integer up to 127, one step for all rows of a layer (shared_step.h), so
                              coarse that there is as much noise as with uniform books of `bits` bits */
+    NW_BOOK_PER_TENSOR    /* 1 to 7 bits: the uniform codes, one step for the first points of a layer (shared_step.h) */
 } nw_book_kind;
 
 typedef struct nw_code_book {
@@ -32,8 +33,11 @@ typedef struct nw_code_book {
     double step;           /* what a row is given; 0: its step is searched for */
 } nw_code_book;
 
-/** Whether there is such a book; shared ones of 8 bits are uniform. */
+/** Whether there is such a book; those of 8 bits that share a step are uniform. */
 bool nw_code_book_exists(nw_book_kind kind, int32_t bits);
+
+/** Whether the rows of a layer share a step (shared_step.h); further points have steps of their own in any case. */
+bool nw_code_book_shares_step(const nw_code_book *book);
 
 /** The book; where none of that kind exists the uniform one of as many bits. */
 nw_code_book nw_code_book_make(nw_book_kind kind, int32_t bits);

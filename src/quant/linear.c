@@ -90,7 +90,7 @@ nw_status nw_scheme_linear_node(nw_scheme *scheme, int32_t index)
     double *row = malloc((k + 1) * sizeof(*row));
     double *importance = malloc((k + 1) * sizeof(*importance));
     nw_status status = row && importance ? alloc_linear(linear, weights) : NW_ERROR_MEMORY;
-    if (!status && linear->book.kind == NW_BOOK_SHARED)
+    if (!status && nw_code_book_shares_step(&linear->book))
         status = nw_shared_steps(linear->step, scheme, index, &linear->book);
     for (int32_t o = 0; !status && o < linear->shape.n_channels; o++) {
         nw_code_book book = linear->book;

@@ -37,6 +37,8 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
         return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels need weights of 2 bits or more");
     if (options->book == NW_BOOK_SHARED && (pieces || options->point_budget > 0.0))
         return nw_fail(error, NW_ERROR_USAGE, "further points are for weights with a step of their own per channel");
+    if (options->book == NW_BOOK_PER_TENSOR && pieces)
+        return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels choose a step per channel");
     if (options->input_bits < 0 || options->input_bits > 8)
         return nw_fail(error, NW_ERROR_USAGE, "inputs: bits must be 0 (like the rest) to 8, not %d", options->input_bits);
     if (options->extra_bits < 1 || options->extra_bits > 7 || !(options->share >= 0.0 && options->share <= 1.0))

@@ -100,7 +100,7 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
 {
     const nw_node_scheme *linear = linear_of(r, l);
     const nw_quantize_options *options = r->scheme->options;
-    const bool shared_step = linear->book.kind == NW_BOOK_SHARED;
+    const bool shared_step = nw_code_book_shares_step(&linear->book);
     const bool several = r->quantized && linear->weight_bits < 7 && !shared_step;
     nw_status status = NW_OK;
     for (int32_t group = 0; !status && group < moments->n_groups; group++) {

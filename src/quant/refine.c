@@ -104,17 +104,18 @@ static void set_products(double *products, const int8_t *codes, int32_t n_points
 }
 
 /**
- * Sets the steps of least error for the codes: the normal equations of the points. Steps stay as they are where these
+ * Sets the steps of least error for the codes, but for the first n_fixed (0 or 1): the normal equations of the points. Steps stay as they are where these
  * are singular or ask for one that is not positive. Returns the error.
  */
-static double fit_steps(const int8_t *codes, double *steps, int32_t n_points, const nw_row_target *target,
+static double fit_steps(const int8_t *codes, double *steps, int32_t n_fixed, int32_t n_points, const nw_row_target *target,
                         const double *products)
 {
     const size_t k = (size_t)target->k;
     double a[NW_MAX_POINTS][NW_MAX_POINTS] = {{0}};
-    double solved[NW_MAX_POINTS][NW_MAX_POINTS];
+    double solved[NW_MAX_POINTS][NW_MAX_POINTS] = {{0}};
     double b[NW_MAX_POINTS] = {0};
-    double x[NW_MAX_POINTS];
+    double x[NW_MAX_POINTS] = {0};
+    const int32_t n_free = n_points - n_fixed;
     for (int32_t p = 0; p < n_points; p++)
         for (size_t j = 0; j < k; j++) {
             const double code = codes[(size_t)p * k + j];
@@ -122,13 +123,15 @@ static double fit_steps(const int8_t *codes, double *steps, int32_t n_points, co
             for (int32_t r = 0; r < n_points; r++)
                 a[p][r] += code * products[(size_t)r * k + j];
         }
-    memcpy(solved, a, sizeof(a));
-    memcpy(x, b, sizeof(b));
-    bool good = solve(solved, x, n_points);
-    for (int32_t p = 0; good && p < n_points; p++)
+    for (int32_t p = 0; p < n_free; p++) {
+        memcpy(solved[p], a[n_fixed + p] + n_fixed, (size_t)n_free * sizeof(**solved));
+        x[p] = b[n_fixed + p] - (n_fixed ? steps[0] * a[n_fixed + p][0] : 0.0);
+    }
+    bool good = solve(solved, x, n_free);
+    for (int32_t p = 0; good && p < n_free; p++)
         good = x[p] > 0.0;
     if (good)
-        memcpy(steps, x, (size_t)n_points * sizeof(*steps));
+        memcpy(steps + n_fixed, x, (size_t)n_free * sizeof(*steps));
     double error = target->energy;
     for (int32_t p = 0; p < n_points; p++) {
         double product = -2.0 * b[p];
@@ -139,20 +142,20 @@ static double fit_steps(const int8_t *codes, double *steps, int32_t n_points, co
     return error;
 }
 
-double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, const nw_code_book *book,
+double nw_refine_row(int8_t *codes, double *steps, int32_t n_fixed, int32_t n_points, const nw_code_book *book,
                      const nw_row_target *target, double *work)
 {
     const size_t k = (size_t)target->k;
     set_products(work, codes, n_points, target);
     for (int round = 0; round < MAX_ROUNDS; round++) {
-        fit_steps(codes, steps, n_points, target, work);
+        fit_steps(codes, steps, n_fixed, n_points, target, work);
         double fallen = 0.0;
         for (int32_t p = n_points; p-- > 0;) /* the finest point first */
             fallen += sweep(codes + (size_t)p * k, work, steps, n_points, p, book, target);
         if (!(fallen > 1e-5 * target->energy))
             break;
     }
-    return fit_steps(codes, steps, n_points, target, work);
+    return fit_steps(codes, steps, n_fixed, n_points, target, work);
 }
 
 nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, const nw_code_book *book, nw_rounding rounding,
@@ -196,6 +199,12 @@ void nw_row_solver_free(nw_row_solver *solver)
     free(solver);
 }
 
+/** Steps that are the layer's and stay as they are: that of the first point, if any. */
+static int32_t fixed_steps(const nw_row_solver *s)
+{
+    return s->book.kind == NW_BOOK_PER_TENSOR && s->book.step > 0.0;
+}
+
 /** Nearest codes of what is left; the step, or -1 without memory. */
 static double nearest(nw_row_solver *s, int8_t *q, int32_t point)
 {
@@ -216,16 +225,18 @@ static nw_status add_point(nw_row_solver *s, int8_t *q, double *step, int32_t po
     *step = start;
     if (s->rounding == NW_ROUND_PLAIN || !(start > 0.0))
         return NW_OK;
+    const int32_t n_fixed = point == 0 ? fixed_steps(s) : 0;
+    const int32_t n_starts = n_fixed ? 1 : s->n_starts;
     double best = INFINITY;
-    for (int32_t i = 0; i < s->n_starts; i++) {
+    for (int32_t i = 0; i < n_starts; i++) {
         double trial_step = start * STARTS[i];
         nw_feedback_round(s->feedback, s->trial, s->rest, &s->book, trial_step);
         double error;
         if (s->rounding == NW_ROUND_REFINE) {
-            error = nw_refine_row(s->trial, &trial_step, 1, &s->book, target, s->work);
+            error = nw_refine_row(s->trial, &trial_step, n_fixed, 1, &s->book, target, s->work);
         } else {
             set_products(s->work, s->trial, 1, target);
-            error = fit_steps(s->trial, &trial_step, 1, target, s->work);
+            error = fit_steps(s->trial, &trial_step, n_fixed, 1, target, s->work);
         }
         if (error < best) {
             best = error;
@@ -264,7 +275,7 @@ nw_status nw_row_solve(nw_row_solver *solver, int8_t *codes, double *steps, doub
         const nw_row_target left = leave_rest(solver, codes, steps, p, target, v);
         NW_TRY(add_point(solver, codes + (size_t)p * k, &steps[p], p, &left));
         if (solver->rounding == NW_ROUND_REFINE && p > 0 && steps[p] > 0.0)
-            nw_refine_row(codes, steps, p + 1, &solver->book, target, solver->work);
+            nw_refine_row(codes, steps, fixed_steps(solver), p + 1, &solver->book, target, solver->work);
         if (!errors)
             continue;
         sum_points(v, codes, steps, p + 1, solver->k);

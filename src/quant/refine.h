@@ -27,12 +27,13 @@ typedef enum nw_rounding {
 /**
  * Improves codes and steps until no single change helps.
  *
+ * @param n_fixed  the first point's step stays as it is (1), or none does (0)
  * @param codes  [n_points, k] in and out
  * @param steps  [n_points] in and out, > 0; one that would become 0 or negative stays as it was
  * @param work   [n_points * k]
  * @return the error
  */
-double nw_refine_row(int8_t *codes, double *steps, int32_t n_points, const nw_code_book *book,
+double nw_refine_row(int8_t *codes, double *steps, int32_t n_fixed, int32_t n_points, const nw_code_book *book,
                      const nw_row_target *target, double *work);
 
 #define NW_MAX_STARTS 6
@@ -59,7 +60,8 @@ nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, const nw_code
 void nw_row_solver_free(nw_row_solver *solver);
 
 /**
- * Finds up to n_points points of one row. A point after which nothing is left has step 0 and code 0 (one bit: 1).
+ * Finds up to n_points points of one row. The first one's step is that of the solver's book if this gives one: kept as it
+ * is by books per tensor, else where its search begins. A point after which nothing is left has step 0 and code 0 (one bit: 1).
  *
  * @param codes   [n_points, k] out
  * @param steps   [n_points] out, >= 0

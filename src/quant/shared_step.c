@@ -81,6 +81,18 @@ static double find(const sample *s, const nw_code_book *book, nw_weight_method m
     return d;
 }
 
+/** The largest magnitude of the layer. @param scratch  [2, k] */
+static double largest_weight(const nw_scheme *scheme, int32_t node, const nw_linear_shape *shape, double *scratch)
+{
+    double most = 0.0;
+    for (int32_t o = 0; o < shape->n_channels; o++) {
+        nw_scheme_row(scratch, scratch + shape->k, scheme, node, o);
+        for (int32_t j = 0; j < shape->k; j++)
+            most = fmax(most, fabs(scratch[j]));
+    }
+    return most;
+}
+
 static void sample_free(sample *s)
 {
     free(s->w);
@@ -100,7 +112,7 @@ static nw_status sample_take(sample *s, const nw_scheme *scheme, int32_t node, c
     s->w = malloc(n * k * sizeof(*s->w));
     s->importance = malloc(n * k * sizeof(*s->importance));
     s->unit = malloc(n * sizeof(*s->unit));
-    s->q = malloc(k);
+    s->q = malloc(n * k);
     if (!s->w || !s->importance || !s->unit || !s->q)
         return NW_ERROR_MEMORY;
     for (int32_t r = 0; r < s->n; r++) {
@@ -133,10 +145,17 @@ nw_status nw_shared_steps(double *steps, const nw_scheme *scheme, int32_t node, 
     double *scratch = malloc((2 * k + 1) * sizeof(*scratch));
     sample s = {0};
     nw_status status = scratch ? sample_take(&s, scheme, node, &shape, matters) : NW_ERROR_MEMORY;
-    const double d = status ? 0.0 : find(&s, book, method);
+    const bool per_tensor = book->kind == NW_BOOK_PER_TENSOR;
+    const bool min_max = per_tensor && method == NW_WEIGHTS_MIN_MAX && book->bits > 1;
+    double d = 0.0;
+    if (!status)
+        d = min_max      ? largest_weight(scheme, node, &shape, scratch) / book->limit
+            : per_tensor ? nw_weights_quantize_row(s.q, s.w, s.n * s.k, book, method, s.importance)
+                         : find(&s, book, method);
     for (int32_t o = 0; !status && o < shape.n_channels; o++) {
         nw_scheme_row(scratch, scratch + k, scheme, node, o);
-        steps[o] = fmin(d * unit_of(scratch + k, shape.k, matters), widest(scratch, shape.k));
+        const double step = per_tensor ? d : d * unit_of(scratch + k, shape.k, matters);
+        steps[o] = book->bits == 1 ? step : fmin(step, widest(scratch, shape.k));
     }
     sample_free(&s);
     free(scratch);

@@ -402,7 +402,7 @@ nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float 
     double *steps = NULL;
     rounding to = {.book = &book, .weights = weights, .bias = bias};
     nw_status status = make_room(trials, (size_t)trials->shape.n_channels + (size_t)extra) ? NW_OK : NW_ERROR_MEMORY;
-    if (!status && book.kind == NW_BOOK_SHARED) {
+    if (!status && nw_code_book_shares_step(&book)) {
         steps = calloc((size_t)trials->shape.n_channels, sizeof(*steps));
         status = steps ? nw_shared_steps(steps, trials->schemes[8], trials->node, &book) : NW_ERROR_MEMORY;
     }

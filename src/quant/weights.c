@@ -77,7 +77,7 @@ double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, const nw_c
         return 0.0;
     }
     if (book->step > 0.0)
-        step = fmax(step, book->step);
+        step = book->kind == NW_BOOK_PER_TENSOR ? book->step : fmax(step, book->step);
     else if (book->bits == 1)
         step = nw_code_book_step(w, k, book, importance);
     else if (method != NW_WEIGHTS_MIN_MAX)

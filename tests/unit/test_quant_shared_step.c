@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One step for all rows of a layer: as much noise as codes of a width with steps of their own, in fewer coded bytes. */
+/* One step for all rows of a layer: as much noise as codes of a width with steps of their own, in fewer coded bytes; per tensor,
+ * with further points on steps of their own. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,17 +43,21 @@ typedef struct result {
     nw_model *integer;
 } result;
 
-static result quantized(const nw_model *model, const nw_calibration *calibration, nw_book_kind book, int32_t bits,
-                        nw_rounding rounding)
+static nw_quantize_options options_of(nw_book_kind book, int32_t bits, nw_rounding rounding)
 {
     nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
     options.weight_bits = bits;
     options.book = book;
     options.rounding = rounding;
     options.equalize = false;
+    return options;
+}
+
+static result quantized_by(const nw_model *model, const nw_calibration *calibration, const nw_quantize_options *options)
+{
     result found = {0};
     nw_error error = {""};
-    if (nw_quantize(&found.integer, model, calibration, &options, &error))
+    if (nw_quantize(&found.integer, model, calibration, options, &error))
         fail_msg("%s", error.message);
     for (int32_t i = 0; i < found.integer->n_nodes; i++)
         if (found.integer->nodes[i].linear && !strcmp(found.integer->nodes[i].name, "middle"))
@@ -62,6 +67,13 @@ static result quantized(const nw_model *model, const nw_calibration *calibration
     found.coded = nw_weight_code_encode(NULL, l->weights, (size_t)l->n_rows, (size_t)l->k, (size_t)l->k / 9);
     found.sqnr = graph_sqnr(found.integer, model, 20);
     return found;
+}
+
+static result quantized(const nw_model *model, const nw_calibration *calibration, nw_book_kind book, int32_t bits,
+                        nw_rounding rounding)
+{
+    const nw_quantize_options options = options_of(book, bits, rounding);
+    return quantized_by(model, calibration, &options);
 }
 
 static void test_noise_and_bytes(void **state)
@@ -139,6 +151,87 @@ static void test_quiet_input(void **state)
     nw_model_free(model);
 }
 
+/** However codes are found, first points stay on one step; further ones have their own, and help where that step hurts. */
+static void test_per_tensor(void **state)
+{
+    (void)state;
+    nw_model *model = make_network(1);
+    nw_calibration *calibration = graph_calibrate(model, 48, 8);
+    for (int32_t bits = 2; bits <= 4; bits++)
+        for (int how = NW_ROUND_PLAIN; how <= NW_ROUND_REFINE; how++) {
+            nw_quantize_options options = options_of(NW_BOOK_PER_TENSOR, bits, (nw_rounding)how);
+            const result own = quantized(model, calibration, NW_BOOK_UNIFORM, bits, (nw_rounding)how);
+            const result one = quantized_by(model, calibration, &options);
+            options.point_budget = 0.5;
+            const result points = quantized_by(model, calibration, &options);
+            printf("%d bits, rounding %d: own steps %.1f dB, one step %.1f, with points %.1f\n", (int)bits, how, own.sqnr,
+                   one.sqnr, points.sqnr);
+            assert_true(one.sqnr < own.sqnr);
+            assert_true(points.sqnr > one.sqnr + 0.3);
+            assert_true(points.middle->n_rows > 32);
+            assert_int_equal(points.middle->weight_bits, bits);
+            float differ = 0.0f;
+            for (int32_t r = 1; r < points.middle->n_rows; r++) {
+                const float ratio = points.middle->multiplier[r] / points.middle->multiplier[0];
+                if (r < 32) /* multipliers are rounded */
+                    assert_true(fabsf(ratio - 1.0f) < 1e-5f && fabsf(one.middle->multiplier[r] / one.middle->multiplier[0] - 1.0f) < 1e-5f);
+                else
+                    differ = fmaxf(differ, fabsf(ratio - points.middle->multiplier[32] / points.middle->multiplier[0]));
+            }
+            assert_true(points.middle->n_rows < 34 || differ > 1e-3f);
+            nw_model_free(own.integer);
+            nw_model_free(one.integer);
+            nw_model_free(points.integer);
+        }
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
+/** Sum of squared errors of a layer's float weights on one step; limit: largest code. */
+static double error_on(const float *w, size_t n, double step, double limit)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double rest = (double)w[i] - step * fmin(fmax(rint((double)w[i] / step), -limit), limit);
+        sum += rest * rest;
+    }
+    return sum;
+}
+
+/** The step per tensor: no other one on a fine grid is better; from the largest weight where ranges are to be so. */
+static void test_step_per_tensor(void **state)
+{
+    (void)state;
+    nw_model *model = make_network(1);
+    nw_calibration *calibration = graph_calibrate(model, 8, 8);
+    const nw_tensor *weights = &model->tensors[model->nodes[1].inputs[1]];
+    const size_t n = nw_tensor_elements(weights);
+    double largest = 0.0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)weights->data[i]));
+    nw_quantize_options options = options_of(NW_BOOK_PER_TENSOR, 3, NW_ROUND_PLAIN);
+    for (int how = NW_WEIGHTS_MIN_MAX; how <= NW_WEIGHTS_MSE; how++) {
+        options.weight_range = (nw_weight_method)how;
+        const result found = quantized_by(model, calibration, &options);
+        /* m = s_x s_w / s_y */
+        const nw_node *node = &found.integer->nodes[0];
+        while (!node->linear || node->linear != found.middle)
+            node++;
+        const double scales = (double)found.integer->tensors[node->output].quant.scale /
+                              (double)found.integer->tensors[node->inputs[0]].quant.scale;
+        const double step = (double)found.middle->multiplier[0] * scales;
+        if (how == NW_WEIGHTS_MIN_MAX)
+            assert_true(fabs(step * 3.0 / largest - 1.0) < 1e-5);
+        else
+            for (int i = 1; i <= 1000; i++)
+                assert_true(error_on(weights->data, n, step, 3.0) <=
+                            error_on(weights->data, n, largest / 3.0 * i / 1000.0, 3.0) * (1.0 + 1e-6));
+        nw_model_free(found.integer);
+    }
+    nw_calibration_free(calibration);
+    nw_model_free(model);
+}
+
 static void test_eight_bits_are_uniform(void **state)
 {
     (void)state;
@@ -146,6 +239,8 @@ static void test_eight_bits_are_uniform(void **state)
     assert_int_equal(book.kind, NW_BOOK_UNIFORM);
     assert_true(nw_code_book_exists(NW_BOOK_SHARED, 8) && nw_code_book_exists(NW_BOOK_SHARED, 2));
     assert_false(nw_code_book_exists(NW_BOOK_SHARED, 1));
+    assert_int_equal(nw_code_book_make(NW_BOOK_PER_TENSOR, 8).kind, NW_BOOK_UNIFORM);
+    assert_int_equal(nw_code_book_make(NW_BOOK_PER_TENSOR, 4).limit, 7);
     assert_int_equal(nw_weights_least_bits((const int8_t[]){0, 1, -1}, 3), 2);
     assert_int_equal(nw_weights_least_bits((const int8_t[]){0, 2, -1}, 3), 3);
     assert_int_equal(nw_weights_least_bits((const int8_t[]){0, -127}, 2), 8);
@@ -164,6 +259,10 @@ static void test_given_step(void **state)
     book.step = 1e-4;
     assert_true(fabs(nw_weights_quantize_row(q, w, 4, &book, NW_WEIGHTS_MSE, NULL) - 1.0 / 127.0) < 1e-12);
     assert_int_equal(q[0], 127);
+    book = nw_code_book_make(NW_BOOK_PER_TENSOR, 3); /* clips */
+    book.step = 0.2;
+    assert_true(nw_weights_quantize_row(q, w, 4, &book, NW_WEIGHTS_MSE, NULL) == 0.2);
+    assert_memory_equal(q, ((const int8_t[]){3, -1, 0, 0}), 4);
 }
 
 int main(void)
@@ -172,6 +271,8 @@ int main(void)
         cmocka_unit_test(test_noise_and_bytes),
         cmocka_unit_test(test_depthwise),
         cmocka_unit_test(test_quiet_input),
+        cmocka_unit_test(test_per_tensor),
+        cmocka_unit_test(test_step_per_tensor),
         cmocka_unit_test(test_eight_bits_are_uniform),
         cmocka_unit_test(test_given_step),
     };
