@@ -7,7 +7,7 @@ set -eu
 root=$1
 build=$2
 seconds=${FUZZ_SECONDS:-600}
-targets=${FUZZ_TARGETS:-onnx nw png jpeg npy}
+targets=${FUZZ_TARGETS:-onnx nw json png jpeg npy}
 
 mkdir -p "$build/found"
 if ! { CC=clang cmake -S "$root" -B "$build" -DNARROW_FUZZ=ON -DNARROW_TESTS=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo &&
@@ -23,6 +23,7 @@ seeds=$build/seeds
 for target in $targets; do
     mkdir -p "$seeds/$target" "$build/corpus/$target"
 done
+[ ! -d "$seeds/json" ] || cp "$root/fuzz/seeds/json/"* "$seeds/json"
 [ ! -d "$seeds/onnx" ] || cp "$root/demo/glyphs.onnx" "$seeds/onnx"
 if [ -d "$seeds/nw" ]; then
     "$build/tools/tests/models/make_nw" "$seeds/nw" 200

@@ -274,7 +274,8 @@ static bool read_all(nw_times *times, const cJSON *document, const char *key)
     static const char *const keys[] = {"key", "rest", "layers"};
     const cJSON *items[3];
     if (nw_json_match(items, document, keys, 3, "times", NULL) || !cJSON_IsString(items[0]) ||
-        strcmp(items[0]->valuestring, key) != 0 || !cJSON_IsNumber(items[1]) || !(items[1]->valuedouble >= 0.0) ||
+        strcmp(items[0]->valuestring, key) != 0 || !cJSON_IsNumber(items[1]) ||
+        !(items[1]->valuedouble >= 0.0 && items[1]->valuedouble < 1e6) ||
         nw_json_length(items[2], MAX_NODES) < 0)
         return false;
     times->rest = items[1]->valuedouble;
