@@ -118,9 +118,9 @@ def run(narrow, arguments):
     return json.loads(done.stdout)
 
 
-def labels_of(network):
+def labels_of(data):
     """What `narrow eval` needs for data whose labels do not lie in its folders."""
-    return " --labels $NARROW_TESTBED/data/camvid/test_labels" if network == "unet-camvid" else ""
+    return f" --labels $NARROW_TESTBED/data/{data}_labels" if data in CAMVID else ""
 
 
 def accuracy_of(score):
@@ -138,7 +138,7 @@ def measure(narrow, row, floats, work, threads):
     flags += " --learn 0" if acts < 8 and method != "learned" else ""
     flags = " ".join(flags.split())
     quantize = f"quantize {onnx} OUT.nw --calib $NARROW_TESTBED/data/{calib} {preprocess} {flags}".strip()
-    data = f"--data $NARROW_TESTBED/data/{test}{labels_of(network)}"
+    data = f"--data $NARROW_TESTBED/data/{test}{labels_of(test)}"
     there = f" --json --threads {threads}"
     made = run(narrow, quantize.replace("OUT.nw", f"{work}/out.nw") + there)
     score = run(narrow, f"eval {work}/out.nw {data}{there}")
