@@ -8,7 +8,7 @@
  *
  *     fuzz_json -max_len=8192 corpus/ fuzz/seeds/json
  */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char path[64]; /* of the input as a file, made anew for each */
+static char path[4096]; /* of the input as a file, made anew for each */
 
 static void demand(int good, const char *what, const nw_error *error)
 {
@@ -48,12 +48,13 @@ static void remove_file(void)
 static void make_file(const char *data, size_t size)
 {
     if (!path[0]) {
-        strcpy(path, "/tmp/fuzz_json_XXXXXX");
+        const char *folder = getenv("TMPDIR");
+        snprintf(path, sizeof(path), "%s/fuzz_json_XXXXXX", folder ? folder : P_tmpdir);
         const int descriptor = mkstemp(path);
-        demand(descriptor >= 0 && !close(descriptor) && !atexit(remove_file), "no file", &(nw_error){"/tmp"});
+        demand(descriptor >= 0 && !close(descriptor) && !atexit(remove_file), "no file", &(nw_error){"in TMPDIR"});
     }
     FILE *file = fopen(path, "wb");
-    demand(file && fwrite(data, 1, size, file) == size && !fclose(file), "cannot be written", &(nw_error){"/tmp"});
+    demand(file && fwrite(data, 1, size, file) == size && !fclose(file), "cannot be written", &(nw_error){"in TMPDIR"});
 }
 
 static void try_plan(const char *data, size_t size)
