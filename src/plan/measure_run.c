@@ -61,6 +61,8 @@ nw_status nw_measure_start(nw_measure_run *run, nw_measurement *measurement, con
 
 void nw_measure_end(nw_measure_run *run)
 {
+    if (run->trials)
+        nw_trials_close(run->trials);
     for (int32_t i = 0; run->tail && i < run->tail->n_outputs; i++) {
         if (run->yardsticks)
             nw_yardstick_clear(&run->yardsticks[i]);

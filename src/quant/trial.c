@@ -92,7 +92,7 @@ nw_status nw_trials_create(nw_trials **out, const nw_model *model, const nw_cali
     return status;
 }
 
-static void close_layer(nw_trials *trials)
+void nw_trials_close(nw_trials *trials)
 {
     free(trials->w);
     free(trials->codes);
@@ -115,7 +115,7 @@ void nw_trials_free(nw_trials *trials)
 {
     if (!trials)
         return;
-    close_layer(trials);
+    nw_trials_close(trials);
     for (int32_t at = 0; at < KINDS; at++)
         nw_scheme_free(trials->schemes[at]);
     free(trials);
@@ -157,13 +157,13 @@ nw_status nw_trials_open(nw_trials *trials, int32_t node, int64_t n_samples, nw_
 {
     const nw_node *from = &trials->model->nodes[node];
     const nw_tensor *weights = &trials->model->tensors[from->inputs[1]];
-    close_layer(trials);
+    nw_trials_close(trials);
     trials->shape = nw_linear_shape_of(from, weights);
     trials->w = malloc((nw_tensor_elements(weights) + 1) * sizeof(*trials->w));
     if (trials->w && nw_patches_fit(&trials->shape))
         trials->moments = nw_moments_create(&trials->shape);
     if (!trials->w || (nw_patches_fit(&trials->shape) && !trials->moments)) {
-        close_layer(trials);
+        nw_trials_close(trials);
         return nw_fail_memory(error, "trying widths");
     }
     nw_patches_weights(trials->w, from, weights, trials->schemes[8]->tensors[from->inputs[0]].factor);

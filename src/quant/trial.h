@@ -48,6 +48,9 @@ int32_t nw_trials_extra_points(const nw_trials *trials, int32_t node);
 /** Begins a layer whose inputs will be shown `n_samples` samples in all. NW_ERROR_MEMORY. */
 nw_status nw_trials_open(nw_trials *trials, int32_t node, int64_t n_samples, nw_error *error);
 
+/** Gives back what the open layer, if there is one, takes. */
+void nw_trials_close(nw_trials *trials);
+
 /** Shows inputs of the layer. @param data  [n, C, H, W] */
 nw_status nw_trials_see(nw_trials *trials, const float *data, int32_t n, nw_error *error);
 
