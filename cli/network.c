@@ -72,6 +72,7 @@ nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *op
         return nw_fail(error, NW_ERROR_USAGE, "--arena-budget needs --activation-storage coded or huffman");
     out->storage = (nw_storage)i;
     out->fusion = (nw_fusion)fusion;
+    out->direct = options->direct;
     out->arena_budget = (size_t)options->budget;
     return NW_OK;
 }

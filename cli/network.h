@@ -41,7 +41,7 @@ nw_status nw_float_model_read(nw_model **out, const char *path, nw_error *error)
 /** What the options below say; {0}: bytes. */
 typedef struct nw_storage_options {
     const char *name, *fuse, *table;
-    bool tuned;
+    bool tuned, direct;
     int64_t budget;
 } nw_storage_options;
 
@@ -52,6 +52,8 @@ typedef struct nw_storage_options {
     {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"},   \
     {"fuse", "HOW", NW_OPTION_TEXT, &(o)->fuse,                                                                        \
      "layers in one pass over strips of rows, same answers: none, fast, small (least memory)"},                        \
+    {"direct", NULL, NW_OPTION_FLAG, &(o)->direct,                                                                     \
+     "3 x 3 layers without Winograd's convolution: less memory, same answers"},                                        \
     NW_TUNED_OPTIONS(o)
 
 #define NW_TUNED_OPTIONS(o)                                                                                            \

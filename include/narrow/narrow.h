@@ -17,6 +17,7 @@
 #ifndef NARROW_NARROW_H
 #define NARROW_NARROW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,7 +79,10 @@ typedef struct nw_engine_options {
     size_t fusion_bytes;   /* fast: tensors of more bytes are worth it; 0: 300000 */
     size_t fusion_scratch; /* bytes for the rows between layers, per thread, where there is a choice; 0: 200000 */
     const nw_choice *choices; /* NULL, or of every node; borrowed while the engine is built. No bits change */
-    size_t threads;     /* all but bytes, fusion: most threads that will work at once (more of them rest); each needs memory. 0: one */
+    size_t threads;     /* most threads that will work at once where each needs memory of its own (3 x 3 layers, fusion, storage
+                           other than bytes); more of them rest there. 0: one, four at most in 3 x 3 layers */
+    bool direct;        /* 3 x 3 layers without Winograd's convolution, whose weights take eight times their bytes in the engine;
+                           always so with NW_FUSION_SMALL and storage other than bytes. No bits change */
     size_t arena_budget; /* coded, huffman: bytes for stored tensors alive at once; 0: what they need. With less, rows that do not
                             fit lose the low bits of channels with more bits than others: results depend on the budget,
                             and on nothing else. NW_GOAL_MISSED if even that does not fit */

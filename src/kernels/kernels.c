@@ -4,7 +4,7 @@
 
 const char *nw_arrangement_name(nw_arrangement arrangement)
 {
-    static const char *const names[NW_ARRANGE_COUNT] = {"cheapest", "int32", "runs", "units", "winograd"};
+    static const char *const names[NW_ARRANGE_COUNT] = {"cheapest", "int32", "runs", "units", "direct", "winograd"};
     return arrangement < NW_ARRANGE_COUNT ? names[arrangement] : NULL;
 }
 

@@ -71,11 +71,12 @@ typedef enum nw_arrangement {
     NW_ARRANGE_INT32,    /* no runs: every step goes to int32 */
     NW_ARRANGE_RUNS,     /* bytes in pairs as they lie, pairs that do not fit widened */
     NW_ARRANGE_UNITS,    /* bytes in other pairs, so that nearly all fit; matrices on AVX2 and AVX-512 without VNNI */
+    NW_ARRANGE_DIRECT,   /* as cheapest, but no nw_winograd */
     NW_ARRANGE_WINOGRAD, /* fewer products, of 16 bits, wherever the family has them and they are proven (nw_winograd) */
     NW_ARRANGE_COUNT
 } nw_arrangement;
 
-/** "cheapest", "int32", "runs", "units", "winograd"; NULL past the end. */
+/** "cheapest", "int32", "runs", "units", "direct", "winograd"; NULL past the end. */
 const char *nw_arrangement_name(nw_arrangement arrangement);
 
 /** `length` bytes of the picture that lie together, at `offset` bytes from a pixel's base, times W[.., k .. k+length). */

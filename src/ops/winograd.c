@@ -30,34 +30,30 @@ static int32_t share_begin(int32_t n, int32_t lane, int32_t lanes)
     return (int32_t)((int64_t)n * lane / lanes);
 }
 
-static void run_lane(const winograd_state *s, int32_t lane)
+/** Lanes [begin, end), one thread's part, as one: in the scratch of the first. */
+static void run(const void *state, int32_t begin, int32_t end)
 {
+    const winograd_state *s = state;
     nw_winograd_call call = s->call;
     int32_t first = 0;
-    int32_t end = s->n_tiles;
+    int32_t last = s->n_tiles;
     call.requant = &s->requant;
-    call.scratch = s->scratch + (size_t)lane * s->scratch_size;
+    call.scratch = s->scratch + (size_t)begin * s->scratch_size;
     call.end = s->n_channels;
     if (s->by_channels) {
         const int32_t panels = (s->n_channels + s->nr - 1) / s->nr;
-        call.begin = share_begin(panels, lane, s->lanes) * s->nr;
-        call.end = nw_min32(share_begin(panels, lane + 1, s->lanes) * s->nr, s->n_channels);
+        call.begin = share_begin(panels, begin, s->lanes) * s->nr;
+        call.end = nw_min32(share_begin(panels, end, s->lanes) * s->nr, s->n_channels);
     } else {
-        first = share_begin(s->n_tiles, lane, s->lanes);
-        end = share_begin(s->n_tiles, lane + 1, s->lanes);
+        first = share_begin(s->n_tiles, begin, s->lanes);
+        last = share_begin(s->n_tiles, end, s->lanes);
     }
-    const int32_t blocks = (end - first + s->block - 1) / s->block;
-    for (int32_t i = 0; i < blocks && call.begin < call.end; i++) {
-        call.first = first + share_begin(end - first, i, blocks);
-        call.n = first + share_begin(end - first, i + 1, blocks) - call.first;
+    const int32_t blocks = (last - first + s->block - 1) / s->block;
+    for (int32_t i = 0; i < blocks; i++) {
+        call.first = first + share_begin(last - first, i, blocks);
+        call.n = first + share_begin(last - first, i + 1, blocks) - call.first;
         s->run(&call);
     }
-}
-
-static void run(const void *state, int32_t begin, int32_t end)
-{
-    for (int32_t lane = begin; lane < end; lane++)
-        run_lane(state, lane);
 }
 
 static int32_t count_tiles(const nw_linear_params *params)
@@ -78,6 +74,13 @@ static int32_t choose_block(const nw_linear_params *params, int32_t nr)
     if (weight_bytes(params) > MANY_WEIGHTS)
         return NW_WINOGRAD_TILES;
     return nw_max32(LEAST_TILES, nw_min32((int32_t)(CACHE / tile), NW_WINOGRAD_TILES));
+}
+
+/** Lanes of tiles, each with enough work to be worth a thread. */
+static int32_t useful_lanes(const nw_linear_params *params)
+{
+    const int64_t tile = (int64_t)4 * params->k * params->n_channels;
+    return nw_max32(1, (int32_t)(count_tiles(params) * tile / (4 * NW_TILE_GRAIN)));
 }
 
 static bool has_shape(const nw_linear_params *params)
@@ -133,7 +136,7 @@ bool nw_winograd_make(nw_job *job, const nw_linear_params *params, const nw_requ
     const int32_t panels = (params->n_channels + winograd->nr - 1) / winograd->nr;
     const int32_t lanes = params->scratch->lanes;
     s.by_channels = weight_bytes(params) > MANY_WEIGHTS && panels % lanes == 0;
-    s.lanes = nw_min32(lanes, s.by_channels ? panels : s.n_tiles);
+    s.lanes = nw_min32(lanes, s.by_channels ? panels : nw_min32(useful_lanes(params), s.n_tiles));
     s.scratch_size = nw_align(nw_winograd_scratch(channels, nw_min32(s.block, s.n_tiles), winograd->nr), NW_ALIGNMENT);
     s.scratch = nw_scratch_ask(params->scratch, s.scratch_size * (size_t)s.lanes);
     winograd_state *state = nw_arena_take(arena, sizeof(s));

@@ -21,6 +21,7 @@
 #include "runtime/steps.h"
 #include "runtime/threads.h"
 
+#define UNASKED_LANES 4 /* threads for whom there is scratch if nobody says how many will run */
 #define MOST_LANES 256 /* more threads than that rest */
 
 struct nw_engine {
@@ -158,6 +159,8 @@ typedef struct plan {
     const nw_choice *choices;
     int32_t lanes;
     int32_t n_steps;
+    bool direct;
+    int32_t scratch_lanes;
     size_t scratch; /* of jobs */
     size_t size;    /* of the block */
 } plan;
@@ -218,7 +221,8 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
         .symbols = layout->words ? take_symbols(model, arena) : NULL,
         .observed = take_rooms(engine, model, layout, arena),
         .node_jobs = node_jobs,
-        .scratch = {.base = scratch, .lanes = p->lanes},
+        .direct = p->direct,
+        .scratch = {.base = scratch, .lanes = p->scratch_lanes},
         .steps = steps,
     };
     if (p->storage != NW_STORAGE_BYTES)
@@ -238,10 +242,13 @@ static nw_status lay_out(nw_engine **out, plan *p, const nw_model *model, nw_are
 static nw_status measure(plan *p, const nw_model *model, const nw_engine_options *options, nw_error *error)
 {
     *p = (plan){.storage = options ? options->storage : NW_STORAGE_BYTES, .lanes = 1};
-    if (options)
+    if (options) {
         p->choices = options->choices;
+        p->direct = options->direct || options->storage != NW_STORAGE_BYTES || options->fusion == NW_FUSION_SMALL;
+    }
     if (options && options->threads)
         p->lanes = options->threads < MOST_LANES ? (int32_t)options->threads : MOST_LANES;
+    p->scratch_lanes = options && options->threads ? p->lanes : nw_min32(nw_threads_processors(), UNASKED_LANES);
     const nw_layout_options layout_options = {.packed = p->storage != NW_STORAGE_BYTES,
                                               .coded = p->storage >= NW_STORAGE_CODED,
                                               .words = p->storage == NW_STORAGE_HUFFMAN,

@@ -245,7 +245,7 @@ static nw_status build_linear(nw_builder *b, int32_t n, nw_error *error)
         .arrangement = arrangement,
         .window = node->window,
         .groups = node->groups,
-        .scratch = b->layout->strips[n].rows ? NULL : &b->scratch,
+        .scratch = b->direct || b->layout->strips[n].rows ? NULL : &b->scratch,
         .x_codes = codes_of(b, node->inputs[0]),
         .y_codes = codes_of(b, node->output),
         .n_channels = l->n_channels,

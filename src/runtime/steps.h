@@ -39,6 +39,7 @@ typedef struct nw_builder {
     const nw_coding_clock *clock;
     const nw_symbols *symbols;  /* [n_symbol_codes of the model] or NULL: rows are not in words */
     uint8_t **observed; /* [n_nodes] where outputs inside chains go besides (nw_strip_link), filled in for a run */
+    bool direct;        /* no layer by Winograd's convolution */
     nw_scratch scratch; /* of jobs that run whole; `needed` is filled in */
     nw_job *node_jobs;  /* [n_nodes] NULL or: filled in, a node's first job by itself; kernel NULL: it has none */
     nw_strip_link *links; /* [NW_CHAIN_LINKS] of the chain that is being built */

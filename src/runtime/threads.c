@@ -14,14 +14,19 @@ struct nw_threads {
     uint32_t flags; /* of every parallel loop */
 };
 
+int32_t nw_threads_processors(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > INT16_MAX ? INT16_MAX : (int32_t)n;
+}
+
 nw_threads *nw_threads_create(size_t n)
 {
     nw_threads *threads = malloc(sizeof(*threads));
     if (!threads)
         return NULL;
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     /* threads that spin while they wait take the processor from those that work, if there are more than processors */
-    threads->flags = processors > 0 && n > (size_t)processors ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0;
+    threads->flags = n > (size_t)nw_threads_processors() ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0;
     threads->pool = pthreadpool_create(n);
     if (!threads->pool) {
         free(threads);

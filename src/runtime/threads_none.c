@@ -33,6 +33,11 @@ void nw_threads_rest(nw_threads *threads)
     (void)threads;
 }
 
+int32_t nw_threads_processors(void)
+{
+    return 1;
+}
+
 void nw_threads_run(nw_threads *threads, const nw_job *job)
 {
     (void)threads;

@@ -312,6 +312,7 @@ size_t nw_gemm_pack_avx2_costs(void *packed, const nw_gemm_source *source, const
         [NW_ARRANGE_INT32] = NW_AVX2_WIDEN, /* units are short runs */
         [NW_ARRANGE_RUNS] = NW_AVX2_WIDEN,
         [NW_ARRANGE_UNITS] = NW_AVX2_UNITS,
+        [NW_ARRANGE_DIRECT] = NW_AVX2_CHEAPEST,
         [NW_ARRANGE_WINOGRAD] = NW_AVX2_CHEAPEST, /* a layer that has no such form */
     };
     const bool sums32 = source->arrangement == NW_ARRANGE_INT32;
