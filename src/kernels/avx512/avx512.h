@@ -28,6 +28,8 @@ void nw_tables_avx512(const nw_tables_call *call);
 #define NW_AVX512_WINOGRAD_NR 64
 size_t nw_winograd_pack_avx512(void *packed, const nw_winograd_source *source);
 void nw_winograd_run_avx512(const nw_winograd_call *call);
+void nw_unpack_avx512(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
+void nw_pack_avx512(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
 /* with VBMI2 */
 size_t nw_squeeze_avx512(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 void nw_expand_avx512(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);

@@ -31,6 +31,8 @@ void nw_kernels_init_avx512(nw_kernels *kernels)
     kernels->average_pool = nw_average_pool_avx512;
     kernels->table = nw_table_avx512;
     kernels->tables = nw_tables_avx512;
+    kernels->unpack = nw_unpack_avx512;
+    kernels->pack = nw_pack_avx512;
     if (!nw_cpu_has_vbmi2())
         return;
     kernels->squeeze = nw_squeeze_avx512;

@@ -20,24 +20,25 @@ static NW_INLINE size_t count_bits(uint64_t map)
     return (size_t)__builtin_popcountll(map);
 }
 
-/* A store of single bytes costs more than a whole one, so the last codes alone are written so. */
 size_t nw_squeeze_avx512(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero)
 {
     const __m512i zeros = _mm512_set1_epi8((char)zero);
     size_t count = 0;
-    for (size_t i = 0; i < n; i += 64) {
-        const size_t left = n - i < 64 ? n - i : 64;
-        const __m512i codes = _mm512_maskz_loadu_epi8(lowest(left), from + i);
-        const uint64_t m = _mm512_cmpneq_epi8_mask(codes, zeros) & lowest(left);
-        const __m512i squeezed = _mm512_maskz_compress_epi8(m, codes);
-        memcpy(map + i / 8, &m, (left + 7) / 8);
-        if (count + 64 <= n)
-            _mm512_storeu_si512(to + count, squeezed);
-        else
-            _mm512_mask_storeu_epi8(to + count, lowest(count_bits(m)), squeezed);
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64) { /* whole stores: count <= i, so they end within n */
+        const __m512i codes = _mm512_loadu_si512(from + i);
+        const uint64_t m = _mm512_cmpneq_epi8_mask(codes, zeros);
+        _mm512_storeu_si512(to + count, _mm512_maskz_compress_epi8(m, codes));
+        memcpy(map + i / 8, &m, 8);
         count += count_bits(m);
     }
-    return count;
+    if (i == n)
+        return count;
+    const __m512i codes = _mm512_maskz_loadu_epi8(lowest(n - i), from + i);
+    const uint64_t m = _mm512_cmpneq_epi8_mask(codes, zeros) & lowest(n - i);
+    _mm512_mask_storeu_epi8(to + count, lowest(count_bits(m)), _mm512_maskz_compress_epi8(m, codes));
+    memcpy(map + i / 8, &m, (n - i + 7) / 8);
+    return count + count_bits(m);
 }
 
 void nw_expand_avx512(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero)

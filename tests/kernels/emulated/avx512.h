@@ -58,6 +58,18 @@ static inline __m512i emulate_srai_epi32(__m512i a, unsigned count)
     return r;
 }
 
+static inline __m512i emulate_cvtepu8_epi16(__m256i a)
+{
+    uint8_t x[32];
+    uint16_t y[32];
+    __m512i r;
+    memcpy(x, &a, 32);
+    for (int i = 0; i < 32; i++)
+        y[i] = x[i];
+    memcpy(&r, y, 64);
+    return r;
+}
+
 static inline __m512i emulate_cvtepu8_epi32(__m128i a)
 {
     uint8_t x[16];
@@ -205,6 +217,7 @@ static inline __mmask64 emulate_cmpneq_epi8_mask(__m512i a, __m512i b)
 #define _mm512_cvtepi32_ps emulate_cvtepi32_ps
 #define _mm512_cvtps_epi32 emulate_cvtps_epi32
 #define _mm512_srai_epi32 emulate_srai_epi32
+#define _mm512_cvtepu8_epi16 emulate_cvtepu8_epi16
 #define _mm512_cvtepu8_epi32 emulate_cvtepu8_epi32
 #define _mm512_cvtepi32_epi8 emulate_cvtepi32_epi8
 #undef _mm512_madd_epi16
