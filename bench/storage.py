@@ -99,15 +99,16 @@ every tensor might come near without rows, slots and words of whole bits.
 COST = """Packing and unpacking at one thread, in percent of the time of a run; in brackets the whole run's time and
 its arena, over those with activations in bytes. The aim was 25 % at most on AVX2. Without DQA, packing and a map keep
 to it. DQA's low bits lie apart and are moved once more each way, which shows on networks that compute few products
-per code.
+per code. In bytes 3 x 3 layers run by Winograd's convolution where that is faster, over stored rows they do not: on
+the ResNets and unet-camvid that is a good part of what whole runs lose.
 
-Words do not. Limit: a word is found by a look-up that has to wait for the one before, 7 cycles for mask, load and
-shift, about 10 with every fifth one's refill; four streams, and pairs of codes as symbols, make that 1.3 cycles a
-code. Came out: 0.35 ns, about 1.3 cycles, reading, and nearly as much writing. 25 % of mobilenetv2-imagenet's time
-would be 0.3 cycles a code each way, which a map with its packed codes just takes, because shuffles move 8 codes at
-once. Tried and left out: two symbols a look-up where both fit into 11 bits, 8 kB more a code (reading 14 % faster on
-rows of 10,752 codes, not at all on rows of 512); shifts by BMI2 (writing 14 % faster by itself, nothing in a whole
-run). Words are for where bytes are dearer than time."""
+Words do not keep to it. Limit: a word is found by a look-up that has to wait for the one before, 7 cycles for mask,
+load and shift, about 10 with every fifth one's refill; four streams, and pairs of codes as symbols, make that 1.3
+cycles a code. Came out: 0.35 ns, about 1.3 cycles, reading, and nearly as much writing. 25 % of
+mobilenetv2-imagenet's time would be 0.3 cycles a code each way, which a map with its packed codes just takes, because
+shuffles move 8 codes at once. Tried and left out: two symbols a look-up where both fit into 11 bits, 8 kB more a code
+(reading 14 % faster on rows of 10,752 codes, not at all on rows of 512); shifts by BMI2 (writing 14 % faster by
+itself, nothing in a whole run). Words are for where bytes are dearer than time."""
 
 
 def write(rows):

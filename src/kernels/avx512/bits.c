@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of codes of 4 bits, the usual width, to bytes and back, 64 at a time. Other widths, and what is left of a row, are
- * AVX2's (avx2/bits.c). Limit: a load and a store for 64 codes; the rest is 4 or 5 instructions.
+ * Rows of codes of 4 bits, the usual width, to bytes and back, 64 at a time. Other widths, and what is left of a row,
+ * are AVX2's (avx2/bits.c). Limit: a load and a store for 64 codes; the rest is 4 or 5 instructions.
  */
 #include "base/compiler.h"
 #include "kernels/avx2/avx2.h"
