@@ -14,6 +14,15 @@ void nw_kernels_init_neon(nw_kernels *kernels)
                               .count_runs = nw_gemm_count_runs_neon};
     kernels->depthwise =
         (nw_depthwise){.name = "depthwise_u8w8_16_neon", .pack = nw_depthwise_pack_neon, .run = nw_depthwise_run_neon};
+    /* by counts of instructions */
+    kernels->winograd = (nw_winograd){.name = "winograd_u8w8_4x16_neon",
+                                      .pack = nw_winograd_pack_neon,
+                                      .run = nw_winograd_run_neon,
+                                      .nr = NW_NEON_WINOGRAD_NR,
+                                      .product = 1.3f,
+                                      .input = 250.0f,
+                                      .output = 350.0f,
+                                      .byte = 1.0f};
     kernels->add = nw_add_neon;
     kernels->max_pool = nw_max_pool_neon;
     kernels->average_pool = nw_average_pool_neon;
@@ -24,6 +33,7 @@ void nw_kernels_init_neon(nw_kernels *kernels)
 
 void nw_kernels_init_dotprod(nw_kernels *kernels)
 {
+    kernels->winograd = (nw_winograd){0}; /* the instruction takes four times as many bytes as smlal takes words */
     kernels->gemm = (nw_gemm){.name = "gemm_u8w8_4x16c4_dotprod",
                               .pack = nw_gemm_pack_dotprod,
                               .run_extra = nw_gemm_run_extra_dotprod,

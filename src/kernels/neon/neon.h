@@ -121,5 +121,8 @@ void nw_average_pool_neon(const nw_pool_call *call);
 void nw_table_neon(uint8_t *y, const uint8_t *x, size_t n, const uint8_t table[256]);
 size_t nw_squeeze_neon(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
 void nw_expand_neon(uint8_t *to, const uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
+#define NW_NEON_WINOGRAD_NR 32
+size_t nw_winograd_pack_neon(void *packed, const nw_winograd_source *source);
+void nw_winograd_run_neon(const nw_winograd_call *call);
 
 #endif
