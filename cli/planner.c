@@ -234,8 +234,9 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.2f points cannot be met: the best found loses %.2f",
                        planner->max_drop, 100.0 * found->verdict.drop);
     const double lost = found->verdict.drop - found->verdict.error; /* the error counts as lost */
+    const bool open = lost - 2.0 * found->verdict.error <= planner->goals.drop;
     return nw_fail(error, NW_GOAL_MISSED,
                    "the goal of %.2f points %s: the best found is expected to lose %.2f +- %.2f, judged on %zu samples",
-                   planner->max_drop, lost <= planner->goals.drop ? "is not proven" : "cannot be met", 100.0 * lost,
+                   planner->max_drop, open ? "is not proven" : "cannot be met", 100.0 * lost,
                    100.0 * found->verdict.error, planner->choice.held);
 }

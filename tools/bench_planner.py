@@ -111,7 +111,7 @@ def remember(narrow, name, folder, work):
     return {"network": name, "goal": goal, "met": chosen["met"], "bytes": chosen["bytes"],
             "float_bytes": (folder / f"{name}.onnx").stat().st_size, "layers": len(chosen["layers"]),
             "samples": made["samples"], "tried": chosen["networks_tried"],
-            "measuring_peak_kib": max(s["peak_kib"] for s in measuring),
+            "measuring_peak_kib": max(s["peak_kib"] for s in measuring), "sittings": len(measuring),
             "measuring_seconds": sum(s["cpu_seconds"] for s in measuring),
             "planning_peak_kib": sat[-1]["peak_kib"], "planning_seconds": sat[-1]["cpu_seconds"],
             "command": f"narrow plan $NARROW_RANDOM/{name}.onnx PLAN.json {options} {goal} --threads 1"}
