@@ -155,7 +155,7 @@ static nw_strip_link link_of(nw_builder *b, int32_t n, const nw_job *jobs, int32
     nw_strip_link link = {.strips = *strips,
                           .n_jobs = n_jobs,
                           .inner = nw_strip_inner(b->layout, node),
-                          .observed = n < strips->last ? &b->observed[n] : NULL};
+                          .observed = n < strips->last && b->observed ? &b->observed[n] : NULL};
     for (int32_t i = 0; i < n_jobs; i++)
         link.jobs[i] = jobs[i];
     for (int32_t i = 0; i < 2; i++)
