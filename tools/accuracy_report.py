@@ -179,8 +179,9 @@ def claim_overhead(rows):
 
 def claim_scenes(rows):
     scene = [(a, b) for a, b in rows.pairs(TEN, BASE) if a["network"] == UNET]
-    return ("no labelled detection data here; segmentation in its place, points of mIoU lost with 10 % against plain:"
-            f" {listed(scene)}") if scene else ""
+    return ("no labelled detection data here; detectors by agreement with the float network:"
+            " [detectors-weights](detectors-weights.md). Segmentation, points of"
+            f" mIoU lost with 10 % against plain: {listed(scene)}") if scene else ""
 
 
 def beyond(rows):

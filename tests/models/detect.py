@@ -223,7 +223,8 @@ Boxes: over the score threshold of the test-bed's README (0.65, 0.5, 0.7), behin
 share of the float network's boxes that an integer box of the same class overlaps with IoU >= 0.5; *true*: the other way
 round; the difference of scores is the mean over boxes that met. The face detector is calibrated on every other face
 picture and run on the rest. Its last row shows why: ImageNet pictures hardly ever excite the channels that answer to
-faces, so their ranges come out too narrow, and small faces are lost.
+faces, so their ranges come out too narrow, and small faces are lost. Weights of 4 and 3 bits:
+[detectors-weights](detectors-weights.md).
 """
 
 
