@@ -7,7 +7,8 @@
 Stages, each a part of a network's row: `alphas` (the range factors of --acc 16), `accuracy` (float, exact 8 x 8 bits with
 32-bit sums, --acc 16 and fixed 6 x 6 bits, by the integer engine, on pictures that calibration never saw) and `speed`
 (NARROW_ISA=avx2, one thread, taking turns: --acc 16 against itself with every sum in 32 bits, same bytes, checked; against
-exact 8 x 8 bits as quantized by default; and against these with 32-bit sums). `detector` runs
+exact 8 x 8 bits as quantized by default; and against these with 32-bit sums: all with --direct, for it is the sums of
+windows' products that are compared; and both networks with Winograd's convolution besides). `detector` runs
 tests/models/detect.py on a face detector (NARROW_PYTHON with onnxruntime). FOLDER holds *-random.onnx of
 the test bed's make_random_models.py. Parts already in sums.json are kept unless --only names their network.
 """
@@ -44,6 +45,7 @@ FORMS = {"16": "--acc 16", "8x8": "", "8x8-32": "--acc 32", "6x6": "--weights 6 
          "7x7": "--weights 7 --acts 7 --first-last 7", "16-wrap": "--acc 16-wrap"}
 STAGES = ("alphas", "accuracy", "speed", "detector")
 DETECTOR = "face-rfb320"
+WINOGRAD = ", Winograd"
 REPETITIONS = 5  # of a timing; of every node the quietest counts
 
 
@@ -123,7 +125,8 @@ def node_times(network, files, prefix, runs):
     """Milliseconds of every node of every network: the lowest of the medians of REPETITIONS benches that take turns."""
     least = {form: {} for form in files}
     for form, path in list(files.items()) * REPETITIONS:
-        told = run(network.narrow, f"bench {path} --runs {runs} --threads 1 --json", prefix, "avx2")
+        how = "" if form.endswith(WINOGRAD) else "--direct"
+        told = run(network.narrow, f"bench {path} {how} --runs {runs} --threads 1 --json", prefix, "avx2")
         for i, node in enumerate(told["nodes"]):
             key = i, node["node"]
             least[form][key] = min(node["milliseconds"], least[form].get(key, node["milliseconds"]))
@@ -131,9 +134,10 @@ def node_times(network, files, prefix, runs):
 
 
 def speed(network, prefix, runs):
-    """Times of three rivals over that of --acc 16, and where the time goes."""
+    """Times of the rivals over that of --acc 16, and where the time goes."""
     files = {form: network.form(form) for form in ("16", "8x8", "8x8-32")}
     files["sums32"] = with_32_bit_sums(files["16"])
+    files.update({form + WINOGRAD: files[form] for form in ("16", "8x8")})
     run(network.narrow, f"bench {files['16']} --sums32 --runs 1 --threads 1 --json", prefix, "avx2")  # fails unless same bytes
     times = node_times(network, files, prefix, runs)
     milliseconds = {form: sum(nodes.values()) for form, nodes in times.items()}
@@ -147,7 +151,7 @@ def speed(network, prefix, runs):
             kind = parts.setdefault("planned" if accumulator == "16" else "linear" if accumulator else "rest",
                                     {"16": 0.0, "8x8": 0.0})
             kind[form] = round(kind[form] + time, 5)
-    return {"speed": {**{form: round(milliseconds[form] / milliseconds["16"], 3) for form in ("sums32", "8x8", "8x8-32")},
+    return {"speed": {**{form: round(milliseconds[form] / milliseconds["16"], 3) for form in files if form != "16"},
                       "isa": "avx2", "parts": parts}}
 
 
@@ -183,15 +187,19 @@ def write(rows):
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "sums.json").write_text(json.dumps(rows, indent=1) + "\n")
     lines = ["# 16-bit sums", "", "Written by `bench/sums.py`. Speed: one thread; sums over nodes of their times, of each the lowest of five"
-             " medians, networks taking turns; times of the others over that of `--acc 16`. With 32-bit sums the same network gives"
-             " the same bytes (checked).",
-             "", "| network | kernels | layers planned | same, 32-bit sums | exact 8 x 8, default | exact 8 x 8, 32-bit sums |",
-             "|---|---|---|---|---|---|"]
+             " medians, networks taking turns; times of the others over that of `--acc 16`, all with `--direct`: sums of windows'"
+             " products are compared. With 32-bit sums the same network gives the same bytes (checked). The last two columns: the"
+             " same networks as they run by default, with Winograd's convolution in 3 x 3 layers of stride 1. There exact 8 x 8"
+             " bits need a quarter of the products, and `--acc 16` narrows weights for nothing: it is for networks whose time"
+             " goes into other layers.",
+             "", "| network | kernels | layers planned | same, 32-bit sums | exact 8 x 8 | exact 8 x 8, 32-bit sums"
+             " | exact 8 x 8, Winograd | `--acc 16`, Winograd |", "|---|---|---|---|---|---|---|---|"]
     for row in rows:
         s = row.get("speed")
         if s and "planned" in row:
             lines.append(f"| {row['network']} | {s['isa']} | {len(row['planned'])} of {row['layers']} | {s['sums32']:.2f} |"
-                         f" {s['8x8']:.2f} | {s['8x8-32']:.2f} |")
+                         f" {s['8x8']:.2f} | {s['8x8-32']:.2f} |"
+                         + "".join(f" {s[form + WINOGRAD]:.2f} |" if form + WINOGRAD in s else " - |" for form in ("8x8", "16")))
     lines += ["", "Where that time goes: share of exact 8 x 8's time (default), and its time over that of `--acc 16`, for layers planned for"
               " 16-bit sums, other linear layers (the first, depthwise ones, and those that gain less than 5 %) and the rest.", "",
               "| network | planned: share | ratio | other linear: share | ratio | rest: share | ratio |", "|---|---|---|---|---|---|---|"]
