@@ -798,7 +798,7 @@ def tuned_layers(narrow, net, table, tuned_bench):
     own = [f["name"] for f in narrow.report("cpu")["families"] if f["available"]]
     chosen = winograd = 0
     for isa in families:
-        for arrangement in ("cheapest", "int32", "runs", "units", "direct", "winograd"):
+        for arrangement in ("cheapest", "int32", "runs", "units", "direct", "winograd") if isa in own else ("runs",):
             told = tuned_bench({"layers": [{"isa": isa, "arrangement": arrangement, "nodes": linear}]},
                                only="" if arrangement == "runs" else "run")  # verify takes long
             kernels = [told["nodes"][i]["kernel"] for i in linear]
