@@ -5,7 +5,7 @@
     python3 bench/kernels.py [--build build] [--random FOLDER] [--work FOLDER] [--stages LIST] [--prefix "taskset -c 1"]
 
 Stages: `arrangements` (kernelcheck --bench-json: every way to sum products in 16 bits beside the core's limits; needs a
-build with tests), `arm` (tests/cross/neon_instructions.py on a cross build: instructions counted, nothing timed) and
+build with tests), `winograd` (kernelcheck --bench-winograd: 3 x 3 layers in both ways), `arm` (tests/cross/neon_instructions.py on a cross build: instructions counted, nothing timed) and
 `tuned` (`narrow tune` on networks quantized at 8 bits, one thread, for every kernel family in FAMILIES that this CPU
 has). FOLDER of --random holds *-random.onnx. Stages that are not asked for keep what kernels.json has.
 """
@@ -24,7 +24,7 @@ FAMILIES = ["avx2", "avx512", "avx512vnni"]
 NETWORKS = ["resnet20-cifar10", "resnet56-cifar10", "mobilenetv2-cifar10", "mobilenetv1-0.25-imagenet",
             "resnet50-random"]
 SHOWN = ["int32 sums", "runs of 2", "runs of 4", "runs of 8", "runs of 32", "units of 1", "units of 4", "all wide"]
-STAGES = ["arrangements", "arm", "tuned"]
+STAGES = ["arrangements", "winograd", "arm", "tuned"]
 PROCESSES = 7  # that time arrangements: another's work on the same core can last as long as one
 LEAST_K = 288  # shorter sums are mostly requantization
 
@@ -48,6 +48,13 @@ def arrangements(arguments):
             row["forms"][name] = {key: statistics.median(values) for key, values in seen.items()}
             row["forms"][name]["ratios"] = sorted(seen["ratio"])
     return rows
+
+
+def winograd(arguments):
+    """A row per family and shape, medians over several processes."""
+    words = shlex.split(arguments.prefix) + [f"{arguments.build}/tests/kernels/kernelcheck", "--bench-winograd"]
+    runs = [[json.loads(line) for line in command(words).splitlines()] for _ in range(PROCESSES)]
+    return [{**row, "ratio": statistics.median(run[i]["ratio"] for run in runs)} for i, row in enumerate(runs[0])]
 
 
 def arm(arguments):
@@ -120,6 +127,23 @@ def arrangement_lines(rows):
     return lines
 
 
+def winograd_lines(rows):
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    shapes = list(dict.fromkeys((row["channels"], row["size"]) for row in rows))
+    ratios = {(row["family"], row["channels"], row["size"]): row["ratio"] for row in rows}
+    lines = ["", "## Winograd's convolution", "",
+             "`kernelcheck --bench-winograd`: a 3 x 3 layer of stride 1, 8 bits, as many channels out as in: time of the"
+             " products of windows over that of Winograd's convolution, which gives the same bytes; taking turns, medians of"
+             f" {PROCESSES} processes. The loader leaves out what is below 1, and with VNNI pictures of 14 and 7, whose weights"
+             " come from behind L2 in a whole network. The limit, before transforms: 2 with VNNI, whose"
+             " instruction takes half as many words as bytes; 4 by products against an AVX2 that adds all in 32 bits, some 3"
+             " against one with runs of 16 bits. Pictures of 14 and 7 lie in tiles of 16 and 8, and few pixels meet four"
+             " times as many weights of twice the size.", ""]
+    return lines + table(["channels, picture"] + families,
+                         [[f"{c}, {size} x {size}"] + [f"{ratios[family, c, size]:.2f}" for family in families]
+                          for c, size in shapes])
+
+
 def arm_lines(rows):
     lines = ["", "## 64-bit Arm", "",
              "Counted in the compiled loops of a tile of 4 pixels by 4 rows, 16 products of each pair a step (nothing timed:"
@@ -152,7 +176,7 @@ def write(results):
     (sums.RESULTS / "kernels.json").write_text(json.dumps(results, indent=1) + "\n")
     lines = ["# Kernels", "", "Written by `make bench-kernels` (`bench/kernels.py`), on an AMD Zen 5, one thread. Ratios of"
              " one run each; another core has others."]
-    for stage, make in (("arrangements", arrangement_lines), ("arm", arm_lines), ("tuned", tuned_lines)):
+    for stage, make in (("arrangements", arrangement_lines), ("winograd", winograd_lines), ("arm", arm_lines), ("tuned", tuned_lines)):
         if results.get(stage):
             lines += make(results[stage])
     (sums.RESULTS / "kernels.md").write_text("\n".join(lines) + "\n")
@@ -170,7 +194,7 @@ def main():
     path = sums.RESULTS / "kernels.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     for stage in arguments.stages.split(","):
-        results[stage] = {"arrangements": arrangements, "arm": arm, "tuned": tuned}[stage](arguments)
+        results[stage] = {"arrangements": arrangements, "winograd": winograd, "arm": arm, "tuned": tuned}[stage](arguments)
         write(results)
 
 

@@ -16,6 +16,9 @@ double bench_median(double *v, size_t n);
 /** Every arrangement of avx2/gemm_pack.c, by the families that read it, beside the limit of the core; json: a line for each K. */
 void bench_gemm(bool json);
 
+/** Winograd's convolution beside the products of windows, a line of JSON for each shape. */
+void bench_winograd(const nw_kernels *kernels, const char *name);
+
 /** Depthwise, sum, pooling and table of one level beside the reference. */
 void bench_entries(const nw_kernels *ref, const nw_kernels *kernels, const char *name);
 

@@ -2,7 +2,7 @@
 /*
  * kernelcheck: every kernel of every level against the reference, byte for byte.
  *
- *     kernelcheck [--seed N] [--isa NAME] [--filter ENTRY] [--plant] | --bench | --bench-json
+ *     kernelcheck [--seed N] [--isa NAME] [--filter ENTRY] [--plant] | --bench | --bench-json | --bench-winograd
  *
  * Levels run in order; an entry is checked each time a level brings a new function for it. --plant instead plants one
  * error after the other behind each level's kernels and demands that the check finds it. Exit code: 0 all as it should

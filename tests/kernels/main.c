@@ -122,6 +122,12 @@ int main(int argc, char **argv)
         bench(&ref, levels, n);
         return 0;
     }
+    for (size_t i = 0; argc == 2 && !strcmp(argv[1], "--bench-winograd"); i++) {
+        if (i == n)
+            return 0;
+        if (!levels[i].skip && levels[i].kernels.winograd.run && levels[i].name == nw_isa_name(levels[i].kernels.isa))
+            bench_winograd(&levels[i].kernels, levels[i].name);
+    }
 #if defined(NW_HAVE_AVX2)
     if (argc == 2 && !strcmp(argv[1], "--bench-json")) {
         bench_gemm(true);
