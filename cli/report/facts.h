@@ -38,7 +38,7 @@ typedef struct nw_layer_facts {
     double paired_share, wide_share; /* of the steps: nw_run_counts */
     double filled_share;     /* of the places of all steps: hold a weight */
     char why[256];           /* why it is not faster: one sentence */
-    char narrowed[320];      /* what was narrowed for 16-bit sums, what that gains and costs: sentences; or empty */
+    char narrowed[400];      /* what was narrowed for 16-bit sums, what that gains and costs: sentences; or empty */
     double narrowed_damage;  /* with that, `damage` being without it; NAN: not known */
     double isolated_db;      /* SQNR of its output when it alone is integer */
     double accumulated_db;   /* ... when everything is */

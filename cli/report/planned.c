@@ -65,8 +65,9 @@ static void take_narrowing(nw_layer_facts *layer, const nw_linear *linear, const
         return;
     const int n = snprintf(layer->narrowed, sizeof(layer->narrowed),
                            "For 16-bit sums the weights of %.0f of %d channels were narrowed, on average to 1/%.1f: "
-                           "sums of %.1f steps, %.2f times as fast as exact 8 bits by forecast", rows,
-                           linear->n_channels, alpha, run, gain);
+                           "sums of %.1f steps, %.2f times as fast as exact 8 bits by forecast%s", rows,
+                           linear->n_channels, alpha, run, gain,
+                           layer->has_runs ? "" : " where kernels sum in 16 bits, which this one does not");
     if (isnan(exact) || isnan(layer->narrowed_damage) || isnan(changed) || !cJSON_IsString(measure))
         snprintf(layer->narrowed + n, sizeof(layer->narrowed) - (size_t)n, ".");
     else
