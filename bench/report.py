@@ -192,8 +192,8 @@ Multiply-accumulates per second over what the core can do with the instruction f
 of runs at a lower clock are understated): {peaks}.
 
 Multiply-accumulates are those of the network's definition: a tool that computes a convolution with fewer of them
-(Winograd's, in float) can exceed 100 %, and so can Narrow's 8-bit arm, which keeps sums in 16 bits wherever that is
-proven safe.
+(Winograd's: ncnn in float, Narrow in integers, exactly) can exceed 100 %, and so can Narrow's sums in 16 bits, wherever
+they are proven safe.
 """
 
 WHAT_RAN = "## What each tool ran"
