@@ -77,8 +77,7 @@ def wrap_lines(rows):
             outside = sum(layer["sums_outside"] for layer in layers)
             total = sum(layer["sums"] for layer in layers)
             most = max([share(layer, "sums_outside", "sums") for layer in layers] or [0.0])
-            name = row["network"] + (" (limits clipped)" if c.get("clipped") else "")
-            lines.append(f"| {name} | {c['samples']} | {len(layers)} of {len(c['layers'])} |"
+            lines.append(f"| {row['network']} | {c['samples']} | {len(layers)} of {len(c['layers'])} |"
                          f" {outside} of {total}: {percent(outside / total if total else 0.0)} | {percent(most)} |"
                          f" {100 * c['agreement']:.2f} % | {100 * c['top1']:.2f} | {100 * c['against']:.2f} |")
     return lines
@@ -96,8 +95,7 @@ def write(rows):
              " sums that Narrow does form in 16 bits, at the same time, in the same networks.", ""]
     lines += fixed_lines(rows)
     lines += ["", "## 16-wrap", "", "`--acc 16-wrap`: ranges chosen so that sums fit 16 bits on calibration data, not proven; what does"
-              " not fit wraps. Beside it the same network with 32-bit sums. \"Limits clipped\": counted while limits of activations"
-              " still clipped a tenth of the rounding noise, not measured again since.", ""]
+              " not fit wraps. Beside it the same network with 32-bit sums.", ""]
     lines += wrap_lines(rows)
     lines += ["", "## Planned for 16 bits", "", "`--acc 16`: what is folded in time never overflows; one 16-bit number a sum would.", "",
               "| network | sums outside | proven runs outside |", "|---|---|---|"]
