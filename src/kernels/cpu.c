@@ -78,7 +78,7 @@ static bool has_avx512vnni(void)
 
 bool nw_cpu_has_vbmi2(void)
 {
-    return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VBMI2);
+    return has_avx512() && (cpuid(7, 0).ecx & bit_AVX512VBMI2) && (cpuid(7, 0).ebx & bit_BMI2);
 }
 
 bool nw_cpu_is_amd(void)

@@ -35,7 +35,7 @@ const char *nw_isa_name(nw_isa isa);
  */
 bool nw_isa_available(nw_isa isa);
 
-/** AVX-512 VBMI2, which families above AVX2 use where it is there: bytes moved together by a mask. */
+/** AVX-512 VBMI2 and BMI2, which families above AVX2 use where it is there: bytes moved together by a mask. */
 bool nw_cpu_has_vbmi2(void);
 
 /** The CPU is one of AMD's, whose cores share work among their vector ports otherwise than Intel's. */
