@@ -12,6 +12,7 @@
 #define CACHE (1 << 19)       /* bytes of L2 that scratch and weights of a panel may fill */
 #define MANY_WEIGHTS (1 << 20) /* bytes from which weights come from behind L2 */
 #define LEAST_TILES 12         /* of a block */
+#define ONE_READ 0.3f          /* of few weights in a run, much of it hidden behind the products */
 #define MOST_CHANNELS 4096
 
 typedef struct winograd_state {
@@ -99,7 +100,8 @@ static bool pays(const nw_linear_params *params, const nw_winograd *winograd)
     const float outputs = (float)params->n_channels;
     const float pixels = (float)(nw_view_height(&params->y) * nw_view_width(&params->y));
     const float blocks = ceilf(tiles / (float)choose_block(params, winograd->nr));
-    const float bytes = weight_bytes(params) > MANY_WEIGHTS ? blocks * (float)weight_bytes(params) : 0.0f;
+    const float reads = weight_bytes(params) > MANY_WEIGHTS ? blocks : ONE_READ;
+    const float bytes = reads * (float)weight_bytes(params);
     const float cost = tiles * (36.0f * winograd->product * channels * outputs + winograd->input * channels +
                                 winograd->output * outputs) + winograd->byte * bytes;
     return cost < 9.0f * pixels * channels * outputs;
