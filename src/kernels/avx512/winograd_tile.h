@@ -14,7 +14,6 @@
 #include "kernels/avx512/finish.h"
 #include "kernels/winograd_run.h"
 
-#define MAX_MR 10
 #define MAX_VECTORS 24
 
 /* The product of n = mr tiles; constant mr and q. `ahead`: prefetched, a line each step. */
@@ -61,28 +60,13 @@ typedef void tile_fn(const wino_product *p, int32_t first, const int16_t *ahead)
         multiply_tile(mr, q, p, first, ahead);                                                                        \
     }
 
-TILE(1, 1)
-TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(1, 2)
-    TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(1, 3)
-        TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3) TILE(1, 4) TILE(2, 4) TILE(3, 4)
-            TILE(4, 4) TILE(5, 4) TILE(6, 4)
+#include "kernels/avx512/tiles.h"
 
-    /* [q - 1][mr - 1] */
-    static tile_fn *const tiles[4][MAX_MR] = {
-        {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1, tile_9_1, tile_10_1},
-        {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2, tile_9_2, tile_10_2},
-        {tile_1_3, tile_2_3, tile_3_3, tile_4_3, tile_5_3, tile_6_3, tile_7_3, tile_8_3},
-        {tile_1_4, tile_2_4, tile_3_4, tile_4_4, tile_5_4, tile_6_4},
-};
-static const int32_t max_mr[4] = {10, 10, 8, 6};
-
-/* Equal shares rather than full tiles and a small rest. */
 static void multiply(const wino_product *p)
 {
-    const int32_t most = max_mr[p->q - 1];
-    const int32_t n = (p->n + most - 1) / most;
-    for (int32_t t = 0, first = 0; t < n; t++) {
-        const int32_t mr = p->n / n + (t < p->n % n);
+    const shares s = share(p->n, p->q);
+    for (int32_t t = 0, first = 0; t < s.n; t++) {
+        const int32_t mr = s.rows + (t < s.larger);
         const int32_t vectors = t < p->q ? p->q + t : t % p->q;
         tiles[p->q - 1][mr - 1](p, first, p->weights + (ptrdiff_t)32 * vectors * p->pairs);
         first += mr;

@@ -173,31 +173,7 @@ static NW_INLINE void tile(int mr, int q, const work *w, const uint8_t *const *a
         tile(mr, q, w, a, i);                                                      \
     }
 
-TILE(1, 1)
-TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1) TILE(9, 1) TILE(10, 1) TILE(1, 2)
-    TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2) TILE(9, 2) TILE(10, 2) TILE(1, 3)
-        TILE(2, 3) TILE(3, 3) TILE(4, 3) TILE(5, 3) TILE(6, 3) TILE(7, 3) TILE(8, 3) TILE(1, 4) TILE(2, 4) TILE(3, 4)
-            TILE(4, 4) TILE(5, 4) TILE(6, 4)
-
-    /* [q - 1][mr - 1] */
-    static tile_fn *const tiles[4][MAX_MR] = {
-        {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1, tile_9_1, tile_10_1},
-        {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2, tile_9_2, tile_10_2},
-        {tile_1_3, tile_2_3, tile_3_3, tile_4_3, tile_5_3, tile_6_3, tile_7_3, tile_8_3},
-        {tile_1_4, tile_2_4, tile_3_4, tile_4_4, tile_5_4, tile_6_4},
-};
-static const int32_t max_mr[4] = {10, 10, 8, 6};
-
-/* m pixels in n tiles: equal shares rather than full tiles and a small rest. The first `larger` take one more. */
-typedef struct shares {
-    int32_t n, pixels, larger;
-} shares;
-
-static shares share(int32_t m, int32_t q)
-{
-    const int32_t n = (m + max_mr[q - 1] - 1) / max_mr[q - 1];
-    return (shares){n, m / n, m % n};
-}
+#include "kernels/avx512/tiles.h"
 
 /*
  * The part of the next panel that tile t of n prefetches, or of what lies behind the last panel: the next layer's first
@@ -232,7 +208,7 @@ static void run_panel(const nw_gemm_call *call, int32_t o)
     nw_finish_init_avx512(&finish, call, o, w.panel.width);
     w.start = finish.start;
     for (int32_t t = 0, i = 0, n; t < s.n; t++, i += n) {
-        n = s.pixels + (t < s.larger);
+        n = s.rows + (t < s.larger);
         if (q > 2)
             choose_ahead(&w, t, s.n);
         if (q == 2 && o == call->begin && w.panel.steps != w.panel.steps_end)
@@ -266,7 +242,7 @@ void nw_gemm_run_extra_avx512vnni(const nw_gemm_call *call)
         const shares s = share(call->m, q);
         w.ahead = w.panel.weights;
         for (int32_t t = 0, i = 0, n; t < s.n; t++, i += n) {
-            n = s.pixels + (t < s.larger);
+            n = s.rows + (t < s.larger);
             tiles[q - 1][n - 1](&w, call->a + i, i);
             for (int32_t r = 0; r < n; r++)
                 memcpy(call->extra_sums + (ptrdiff_t)(i + r) * n_extra + e, sums + 16 * q * r,
