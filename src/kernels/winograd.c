@@ -81,7 +81,7 @@ size_t nw_winograd_pack(void *packed, const nw_winograd_source *source, int32_t 
         return size;
     memset(packed, 0, weights);
     *(nw_winograd_header *)packed = (nw_winograd_header){.channels = source->channels, .n_channels = source->n_channels,
-                                                         .nr = nr, .pairs = pairs, .apart = apart, .weights = weights};
+                                                         .nr = nr, .pairs = pairs, .weights = weights};
     for (int32_t o = 0; o < source->n_channels; o += LANES / 2) {
         const nw_winograd_panel panel = nw_winograd_panel_at(packed, o / nr * nr);
         const ptrdiff_t point = (ptrdiff_t)LANES * panel.q * pairs;

@@ -49,7 +49,6 @@
 
 typedef struct nw_winograd_header {
     int32_t channels, n_channels, nr, pairs; /* input and output channels; pairs of input channels */
-    int32_t apart, unused[3];
     uint64_t weights;                        /* bytes from the header, a multiple of NW_ALIGNMENT */
 } nw_winograd_header;
 
