@@ -23,6 +23,13 @@ typedef struct nw_codes {
     const uint8_t *shift;   /* [C] */
 } nw_codes;
 
+/** The windows that Winograd's convolution knows: 3 x 3, stride and dilation 1. */
+static inline bool nw_window_suits_winograd(const nw_window *w)
+{
+    return w->kernel[0] == 3 && w->kernel[1] == 3 && w->stride[0] == 1 && w->stride[1] == 1 && w->dilation[0] == 1 &&
+           w->dilation[1] == 1;
+}
+
 /** Memory that jobs use while they run, one job at a time. */
 typedef struct nw_scratch {
     uint8_t *base; /* aligned to NW_ALIGNMENT; NULL while counting */

@@ -86,10 +86,8 @@ static int32_t useful_lanes(const nw_linear_params *params)
 
 static bool has_shape(const nw_linear_params *params)
 {
-    const nw_window *w = &params->window;
     return !params->transpose && params->groups == 1 && params->n_rows == params->n_channels && params->scratch &&
-           w->kernel[0] == 3 && w->kernel[1] == 3 && w->stride[0] == 1 && w->stride[1] == 1 && w->dilation[0] == 1 &&
-           w->dilation[1] == 1;
+           nw_window_suits_winograd(&params->window);
 }
 
 /** Whether Winograd's convolution is the faster one, in products of the direct one. */

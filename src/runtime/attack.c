@@ -302,9 +302,8 @@ static int32_t block_end(const nw_model *model, const nw_node *node, int32_t fir
 /** Whether an engine may compute the node by Winograd's convolution, which has to prove itself too. */
 static bool may_be_winograd(const nw_node *node)
 {
-    const nw_window *w = &node->window;
     return node->op == NW_OP_CONV && node->groups == 1 && node->linear->n_rows == node->linear->n_channels &&
-           w->kernel[0] == 3 && w->kernel[1] == 3;
+           nw_window_suits_winograd(&node->window);
 }
 
 nw_status nw_attack_node(const nw_model *model, int32_t index, const nw_kernels *kernels, nw_error *error)

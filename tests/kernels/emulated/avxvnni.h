@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vpdpbusd and vpdpwssd in plain C for the sources of avxvnni/, whose other instructions are AVX2; put before them (-include). */
+/*
+ * vpdpbusd and vpdpwssd in plain C for the sources of avxvnni/, whose other instructions are AVX2; put before them
+ * (-include).
+ */
 #ifndef NARROW_TESTS_KERNELS_EMULATED_AVXVNNI_H
 #define NARROW_TESTS_KERNELS_EMULATED_AVXVNNI_H
 
