@@ -134,7 +134,7 @@ def winograd_lines(rows):
     lines = ["", "## Winograd's convolution", "",
              "`kernelcheck --bench-winograd`: a 3 x 3 layer of stride 1, 8 bits, as many channels out as in: time of the"
              " products of windows over that of Winograd's convolution, which gives the same bytes; taking turns, medians of"
-             f" {PROCESSES} processes. The loader leaves out what is below 1, and with VNNI pictures of 14 and 7, whose weights"
+             f" {PROCESSES} processes. The loader leaves out what is near 1 or below, and with AVX-512 VNNI pictures of 14 and less, whose weights"
              " come from behind L2 in a whole network. The limit, before transforms: 2 with VNNI, whose"
              " instruction takes half as many words as bytes; 4 by products against an AVX2 that adds all in 32 bits, some 3"
              " against one with runs of 16 bits. Pictures of 14 and 7 lie in tiles of 16 and 8, and few pixels meet four"
