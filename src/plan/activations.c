@@ -183,7 +183,7 @@ static nw_status equal_widths(chooser *c, nw_error *error)
     return NW_OK;
 }
 
-#define EXCHANGES 25 /* most of two tensors: 3 to 8 bits each */
+#define EXCHANGES 36 /* most of two tensors: 2 to 8 bits each */
 
 /** One tensor gets more bits, another one (or none, -1) fewer. */
 typedef struct exchange {

@@ -18,7 +18,7 @@
 #include "plan/measure.h"
 #include "quant/trial.h"
 
-#define NW_LEAST_ACTIVATION_BITS 3 /* below it rounding to a grid is not what a layer bears */
+#define NW_LEAST_ACTIVATION_BITS 2 /* what single tensors bear is measured; 1 bit is not */
 
 /** Bits that a value of a tensor takes on average: those of its width, under DQA of important channels more. */
 double nw_activations_stored_bits(const nw_quantize_options *options, int32_t choice);

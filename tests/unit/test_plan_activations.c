@@ -141,7 +141,7 @@ static int32_t count_unlike(nw_fusion fusion)
     set_damages(&f, 0);
     const nw_activation_choice wide = choose(&f, 0.0, 0.0);
     const nw_activation_choice least = choose(&f, 1.0, 0.0);
-    assert_true(!wide.packed && wide.mean_bits == 8.0 && least.packed && least.mean_bits == 3.0);
+    assert_true(!wide.packed && wide.mean_bits == 8.0 && least.packed && least.mean_bits == NW_LEAST_ACTIVATION_BITS);
     assert_true(least.arena < wide.arena);
     int32_t unlike = 0;
     for (uint64_t seed = 0; seed < 6; seed++)
@@ -172,7 +172,7 @@ static void a_mean(void **state)
 {
     (void)state;
     fixture f = make();
-    for (double bits = 3.0; bits <= 8.0; bits += 0.5) {
+    for (double bits = NW_LEAST_ACTIVATION_BITS; bits <= 8.0; bits += 0.5) {
         set_damages(&f, 3);
         const nw_activation_choice choice = choose(&f, 0.0, bits);
         assert_true(choice.mean_bits <= bits * (1.0 + 1e-9) && choice.mean_bits > bits - 1.0);
