@@ -158,6 +158,7 @@ nw_status nw_command_plan(int argc, char **argv, nw_error *error)
         NW_PLANNER_OPTIONS(&p.planner),
         {"robustness", NULL, NW_OPTION_FLAG, &p.planner.robustness, "measure t_i too, which --allocation adaptive needs"},
         {"tensors", NULL, NW_OPTION_FLAG, &p.planner.tensors, "measure activations too"},
+        {"together", NULL, NW_OPTION_FLAG, &p.planner.together, "measure all that was chosen at once too"},
         {"shard", "I/N", NW_OPTION_TEXT, &p.planner.shard, "measure only every N-th row, from the I-th, into --state"},
         {"merge", "FILE", NW_OPTION_TEXT, &p.merge, "put together the state files given in place of ONNX OUT"},
         {"dry-run", NULL, NW_OPTION_FLAG, &p.dry_run, "show the choice; make no network and write no plan"},

@@ -24,7 +24,7 @@ typedef struct nw_planner {
     const char *target_size, *damage, *allocation, *state, *shard, *cache, *fuse;
     double max_drop, arena, latency, target_acts; /* points, below 0: no goal; bytes, ms, bits, 0: no goal */
     int64_t measured;        /* samples that damage is measured with */
-    bool tensors, robustness;
+    bool tensors, robustness, together;
     /* borrowed */
     nw_model *model;
     const nw_quantize_options *options;
@@ -38,6 +38,7 @@ typedef struct nw_planner {
     nw_times *times;
     nw_search *search;
     nw_found found;
+    nw_damage damage_together; /* of all that was found at once; n = 0: not measured */
     nw_accumulator accumulator; /* of what was found */
     nw_quantize_options with_sums; /* the options, but for 16-bit sums */
     nw_goals goals;

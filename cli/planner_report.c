@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/planner.h"
+#include "plan/measure_together.h"
 #include "runtime/tuning.h"
 
 #define FRONT 12 /* points */
@@ -24,6 +25,14 @@ static void report_front(cJSON *report, const nw_planner *planner)
     }
 }
 
+static void report_damage(cJSON *chosen, const char *name, const nw_damage *damage)
+{
+    cJSON *row = cJSON_AddObjectToObject(chosen, name);
+    cJSON_AddNumberToObject(row, "divergence", damage->divergence);
+    cJSON_AddNumberToObject(row, "noise", damage->noise);
+    cJSON_AddNumberToObject(row, "changed", damage->changed);
+}
+
 static void report_found(cJSON *report, const nw_planner *planner)
 {
     const nw_found *found = &planner->found;
@@ -33,6 +42,11 @@ static void report_found(cJSON *report, const nw_planner *planner)
     cJSON_AddStringToObject(chosen, "activation_storage", found->activations.packed ? "packed" : "bytes");
     cJSON_AddStringToObject(chosen, "fusion", nw_fusion_names[planner->fusion]);
     cJSON_AddNumberToObject(chosen, "damage", found->damage);
+    if (planner->damage_together.n) {
+        const nw_damage sum = nw_measurement_sum(planner->measurement, found->choices);
+        report_damage(chosen, "damage_sum", &sum);
+        report_damage(chosen, "damage_together", &planner->damage_together);
+    }
     if (!isnan(found->seconds)) {
         cJSON_AddNumberToObject(chosen, "milliseconds", 1e3 * found->seconds);
         cJSON_AddStringToObject(chosen, "accumulator", nw_plan_accumulators[planner->accumulator]);
@@ -123,6 +137,8 @@ void nw_planner_print(const nw_planner *planner)
     if (!found->plan)
         return;
     printf("chosen: %zu bytes, %s %.4g", found->bytes, nw_damage_names[planner->kind], found->damage);
+    if (planner->damage_together.n)
+        printf(" (%.4g measured at once)", nw_damage_of(&planner->damage_together, planner->kind));
     if (found->narrow)
         printf(", activations of %.2f bits, arena %zu bytes (%s%s)", found->activations.mean_bits, found->activations.arena,
                found->activations.packed ? "packed" : "bytes", planner->fusion == NW_FUSION_SMALL ? ", fused" : "");

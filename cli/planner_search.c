@@ -11,6 +11,7 @@
 #include "kernels/cpu.h"
 #include "model/file.h"
 #include "model/json.h"
+#include "plan/measure_together.h"
 #include "plan/narrowing.h"
 #include "plan/state.h"
 
@@ -200,6 +201,19 @@ static nw_status explain_sums(nw_planner *planner, nw_error *error)
     return status;
 }
 
+/** The damage of everything that was found at once. */
+static nw_status measure_together(nw_planner *planner, nw_error *error)
+{
+    float *samples = NULL;
+    int32_t n = 0;
+    nw_status status = nw_planner_samples(planner, &samples, &n, error);
+    if (!status)
+        status = nw_measure_together(&planner->damage_together, planner->measurement, planner->found.choices,
+                                     planner->model, planner->trials, (const float *const[]){samples}, n, error);
+    free(samples);
+    return status;
+}
+
 nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
 {
     const double start = nw_seconds();
@@ -216,6 +230,8 @@ nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
         note_sums(&planner->found);
         NW_TRY(explain_sums(planner, error));
     }
+    if (planner->together && planner->found.choices)
+        NW_TRY(measure_together(planner, error));
     nw_progress_show(&planner->progress, 1, 1);
     planner->seconds_searching = nw_seconds() - start;
     return NW_OK;

@@ -137,8 +137,7 @@ static nw_status run_batch(nw_damage *sums, nw_measure_run *run, int32_t b, int3
     return status;
 }
 
-/** Means over outputs: noise in units of the first output's signal, the others averaged. */
-static nw_damage combine(const nw_measure_run *run, const nw_damage *sums)
+nw_damage nw_measure_combine(const nw_measure_run *run, const nw_damage *sums)
 {
     nw_damage all = {.n = sums[0].n};
     const int32_t n = run->tail->n_outputs;
@@ -168,15 +167,14 @@ nw_status nw_measure_tail(nw_damage *damage, nw_measure_run *run, int32_t group,
     if (!status && e.status)
         status = nw_fail_memory(error, "measuring");
     if (!status)
-        *damage = combine(run, sums);
+        *damage = nw_measure_combine(run, sums);
     free(sums);
     return status;
 }
 
 /* rows */
 
-/** Opens the layer and shows it what it reads. */
-static nw_status show_inputs(nw_measure_run *run, int32_t node, nw_error *error)
+nw_status nw_measure_show_inputs(nw_measure_run *run, int32_t node, nw_error *error)
 {
     const int32_t x = run->model->nodes[node].inputs[0];
     const int32_t batches = nw_prefix_batches(run->prefix);
@@ -225,7 +223,8 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     const nw_tensor *tensor = &run->model->tensors[node->inputs[1]];
     float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
     float *bias = malloc(((size_t)nw_linear_shape_of(node, tensor).n_channels + 1) * sizeof(*bias));
-    nw_status status = weights && bias ? show_inputs(run, row->index, error) : nw_fail_memory(error, "measuring");
+    nw_status status = weights && bias ? nw_measure_show_inputs(run, row->index, error)
+                                       : nw_fail_memory(error, "measuring");
     for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--)
         status = measure_choice(run, row, bits, weights, bias, error);
     for (int32_t bits = NW_MOST_EXTENDED_BITS; !status && row->extended && bits >= NW_LEAST_BITS; bits--)
@@ -243,7 +242,7 @@ nw_status nw_measure_narrowing(nw_damage *damage, nw_measure_run *run, int32_t n
     const nw_tensor *tensor = &run->model->tensors[from->inputs[1]];
     float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
     float *bias = malloc(((size_t)nw_linear_shape_of(from, tensor).n_channels + 1) * sizeof(*bias));
-    nw_status status = weights && bias ? show_inputs(run, node, error) : nw_fail_memory(error, "measuring");
+    nw_status status = weights && bias ? nw_measure_show_inputs(run, node, error) : nw_fail_memory(error, "measuring");
     if (!status)
         status = nw_trials_narrow(run->trials, bits, weights, bias, error);
     if (!status)

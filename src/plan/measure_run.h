@@ -37,6 +37,12 @@ typedef nw_status nw_measure_editor(void *context, int32_t tensor, int32_t n, fl
 nw_status nw_measure_tail(nw_damage *damage, nw_measure_run *run, int32_t group, nw_measure_editor *editor,
                           void *context, nw_error *error);
 
+/** Sums over samples to means; over outputs: noise in units of the first output's signal, the others averaged. */
+nw_damage nw_measure_combine(const nw_measure_run *run, const nw_damage *sums);
+
+/** Opens the layer in the trials and shows it what it reads; the prefix stands at the node. */
+nw_status nw_measure_show_inputs(nw_measure_run *run, int32_t node, nw_error *error);
+
 /** Sets row->drop_noise by bisection (Zhou et al. 2018, section D.4 of the paper's procedure). */
 nw_status nw_measure_robustness(nw_measure_run *run, nw_measured *row, nw_error *error);
 

@@ -358,6 +358,11 @@ def planned_activations(narrow):
     assert mean["met"] and 4.0 < mean["activation_bits"] <= 4.5, mean
     both = narrow.report("plan", ONNX, *common, "--target-acts", "4.5", "--arena", str(goal), "--dry-run")["chosen"]
     assert both["activation_bits"] <= 4.5 and both["arena_bytes"] <= goal and both["met"], both
+    report = narrow.report("plan", ONNX, *common, "--target-acts", "4.5", "--dry-run", "--together")
+    check_keys("plan", report, "planned", "goal", "activations", "together")
+    parts, whole = report["chosen"]["damage_sum"], report["chosen"]["damage_together"]
+    near(parts[report["damage_measure"]], report["chosen"]["damage"], "sum of parts")
+    assert whole["noise"] > 0.3 * parts["noise"] and whole["noise"] < 3 * parts["noise"], (parts, whole)
     rows[0]["bits"] = 5 # edited plans go back in
     edited = narrow.file("edited.json", json.dumps({"version": 1, "tensors": rows}))
     narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", edited,

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "float/engine.h"
 #include "model/file.h"
+#include "plan/measure_together.h"
 #include "plan/search.h"
 #include "plan/state.h"
 #include "quant_graphs.h"
@@ -150,6 +151,16 @@ static double noise_together(const fixture *f, int32_t bits)
     return noise / (SAMPLES / 2);
 }
 
+static nw_damage together_of(fixture *f, nw_measurement *m, const int32_t *choices)
+{
+    nw_error error = {""};
+    nw_damage damage = {0};
+    const float *samples = f->calibration->kept[0];
+    if (nw_measure_together(&damage, m, choices, f->model, f->trials, &samples, f->calibration->n_kept, &error))
+        fail_msg("%s", error.message);
+    return damage;
+}
+
 static void noise_adds_up(void **state)
 {
     (void)state;
@@ -162,6 +173,36 @@ static void noise_adds_up(void **state)
             sum += m->rows[i].at[bits].noise;
         const double together = noise_together(&f, bits);
         assert_true(together > 0.75 * sum && together < 1.25 * sum);
+        const nw_damage measured = together_of(&f, m, (int32_t[]){bits, bits, bits, bits});
+        assert_true(fabs(measured.noise - together) < 1e-5 * together);
+    }
+    nw_measurement_free(m);
+    drop(&f);
+}
+
+/** A row at 2 bits among rows at 8 makes what it makes alone, give or take the noises of the others. */
+static void together_is_what_one_row_makes(void **state)
+{
+    (void)state;
+    fixture f = make();
+    nw_measure_options options = NW_MEASURE_DEFAULTS;
+    options.tensors = true;
+    nw_measurement *m = measure(&f, options);
+    assert_int_equal(m->n, 8);
+    for (int32_t i = 0; i < m->n; i++) {
+        int32_t choices[8];
+        double others = 0.0;
+        for (int32_t j = 0; j < m->n; j++) {
+            choices[j] = j == i ? 2 : 8;
+            others += j == i ? 0.0 : sqrt(m->rows[j].at[8].noise);
+        }
+        const double own = m->rows[i].at[2].noise;
+        const nw_damage sum = nw_measurement_sum(m, choices);
+        const nw_damage together = together_of(&f, m, choices);
+        assert_true(others < 0.3 * sqrt(own));
+        assert_true(fabs(sqrt(together.noise) - sqrt(own)) < others);
+        assert_true(sum.noise > own && sum.noise < 1.02 * own);
+        assert_int_equal(together.n, SAMPLES / 2);
     }
     nw_measurement_free(m);
     drop(&f);
@@ -427,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(widths_hurt_as_they_should),
         cmocka_unit_test(noise_adds_up),
+        cmocka_unit_test(together_is_what_one_row_makes),
         cmocka_unit_test(shards_make_the_whole),
         cmocka_unit_test(goals),
         cmocka_unit_test(missed_time),
