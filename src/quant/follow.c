@@ -178,6 +178,19 @@ static bool differ(const nw_plan_tensor *a, const nw_plan_tensor *b)
            (b->share >= 0.0 && a->share >= 0.0 && (a->share < b->share || a->share > b->share));
 }
 
+/** A row by name that speaks of DQA where there is none would be read for nothing. */
+static nw_status check_dqa(const nw_plan *plan, const nw_plan_tensor *settled, const char *name, nw_error *error)
+{
+    for (int32_t i = 0; plan && settled->scheme != NW_ACTIVATION_DQA && i < plan->n_tensors; i++) {
+        const nw_plan_tensor *row = &plan->tensors[i];
+        if (!row->key.is_expression && row->scheme == NW_PLAN_UNSAID && nw_plan_matches(&row->key, name) &&
+            nw_plan_tensor_wants_dqa(row))
+            return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_bits\", \"share\" and \"channels\" are for the "
+                           "scheme \"dqa\", which it does not have", name);
+    }
+    return NW_OK;
+}
+
 /** What the plan says of any member of the group over the options; two that differ contradict each other. */
 static nw_status group_row(const nw_scheme *scheme, int32_t group, nw_plan_tensor *out, nw_error *error)
 {
@@ -198,6 +211,7 @@ static nw_status group_row(const nw_scheme *scheme, int32_t group, nw_plan_tenso
                            "scheme contradicts", said_by, name);
         nw_plan_tensor_of(&said, scheme->options->plan, name);
         nw_plan_tensor_of(out, scheme->options->plan, name);
+        NW_TRY(check_dqa(scheme->options->plan, out, name, error));
         said_by = name;
     }
     return NW_OK;

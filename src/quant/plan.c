@@ -110,6 +110,11 @@ nw_status nw_plan_add_tensor(nw_plan_tensor **row, nw_plan *plan, const char *na
     return NW_OK;
 }
 
+bool nw_plan_tensor_wants_dqa(const nw_plan_tensor *row)
+{
+    return row->extra_bits != NW_PLAN_UNSAID || row->share >= 0.0 || row->channels;
+}
+
 bool nw_plan_matches(const nw_plan_key *key, const char *name)
 {
     return key->is_expression ? regexec(&key->expression, name, 0, NULL, 0) == 0 : strcmp(key->name, name) == 0;

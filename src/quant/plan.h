@@ -100,6 +100,9 @@ void nw_plan_free(nw_plan *plan);
 nw_status nw_plan_add_layer(nw_plan_layer **row, nw_plan *plan, const char *name, bool expression, nw_error *error);
 nw_status nw_plan_add_tensor(nw_plan_tensor **row, nw_plan *plan, const char *name, bool expression, nw_error *error);
 
+/** Whether the row says what only DQA understands: extra bits, a share or channels. */
+bool nw_plan_tensor_wants_dqa(const nw_plan_tensor *row);
+
 /** Whether the row speaks of that node or tensor. */
 bool nw_plan_matches(const nw_plan_key *key, const char *name);
 

@@ -130,6 +130,9 @@ static nw_status read_tensor(const reader *r, const cJSON *item)
     NW_TRY(read_int(r, &row->extra_bits, items[4], 1, 7, name, keys[4]));
     NW_TRY(read_share(r, &row->share, items[5], name));
     NW_TRY(read_channels(r, row, items[6], name));
+    if (row->scheme != NW_PLAN_UNSAID && row->scheme != NW_ACTIVATION_DQA && nw_plan_tensor_wants_dqa(row))
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"extra_bits\", \"share\" and \"channels\" are for the scheme "
+                       "\"dqa\", not \"%s\"", r->what, name, nw_plan_schemes[row->scheme]);
     return read_why(r, &row->why, items[7], name);
 }
 

@@ -103,6 +103,9 @@ static void test_no_plan(void **state)
         "{\"version\": 1, \"layers\": [{\"match\": \"(\"}]}",
         "{\"version\": 1, \"tensors\": [{\"tensor\": \"a\"}, {\"tensor\": \"a\"}]}",
         "{\"version\": 1, \"tensors\": [{\"node\": \"a\"}]}",
+        "{\"version\": 1, \"tensors\": [{\"tensor\": \"a\", \"scheme\": \"direct\", \"channels\": [1]}]}",
+        "{\"version\": 1, \"tensors\": [{\"tensor\": \"a\", \"scheme\": \"noisy\", \"share\": 0.4}]}",
+        "{\"version\": 1, \"tensors\": [{\"match\": \"a\", \"scheme\": \"direct\", \"extra_bits\": 2}]}",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         nw_plan *plan = NULL;

@@ -212,7 +212,7 @@ static void test_dqa_order(void **state)
                      sum[3] / 2);
 }
 
-/* Channels that a plan names are the important ones; numbers that are none are refused. */
+/* Channels that a plan names are the important ones; numbers that are none are refused, and channels without DQA. */
 static void test_dqa_plan(void **state)
 {
     (void)state;
@@ -223,6 +223,7 @@ static void test_dqa_plan(void **state)
                                "\"extra_bits\": 2, \"channels\": [3, 15]}]}";
     static const char wrong[] = "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"scheme\": \"dqa\", "
                                 "\"channels\": [16]}]}";
+    static const char unused[] = "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"channels\": [3]}]}";
     nw_plan *plan = NULL;
     nw_error error = {""};
     assert_int_equal(nw_plan_parse(&plan, text, strlen(text), "plan", &error), NW_OK);
@@ -248,6 +249,15 @@ static void test_dqa_plan(void **state)
     integer = NULL;
     assert_int_equal(nw_quantize(&integer, model, calibration, &options, &error), NW_ERROR_USAGE);
     assert_null(integer);
+    nw_plan_free(plan);
+    assert_int_equal(nw_plan_parse(&plan, unused, strlen(unused), "plan", &error), NW_OK);
+    options.plan = plan;
+    assert_int_equal(nw_quantize(&integer, model, calibration, &options, &error), NW_ERROR_USAGE);
+    assert_non_null(strstr(error.message, "which it does not have"));
+    options.activation_kind = NW_ACTIVATION_DQA; /* now it does */
+    integer = quantize(model, calibration, &options);
+    assert_int_equal(tensor_of(integer, "stem")->quant.shift[3], 0);
+    nw_model_free(integer);
     nw_plan_free(plan);
     nw_calibration_free(calibration);
     nw_model_free(model);
