@@ -124,6 +124,9 @@ static void report_traffic(cJSON *report, const bench *b)
     cJSON_AddNumberToObject(report, "stored_bits_per_value", nw_traffic_bits_per_value(&traffic));
     cJSON_AddNumberToObject(report, "rows_dropped_share",
                             traffic.rows ? (double)traffic.rows_dropped / (double)traffic.rows : 0.0);
+    cJSON_AddNumberToObject(report, "stored_bytes", (double)traffic.stored_size);
+    cJSON_AddNumberToObject(report, "stored_full_bytes", (double)traffic.stored_full);
+    cJSON_AddNumberToObject(report, "stored_least_bytes", (double)traffic.stored_least);
     cJSON_AddNumberToObject(report, "coding_milliseconds", 1e3 * b->timing.coding_seconds);
 }
 
@@ -140,6 +143,9 @@ static void print_traffic(const bench *b)
     printf("stored: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",
            (int)traffic.n_stored, nw_traffic_bits_per_value(&traffic), (unsigned long long)traffic.moved, 1e3 * coding,
            100.0 * coding / b->timing.seconds);
+    if (traffic.stored_full)
+        printf("at most %zu bytes stored at once, %zu without an arena budget, %zu with the least\n", traffic.stored_size,
+               traffic.stored_full, traffic.stored_least);
     if (traffic.rows_dropped)
         printf("%.2f %% of the rows lost their low bits to the arena budget\n",
                100.0 * (double)traffic.rows_dropped / (double)traffic.rows);

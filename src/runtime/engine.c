@@ -126,7 +126,9 @@ static void take_pictures(nw_engine *engine, const nw_builder *b)
 /** What nodes read and write in bytes; stored tensors are counted while they run. */
 static nw_traffic count_traffic(const nw_layout *layout, const nw_model *model)
 {
-    nw_traffic traffic = {0};
+    nw_traffic traffic = {.stored_size = layout->stored_size,
+                          .stored_full = layout->stored_full,
+                          .stored_least = layout->stored_least};
     for (int32_t n = 0; n < model->n_nodes; n++) {
         const nw_node *node = &model->nodes[n];
         traffic.n_fused += layout->places[node->output].inner;

@@ -43,6 +43,7 @@ typedef struct nw_traffic {
     uint64_t values;      /* codes that were stored, in all runs */
     uint64_t stored_bits; /* that they took */
     uint64_t rows, rows_dropped; /* rows stored, and those of them that lost their low bits to the arena budget */
+    size_t stored_size, stored_full, stored_least; /* bytes, coded rows only: what an arena budget limits (layout.h) */
 } nw_traffic;
 
 nw_traffic nw_engine_traffic(const nw_engine *engine);

@@ -307,15 +307,15 @@ static size_t choose_slots(nw_layout *layout, const nw_model *model, size_t part
 /** The largest slots within the budget. They depend on the model and the budget alone, whoever runs it. */
 static nw_status fit_budget(nw_layout *layout, const nw_model *model, size_t budget, nw_error *error)
 {
-    size_t part = SLOT_PARTS;
-    if (choose_slots(layout, model, part) <= budget || !budget)
-        return NW_OK;
+    size_t part = 0;
     size_t too_much = SLOT_PARTS;
-    part = 0;
-    const size_t least = choose_slots(layout, model, part);
-    if (least > budget)
+    layout->stored_least = choose_slots(layout, model, part);
+    layout->stored_size = layout->stored_full = choose_slots(layout, model, too_much);
+    if (layout->stored_full <= budget || !budget)
+        return NW_OK;
+    if (layout->stored_least > budget)
         return nw_fail(error, NW_GOAL_MISSED, "the arena budget of %zu bytes is too small: stored tensors need %zu at least",
-                       budget, least);
+                       budget, layout->stored_least);
     while (too_much - part > 1) {
         const size_t middle = (part + too_much) / 2;
         if (choose_slots(layout, model, middle) <= budget)
@@ -323,7 +323,7 @@ static nw_status fit_budget(nw_layout *layout, const nw_model *model, size_t bud
         else
             too_much = middle;
     }
-    choose_slots(layout, model, part);
+    layout->stored_size = choose_slots(layout, model, part);
     return NW_OK;
 }
 

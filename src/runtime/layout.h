@@ -52,6 +52,9 @@ typedef struct nw_layout {
     struct nw_strips *strips; /* [n_nodes] owned; how nodes run in strips */
     bool coded, words;
     size_t size;              /* bytes of the arena, over-read included */
+    size_t stored_size;       /* coded: most bytes of stored tensors alive at once, which a budget limits; */
+    size_t stored_full;       /* without a budget, every row in its plain form; */
+    size_t stored_least;      /* without any low bits: the least budget */
 } nw_layout;
 
 #define NW_CHAIN_BYTES 300000   /* what is smaller is better written and read: it stays in cache */

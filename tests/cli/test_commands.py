@@ -721,6 +721,26 @@ def storage(narrow):
     assert coded["stored_bits_per_value"] < 4 and coded["rows_dropped_share"] == 0
     assert coded["activation_bytes_moved"] < packed["activation_bytes_moved"]
     narrow.bad(1, "budget of 9 bytes is too small", "bench", net, "--activation-storage", "coded", "--arena-budget", "9")
+    budgets(narrow)
+
+
+def budgets(narrow):
+    """`bench` says which budgets have an effect: the larger end has none, the smaller is the least that is taken."""
+    net = quantized(narrow, "dqa.nw", "--acts", "4", "--act-method", "dqa", "--learn", "0", samples=4)
+    bench = ["bench", net, "--runs", "1", "--activation-storage", "coded"]
+    whole = narrow.report(*bench)
+    least, full = whole["stored_least_bytes"], whole["stored_full_bytes"]
+    assert 0 < least < full == whole["stored_bytes"] <= whole["activation_bytes"], whole
+    assert narrow.report(*bench, "--arena-budget", str(full))["rows_dropped_share"] == 0
+    between = narrow.report(*bench, "--arena-budget", str((least + full) // 2))
+    smallest = narrow.report(*bench, "--arena-budget", str(least))
+    assert smallest["stored_bytes"] == least < between["stored_bytes"] <= (least + full) // 2, (between, smallest)
+    assert 0 < between["rows_dropped_share"] < smallest["rows_dropped_share"], (between, smallest)
+    assert smallest["activation_bytes"] < whole["activation_bytes"]
+    narrow.bad(1, "need %d at least" % least, *bench, "--arena-budget", str(least - 1))
+    assert "at most %d bytes stored at once, %d without an arena budget, %d with the least" % (full, full, least) in narrow.good(
+        *bench).out
+    assert narrow.report("bench", net, "--runs", "1", "--activation-storage", "packed")["stored_bytes"] == 0
 
 
 def tuning(narrow):
