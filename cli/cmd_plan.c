@@ -94,6 +94,7 @@ static nw_status write_plan(const plan *p, const char *path, nw_error *error)
 static nw_status report(const plan *p, const char *const *paths, nw_error *error)
 {
     if (!p->json) {
+        nw_planner_print_rows(&p->planner);
         nw_planner_print(&p->planner);
         return NW_OK;
     }

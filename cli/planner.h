@@ -94,6 +94,9 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error);
 /** Adds what was found and why to a report (docs/command-line.md, "plan"). */
 void nw_planner_report(cJSON *report, const nw_planner *planner);
 
+/** A table of layers and tensors: what was chosen, what it costs, what was measured; nothing if there is neither. */
+void nw_planner_print_rows(const nw_planner *planner);
+
 /** The same in a few lines of text. */
 void nw_planner_print(const nw_planner *planner);
 

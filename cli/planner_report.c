@@ -2,6 +2,7 @@
 /* What the planner says: JSON and text (planner.h). */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/planner.h"
 #include "plan/measure_together.h"
@@ -31,6 +32,22 @@ static void report_damage(cJSON *chosen, const char *name, const nw_damage *dama
     cJSON_AddNumberToObject(row, "divergence", damage->divergence);
     cJSON_AddNumberToObject(row, "noise", damage->noise);
     cJSON_AddNumberToObject(row, "changed", damage->changed);
+}
+
+static void report_measured(cJSON *report, const nw_planner *planner)
+{
+    const nw_measurement *m = planner->measurement;
+    cJSON_AddNumberToObject(report, "margin", m->margin);
+    cJSON *rows = cJSON_AddArrayToObject(report, "measured");
+    for (int32_t i = 0; i < m->n; i++) {
+        cJSON *row = cJSON_CreateObject();
+        const double robustness = nw_measured_robustness(m, &m->rows[i]);
+        cJSON_AddStringToObject(row, "name", m->rows[i].name);
+        cJSON_AddNumberToObject(row, "noise_rate", nw_measured_rate(&m->rows[i]));
+        if (!isnan(robustness))
+            cJSON_AddNumberToObject(row, "robustness", robustness);
+        cJSON_AddItemToArray(rows, row);
+    }
 }
 
 static void report_found(cJSON *report, const nw_planner *planner)
@@ -114,6 +131,7 @@ void nw_planner_report(cJSON *report, const nw_planner *planner)
     cJSON_AddStringToObject(report, "damage_measure", nw_damage_names[planner->kind]);
     if (planner->holdout.measure)
         cJSON_AddStringToObject(report, "drop_measure", planner->holdout.measure);
+    report_measured(report, planner);
     report_front(report, planner);
     if (planner->found.plan)
         report_found(report, planner);
@@ -128,6 +146,50 @@ static void print_front(const nw_planner *planner)
     printf("%12s %12s %12s\n", "file bytes", "bits/weight", nw_damage_names[planner->kind]);
     for (int32_t i = 0; i < n; i++)
         printf("%12zu %12.2f %12.4g\n", points[i].bytes, points[i].mean_bits, points[i].damage);
+}
+
+/** "4", "4+3" with DQA's extra bits, "4 +6p" with further points; "" if it was not chosen. */
+static void choice_text(char *text, size_t size, const nw_planner *planner, int32_t i)
+{
+    const nw_measured *row = &planner->measurement->rows[i];
+    const int32_t bits = planner->found.choices ? nw_choice_bits(planner->found.choices[i]) : 0;
+    const bool extended = planner->found.choices && nw_choice_is_extended(planner->found.choices[i]);
+    *text = '\0';
+    if (!planner->found.choices || (row->tensor && !planner->found.narrow))
+        return;
+    if (!extended)
+        snprintf(text, size, "%d", bits);
+    else if (row->tensor)
+        snprintf(text, size, "%d+%d", bits, planner->options->extra_bits);
+    else
+        snprintf(text, size, "%d +%dp", bits, row->extra_points);
+}
+
+void nw_planner_print_rows(const nw_planner *planner)
+{
+    const nw_measurement *m = planner->measurement;
+    const nw_found *found = &planner->found;
+    if (!found->choices && !m->robustness)
+        return;
+    int width = 4;
+    for (int32_t i = 0; i < m->n; i++)
+        width = (int)strlen(m->rows[i].name) > width ? (int)strlen(m->rows[i].name) : width;
+    printf("%-*s %8s %12s %12s%s\n", width, "layer", "bits", nw_damage_names[planner->kind], "p_i",
+           m->robustness ? "          t_i" : "");
+    for (int32_t i = 0; i < m->n; i++) {
+        char chosen[32];
+        char damage[32] = "";
+        choice_text(chosen, sizeof(chosen), planner, i);
+        if (*chosen)
+            snprintf(damage, sizeof(damage), "%.4g", nw_damage_of(&m->rows[i].at[found->choices[i]], planner->kind));
+        printf("%-*s %8s %12s %12.4g", width, m->rows[i].name, chosen, damage, nw_measured_rate(&m->rows[i]));
+        if (m->robustness)
+            printf(" %12.4g", nw_measured_robustness(m, &m->rows[i]));
+        printf("\n");
+    }
+    if (m->robustness)
+        printf("margin %.4g\n", m->margin);
+    printf("\n");
 }
 
 void nw_planner_print(const nw_planner *planner)

@@ -84,6 +84,17 @@ bool nw_measurement_has(const nw_measurement *measurement, int32_t i)
     return row->done && (!measurement->robustness || row->drop_noise > 0.0);
 }
 
+double nw_measured_rate(const nw_measured *row)
+{
+    const int32_t bits = 6; /* a middling width */
+    return row->at[bits].noise * exp2(2.0 * bits);
+}
+
+double nw_measured_robustness(const nw_measurement *measurement, const nw_measured *row)
+{
+    return row->drop_noise > 0.0 && measurement->margin > 0.0 ? row->drop_noise / measurement->margin : NAN;
+}
+
 nw_model *nw_last_features(const nw_model *model)
 {
     nw_model *copy = nw_model_copy(model);

@@ -60,6 +60,12 @@ nw_status nw_measurement_create(nw_measurement **out, const nw_model *model, con
                                 const nw_measure_options *options, nw_error *error);
 void nw_measurement_free(nw_measurement *measurement);
 
+/** p_i: noise on Z at b bits, told from 6, is p_i 4^-b. */
+double nw_measured_rate(const nw_measured *row);
+
+/** t_i: the noise on Z at which `drop` of the answers change over the margin; NAN if it was not measured. */
+double nw_measured_robustness(const nw_measurement *measurement, const nw_measured *row);
+
 /** Whether row i is complete as far as the measurement wants it. */
 bool nw_measurement_has(const nw_measurement *measurement, int32_t i);
 

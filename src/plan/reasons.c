@@ -27,6 +27,14 @@ static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, co
             cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][choice])));
 }
 
+/** What `adaptive` goes by, where it was measured: p_i and t_i. */
+static bool add_robustness(cJSON *why, const nw_measurement *measurement, const nw_measured *row)
+{
+    const double robustness = nw_measured_robustness(measurement, row);
+    return isnan(robustness) || (cJSON_AddNumberToObject(why, "noise_rate", rounded(nw_measured_rate(row))) &&
+                                 cJSON_AddNumberToObject(why, "robustness", rounded(robustness)));
+}
+
 /** A list of what the widths from the least to `most` would do. */
 static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, bool extended)
 {
@@ -46,7 +54,8 @@ static char *reason(const nw_search_task *task, int32_t i, const nw_item *item, 
     const nw_measured *row = &task->measurement->rows[i];
     cJSON *why = cJSON_CreateObject();
     const bool done = cJSON_AddStringToObject(why, "damage_measure", nw_damage_names[task->kind]) &&
-                add_figures(why, task, i, item, choice) && add_list(why, "by_bits", task, i, item, false) &&
+                add_figures(why, task, i, item, choice) && add_robustness(why, task->measurement, row) &&
+                add_list(why, "by_bits", task, i, item, false) &&
                 (!row->extended || add_list(why, row->tensor ? "with_scheme" : "with_points", task, i, item, true));
     char *text = done ? cJSON_PrintUnformatted(why) : NULL;
     cJSON_Delete(why);

@@ -32,12 +32,11 @@ double nw_damage_of(const nw_damage *damage, nw_damage_kind kind)
 
 /* items */
 
-/** p_i: noise on Z at a middling width times 4^bits; over t_i, if that was measured. */
+/** p_i over t_i, or p_i if t_i was not measured. */
 static double rate_of(const nw_measurement *m, const nw_measured *row)
 {
-    const int32_t bits = 6;
-    const double p = row->at[bits].noise * exp2(2.0 * bits);
-    return row->drop_noise > 0.0 && m->margin > 0.0 ? p / (row->drop_noise / m->margin) : p;
+    const double robustness = nw_measured_robustness(m, row);
+    return isnan(robustness) ? nw_measured_rate(row) : nw_measured_rate(row) / robustness;
 }
 
 static bool is_coded(const nw_search *s)

@@ -249,6 +249,17 @@ def planning(narrow):
     assert os.path.getsize(net) == os.path.getsize(direct)
     stored = json.loads(narrow.good("inspect", net, "--plan").out)
     assert all("by_bits" not in row["why"] and "damage" in row["why"] for row in stored["layers"])
+    bears = narrow.report("plan", ONNX, path, *packed, "--state", state, "--target-size", str(goal), "--allocation", "adaptive")
+    check_keys("plan", bears, "planned", "judged", "labels", "written", "goal", "robustness")
+    with open(path) as file:
+        reasons = {row["node"]: row["why"] for row in json.load(file)["layers"]}
+    for row in bears["measured"]:
+        assert row["noise_rate"] > 0 and row["robustness"] > 0, row
+        near(reasons[row["name"]]["noise_rate"], row["noise_rate"], "p_i", 1e-3)
+        near(reasons[row["name"]]["robustness"], row["robustness"], "t_i", 1e-3)
+    shown = narrow.good("plan", ONNX, *packed, "--state", state, "--robustness").out
+    assert all("%12.4g %12.4g\n" % (row["noise_rate"], row["robustness"]) in shown for row in bears["measured"]), shown
+    assert "margin %.4g\n" % bears["margin"] in shown, shown
     equal = narrow.report("plan", ONNX, *packed, "--state", state, "--target-size", str(goal), "--allocation", "equal")
     assert equal["chosen"]["damage"] > report["chosen"]["damage"] and equal["chosen"]["bytes"] <= goal
     narrow.good("plan", ONNX, path, *packed, "--tensors", "--target-size", str(goal))
@@ -256,8 +267,11 @@ def planning(narrow):
         tensors = json.load(file)["tensors"]
     assert len(tensors) > 5 and all(len(row["why"]["by_bits"]) == 7 and "bits" not in row for row in tensors)
     narrow.good("quantize", ONNX, net, "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "4", "--plan", path)
-    text = narrow.good("plan", ONNX, path, *packed, "--state", state, "--target-size", "30%", "--dry-run").out
+    dry = [ONNX, path, *packed, "--state", state, "--target-size", "30%", "--dry-run"]
+    text = narrow.good("plan", *dry).out
     assert "chosen:" in text and "0 networks tried" in text, text
+    shown = dict(re.findall(r"^(/\S+) +(\d) ", text, re.M))
+    assert shown == {row["node"]: str(row["bits"]) for row in narrow.report("plan", *dry)["chosen"]["layers"]}, text
     small = narrow.report("quantize", ONNX, net, *PLAN, "--target-size", str(goal))
     assert small["weight_storage"] == "coded" and small["chosen"]["met"] and os.path.getsize(net) <= goal, small["chosen"]
     stored = json.loads(narrow.good("inspect", net, "--plan").out)
