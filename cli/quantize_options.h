@@ -67,7 +67,7 @@ typedef struct nw_quantize_choices {
     {"rounding-samples", "N", NW_OPTION_NUMBER, &(o)->rounding_samples,                                              \
      "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96)"}, \
     {"learn", "UPDATES", NW_OPTION_NUMBER, &(o)->learn,                                                              \
-     "how often weights and activations' steps are moved along their gradients; 0: never (default: up to 600 times " \
+     "how often weights and activations' steps are moved along their gradients; 0: never (default: up to 1,200 times " \
      "behind activations of 6 bits or fewer)"},                                                                      \
     {"seed", "N", NW_OPTION_NUMBER, &(o)->seed, "stored in the plan (default 1)"}
 
