@@ -64,20 +64,20 @@ double nw_expected_loss(const float *answer, size_t size, bool is_probability, d
                         probability(answer, size, is_probability, sharpness, b);
 }
 
-double nw_expected_closest(const float *answer, size_t size, bool is_probability, double sharpness)
+double nw_margin_change(const float *answer, size_t size, bool is_probability, const float *other)
 {
     const size_t a = largest(answer, size);
-    size_t second = a ? 0 : 1;
+    size_t b = a ? 0 : 1;
     for (size_t c = 0; c < size; c++)
-        second = c != a && answer[c] > answer[second] ? c : second;
-    return probability(answer, size, is_probability, sharpness, a) -
-           probability(answer, size, is_probability, sharpness, second);
+        b = c != a && answer[c] > answer[b] ? c : b;
+    const double before = logit(answer[a], is_probability) - logit(answer[b], is_probability);
+    return before - (logit(other[a], is_probability) - logit(other[b], is_probability));
 }
 
 nw_status nw_expected_init(nw_expected *expected, size_t n_pictures)
 {
     *expected = (nw_expected){calloc(n_pictures + 1, sizeof(*expected->sums)),
-                              calloc(n_pictures + 1, sizeof(*expected->counts)), n_pictures};
+                              calloc(n_pictures + 1, sizeof(*expected->counts)), n_pictures, 0.0};
     if (expected->sums && expected->counts)
         return NW_OK;
     nw_expected_free(expected);
@@ -91,31 +91,44 @@ void nw_expected_free(nw_expected *expected)
     *expected = (nw_expected){0};
 }
 
-void nw_expected_add(nw_expected *expected, size_t picture, double loss)
+void nw_expected_add(nw_expected *expected, size_t picture, double loss, double margin_change)
 {
     expected->sums[picture] += loss;
     expected->counts[picture]++;
+    expected->squares += margin_change * margin_change;
+}
+
+static double n_samples(const nw_expected *expected)
+{
+    double count = 0.0;
+    for (size_t i = 0; i < expected->n; i++)
+        count += (double)expected->counts[i];
+    return count;
 }
 
 double nw_expected_mean(const nw_expected *expected)
 {
+    const double count = n_samples(expected);
     double sum = 0.0;
-    double count = 0.0;
-    for (size_t i = 0; i < expected->n; i++) {
+    for (size_t i = 0; i < expected->n; i++)
         sum += expected->sums[i];
-        count += (double)expected->counts[i];
-    }
     return count > 0.0 ? sum / count : 0.0;
 }
 
-double nw_expected_error(const nw_expected *expected)
+double nw_expected_unseen(const nw_expected *expected, double sharpness)
 {
-    const double mean = nw_expected_mean(expected);
+    const double count = n_samples(expected);
+    return count > 0.0 ? tanh(0.5 * sharpness * sqrt(expected->squares / count)) : 0.0;
+}
+
+double nw_expected_error(const nw_expected *expected, double unseen)
+{
     const double n = (double)expected->n;
-    double squares = 0.0;
+    const double mean = (n * nw_expected_mean(expected) + unseen) / (n + 1.0);
+    double squares = (unseen - mean) * (unseen - mean);
     for (size_t i = 0; i < expected->n; i++) {
         const double one = expected->counts[i] ? expected->sums[i] / (double)expected->counts[i] : mean;
         squares += (one - mean) * (one - mean);
     }
-    return n > 1.0 ? sqrt(squares / (n - 1.0) / n) : 0.0;
+    return n > 0.0 ? sqrt(squares / n / (n + 1.0)) : 0.0;
 }

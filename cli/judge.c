@@ -126,21 +126,6 @@ static nw_status blend(nw_holdout *h, nw_float_engine *engine, size_t n, nw_erro
     return score_float(h, engine, n, error);
 }
 
-/** Least that a changed answer costs. */
-static double closest_call(const nw_holdout *h)
-{
-    double least = 1.0;
-    for (size_t i = 0; i < h->n; i++)
-        least = fmin(least, nw_expected_closest(h->answers + i * h->size, h->size, h->is_probability, h->sharpness));
-    return least;
-}
-
-static void settle(nw_holdout *h)
-{
-    h->sharpness = nw_sharpness_find(h->answers, h->n, h->size, h->is_probability, nw_score_top1(&h->floats));
-    h->closest = closest_call(h);
-}
-
 /* life */
 
 static nw_status check(const nw_sample_choice *choice, const nw_model *model, nw_error *error)
@@ -183,7 +168,8 @@ nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, c
     if (!status && labels && (room > holdout->n || nw_score_top1(&holdout->floats) > KNOWN_BY_HEART))
         status = blend(holdout, engine, room, error);
     if (!status && labels)
-        settle(holdout);
+        holdout->sharpness = nw_sharpness_find(holdout->answers, holdout->n, holdout->size, holdout->is_probability,
+                                               nw_score_top1(&holdout->floats));
     nw_float_free(engine);
     nw_float_release_threads();
     return status;
@@ -206,10 +192,10 @@ static double drop_of(const nw_holdout *h, const nw_score *score)
     return 1.0 - nw_score_agreement(score);
 }
 
-/** Top-1: expected, with its error; as if the closest call of all had been lost too, where none was. */
+/** Top-1: expected, with its error. */
 static nw_verdict expect(const nw_holdout *h, const nw_score *score, const nw_expected *expected)
 {
-    const double error = fmax(nw_expected_error(expected), h->closest / (double)h->choice.held);
+    const double error = nw_expected_error(expected, nw_expected_unseen(expected, h->sharpness));
     return (nw_verdict){.drop = nw_expected_mean(expected) + error,
                         .error = error,
                         .counted = nw_score_top1(&h->floats) - nw_score_top1(score)};
@@ -233,7 +219,8 @@ static nw_status run_integer(const nw_holdout *h, nw_engine *engine, nw_score *s
             status = add_answer(h, score, i, outputs[0], reference, error);
         if (!status && labels)
             nw_expected_add(expected, i % h->choice.held,
-                            nw_expected_loss(reference, h->size, h->is_probability, h->sharpness, outputs[0]));
+                            nw_expected_loss(reference, h->size, h->is_probability, h->sharpness, outputs[0]),
+                            nw_margin_change(reference, h->size, h->is_probability, outputs[0]));
     }
     free(values);
     return status;

@@ -34,7 +34,7 @@ typedef struct nw_holdout {
     float blend;             /* share of the other picture; 0: none */
     size_t plain;            /* so many first samples are pictures as they are */
     bool is_probability;     /* answers are, or logits */
-    double sharpness, closest; /* of the answers (labels), and the least that a changed answer costs */
+    double sharpness;        /* of the answers (labels) */
     float *answers;          /* [n, output size] owned; of the float network */
     size_t size;             /* of an output */
     nw_score floats;         /* of the float network */

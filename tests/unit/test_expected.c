@@ -60,6 +60,15 @@ static int largest(const float *z)
     return best;
 }
 
+/** Adds sample i of a world as one of a picture. */
+static void add(nw_expected *expected, const world *w, size_t picture, size_t i, double sharpness)
+{
+    const float *answer = w->answers + i * CLASSES;
+    const float *other = w->others + i * CLASSES;
+    nw_expected_add(expected, picture, nw_expected_loss(answer, CLASSES, false, sharpness, other),
+                    nw_margin_change(answer, CLASSES, false, other));
+}
+
 static void losses_are_those_of_labels(void **state)
 {
     (void)state;
@@ -82,10 +91,9 @@ static void losses_are_those_of_labels(void **state)
         assert_true(fabs(nw_sharpness_confidence(w->answers, SAMPLES, CLASSES, false, found) - right) < 1e-3);
         assert_int_equal(nw_expected_init(&expected, SAMPLES), NW_OK);
         for (int i = 0; i < SAMPLES; i++)
-            nw_expected_add(&expected, (size_t)i,
-                            nw_expected_loss(w->answers + i * CLASSES, CLASSES, false, found, w->others + i * CLASSES));
+            add(&expected, w, (size_t)i, (size_t)i, found);
         const double counted_error = sqrt(counted_squares / SAMPLES);
-        const double error = nw_expected_error(&expected);
+        const double error = nw_expected_error(&expected, nw_expected_unseen(&expected, found));
         assert_true(counted > 3.0 * counted_error); /* or there would be nothing to tell */
         assert_true(fabs(nw_expected_mean(&expected) - counted) < 3.0 * counted_error);
         assert_true(error > 0.0 && error < 0.5 * counted_error);
@@ -106,7 +114,11 @@ static void probabilities_and_logits(void **state)
     assert_true(fabs(nw_expected_loss(logits, 3, false, 1.0, other) - ((double)p[1] - (double)p[0])) < 1e-6);
     assert_true(fabs(nw_expected_loss(p, 3, true, 1.0, other) - ((double)p[1] - (double)p[0])) < 1e-6);
     assert_true(nw_expected_loss(logits, 3, false, 1.0, logits) == 0.0);
-    assert_true(fabs(nw_expected_closest(p, 3, true, 1.0) - ((double)p[1] - (double)p[0])) < 1e-6);
+    float q[3]; /* the other network's, divided by its own sum */
+    for (int c = 0; c < 3; c++)
+        q[c] = (float)(exp((double)other[c]) / (exp(2.0) + exp(1.0) + 1.0));
+    assert_true(fabs(nw_margin_change(logits, 3, false, other) - 2.0) < 1e-6);
+    assert_true(fabs(nw_margin_change(p, 3, true, q) - 2.0) < 1e-5);
 }
 
 /** Samples of one picture are no news of others: its error is that of as many pictures. */
@@ -119,14 +131,51 @@ static void errors_are_over_pictures(void **state)
     for (size_t i = 0; i < 4; i++)
         for (int k = 0; k < 5; k++) {
             if (k == 0)
-                nw_expected_add(&once, i, (double)i);
-            nw_expected_add(&often, i, (double)i);
+                nw_expected_add(&once, i, (double)i, 1.0);
+            nw_expected_add(&often, i, (double)i, 1.0);
         }
     assert_true(fabs(nw_expected_mean(&often) - 1.5) < 1e-12);
-    assert_true(fabs(nw_expected_error(&often) - sqrt(5.0 / 3.0 / 4.0)) < 1e-12);
-    assert_true(fabs(nw_expected_error(&often) - nw_expected_error(&once)) < 1e-12);
+    /* 0, 1, 2, 3 and 4 */
+    assert_true(fabs(nw_expected_error(&often, 4.0) - sqrt(10.0 / 4.0 / 5.0)) < 1e-12);
+    assert_true(fabs(nw_expected_error(&often, 4.0) - nw_expected_error(&once, 4.0)) < 1e-12);
+    assert_true(fabs(nw_expected_unseen(&often, 3.0) - tanh(1.5)) < 1e-12);
     nw_expected_free(&once);
     nw_expected_free(&often);
+}
+
+/**
+ * Groups of a few pictures, in which few answers change or none: the mean of all lies beyond two of a group's standard
+ * errors about as often as it should. Without a picture that was not seen groups without a change would be sure.
+ */
+static void few_pictures_know_how_little_they_know(void **state)
+{
+    (void)state;
+    world *w = make_world(1.0, 0.4);
+    double all = 0.0;
+    for (size_t i = 0; i < SAMPLES; i++)
+        all += nw_expected_loss(w->answers + i * CLASSES, CLASSES, false, 1.0, w->others + i * CLASSES) / SAMPLES;
+    for (int round = 0; round < 2; round++) {
+        const size_t n = round ? 80 : 20;
+        int beyond = 0, none = 0, alone = 0;
+        double z_squares = 0.0;
+        for (size_t group = 0; group < SAMPLES / n; group++) {
+            nw_expected e;
+            assert_int_equal(nw_expected_init(&e, n), NW_OK);
+            for (size_t i = 0; i < n; i++)
+                add(&e, w, i, group * n + i, 1.0);
+            const double mean = nw_expected_mean(&e);
+            const double z = (all - mean) / nw_expected_error(&e, nw_expected_unseen(&e, 1.0));
+            none += mean == 0.0;
+            beyond += z > 2.0;
+            alone += all - mean > 2.0 * nw_expected_error(&e, mean); /* a picture like the others tells nothing new */
+            z_squares += z * z / (double)(SAMPLES / n);
+            nw_expected_free(&e);
+        }
+        assert_true(sqrt(z_squares) > 0.6 && sqrt(z_squares) < 1.2);
+        assert_true((double)beyond * (double)n < 0.1 * SAMPLES);
+        assert_true(round || (none > 10 && (double)alone * (double)n > 0.15 * SAMPLES));
+    }
+    free(w);
 }
 
 int main(void)
@@ -135,6 +184,7 @@ int main(void)
         cmocka_unit_test(losses_are_those_of_labels),
         cmocka_unit_test(probabilities_and_logits),
         cmocka_unit_test(errors_are_over_pictures),
+        cmocka_unit_test(few_pictures_know_how_little_they_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
