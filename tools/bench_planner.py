@@ -58,6 +58,10 @@ BOTH = {"exact, activations": "exact", "equal, activations": "equal", "sqnr, act
         "exact, shared and coded, activations": "exact, shared and coded"}
 BOTH_LEVELS = (4, 3, 5)
 LEVELS = (3, 4, 2, 5)
+# whether damages add up: of which allocations, at which levels; and what planning takes, from nothing
+SUMS = {"sum of equal": "equal", "sum of exact": "exact", "sum of exact, activations": "exact, activations"}
+SUM_LEVELS = (3, 4, 5)
+PHASES = "time from nothing"
 GOALS = {"drop of 0.5": "--max-drop 0.5", "size of 20 %": "--target-size 20%"}
 # goals of time: kernels (NARROW_ISA; None: the machine's best), share of the time expected with 8 bits everywhere. Those
 # with dot products gain nothing by narrow weights: 8 bits are all there is to predict
@@ -182,6 +186,31 @@ class Network:
                 "command": f"narrow {command} && narrow eval OUT.nw --data $NARROW_TESTBED/data/{self.test} "
                            f"--against {self.onnx}"}
 
+    def flags(self, kind, level):
+        """Options of an allocation at a level."""
+        goal = f"{ARMS[BOTH.get(kind, kind)]} --target-size {self.size(level, kind in BOTH)}"
+        return goal + (f" --target-acts {level}" if kind in BOTH else "")
+
+    def add_up(self, kind, level):
+        """Damage measured row by row and added up, and measured of all rows at once."""
+        flags = self.flags(kind, level)
+        command = f"plan {self.onnx} {self.options} {flags} --dry-run --together"
+        made = run(self.narrow, f"{command} --state {self.state(flags)} --json --threads {self.threads}", codes=(0, 1))
+        signal = json.loads(self.state(flags).read_text())["signal"]
+        return {"network": self.name, "signal": signal, "samples": made["samples"]["measured"],
+                "damage_measure": made["damage_measure"], "sum": made["chosen"]["damage_sum"],
+                "together": made["chosen"]["damage_together"], "command": f"narrow {command}"}
+
+    def from_nothing(self):
+        """Seconds of each phase of planning by the command's own defaults."""
+        with tempfile.TemporaryDirectory() as folder:
+            command = f"plan {self.onnx} PLAN.json {self.options} --target-size 20%"
+            made = run(self.narrow, command.replace("PLAN.json", f"{folder}/plan.json")
+                       + f" --json --threads {self.threads}", codes=(0, 1))
+        return {"network": self.name, "phases": made["phase_seconds"], "tried": made["chosen"]["networks_tried"],
+                "layers": len(made["chosen"]["layers"]), "measured": made["samples"]["measured"],
+                "command": f"narrow {command} --threads 1"}
+
     def hurry(self, isa, share):
         """A goal of time, the network never timed before; what three other processes clock, the middle one of them."""
         out, cache = self.work / f"{self.name}.nw", self.work / f"{self.name}.times.json"
@@ -222,6 +251,11 @@ def titles():
     for network in NETWORKS:
         for arm in ARMS:
             yield f"{network} {arm} {LEVELS[3]}", network, arm, LEVELS[3]
+    for network in NETWORKS:
+        for level in SUM_LEVELS:
+            for arm in SUMS:
+                yield f"{network} {arm} {level}", network, arm, level
+        yield f"{network} {PHASES}", network, PHASES, None
     for network in MEMORY:
         yield f"{network} memory", network, "memory", None
 
@@ -304,8 +338,14 @@ def main():
                 print(f"{title}: {row['goal']} ms wanted, {row['expected']:.4f} expected, {row['timed']:.4f} measured,"
                       f" {row['what']} {100 * row['score']:.2f} (float {100 * row['float']:.2f})", flush=True)
                 continue
-            flags = GOALS.get(kind) or f"{ARMS[BOTH.get(kind, kind)]} --target-size {network.size(level, kind in BOTH)}"
-            flags += f" --target-acts {level}" if kind in BOTH else ""
+            if kind in SUMS or kind == PHASES:
+                made = network.add_up(SUMS[kind], level) if kind in SUMS else network.from_nothing()
+                results = [r for r in results if r["title"] != title]
+                results.append({"title": title, "kind": kind, "level": level, **made})
+                write(results, facts)
+                print(f"{title}: {made.get('phases') or (made['sum'], made['together'])}", flush=True)
+                continue
+            flags = GOALS.get(kind) or network.flags(kind, level)
             row = {"title": title, "kind": kind, "level": level, **network.make(flags)}
             results = [r for r in results if r["title"] != title] + [row]
             write(results, facts)

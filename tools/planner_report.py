@@ -172,11 +172,23 @@ def slope_part(fact):
     return [line + (f"; measured in {fact['measuring']:.0f} s" if fact["measuring"] > 1.0 else ""), ""]
 
 
+def apart(row):
+    """
+    By how many standard errors the test split loses more than was expected. Every answer that differs from the float
+    network's is a point won or lost at most, which bounds the error of what is counted there.
+    """
+    if row.get("drop_error") is None:
+        return ""
+    counted = math.sqrt((1.0 - row["agreement"]) / row["samples"])
+    lost = row["float"] - row["score"] - (row["held_out_drop"] - row["drop_error"])
+    return f"{lost / math.hypot(counted, row['drop_error']):+.1f}"
+
+
 def goals_part(rows):
     if not rows:
         return []
-    lines = ["| goal | met on held-out | file bytes | of float | lost, held-out | lost, test | networks | seconds |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| goal | met on held-out | file bytes | of float | lost, held-out | lost, test | apart, in errors | networks"
+             " | seconds |", "|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
         held = "" if r["held_out_drop"] is None else f"{100 * r['held_out_drop']:.2f} ({r['held_out']})"
         if r.get("drop_error") is not None:
@@ -184,7 +196,8 @@ def goals_part(rows):
             held = f"{expected:.2f} +- {100 * r['drop_error']:.2f} ({r['held_out']})"
         lines.append(f"| {r['kind']} | {'yes' if r['met'] else 'no'} | {r['bytes']} |"
                      f" {100 * r['bytes'] / r['float_bytes']:.1f} % | {held} |"
-                     f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {r['tried']} | {r['seconds']:.0f} |")
+                     f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {apart(r)} | {r['tried']} |"
+                     f" {r['seconds']:.0f} |")
     return lines + [""]
 
 
@@ -209,6 +222,68 @@ def times_part(rows):
                      f" {'yes' if r['met'] else 'no'} | {r['accumulator']} | {r['bytes']} |"
                      f" {100 * (r['float'] - r['score']):.2f} ({r['samples']}) | {r['sqnr_db']:.1f} |")
     return lines + [""]
+
+
+def together_part(rows):
+    """Whether damages that were measured one row at a time add up."""
+    if not rows:
+        return []
+    lines = ["## Sums of parts", "",
+             "Damage is measured one layer (and tensor) at a time and added up. `narrow plan --together`: all of them"
+             " rounded at once, each as it was alone, the rest in float, the same calibration pictures. Noise: on the"
+             " last feature map, in % of its energy; ratios: sum over whole.", "",
+             "| network | allocation | level | noise, sum | at once | ratio | ratio of the measure added up | pictures |",
+             "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        noise = [100 * r[key]["noise"] / r["signal"] for key in ("sum", "together")]
+        lines.append(f"| {r['network']} | {r['kind'].removeprefix('sum of ')} | {r['level']} | {noise[0]:.3g} |"
+                     f" {noise[1]:.3g} | {part(r, 'noise'):.2f} | {part(r, r['damage_measure']):.2f}"
+                     f" ({r['damage_measure']}) | {r['samples']} |")
+    return lines + [""]
+
+
+def part(row, measure):
+    """Sum of the parts over the whole."""
+    return row["sum"][measure] / row["together"][measure] if row["together"][measure] > 0.0 else math.inf
+
+
+def added_up(rows):
+    """The second half of claim D4, in words: where the noise together is below a tenth of the signal, and elsewhere."""
+    words = []
+    for where, chosen in (("below 10 %", [r for r in rows if r["together"]["noise"] < 0.1 * r["signal"]]),
+                          ("above", [r for r in rows if r["together"]["noise"] >= 0.1 * r["signal"]])):
+        if not chosen:
+            continue
+        ratios = sorted(part(r, "noise") for r in chosen)
+        others = sorted(part(r, r["damage_measure"]) for r in chosen)
+        words.append(f"where the noise is {where} of Z's energy {ratios[0]:.2f} to {ratios[-1]:.2f}, median"
+                     f" {ratios[len(ratios) // 2]:.2f}, within 20 % in {sum(abs(x - 1.0) <= 0.2 for x in ratios)} of"
+                     f" {len(ratios)} (measure that is added up: median {others[len(others) // 2]:.2f}, within 20 % in"
+                     f" {sum(abs(x - 1.0) <= 0.2 for x in others)})")
+    return "; ".join(words) if words else "not measured"
+
+
+def phases_part(rows):
+    """What planning takes, phase by phase."""
+    if not rows:
+        return []
+    lines = ["## Phases", "",
+             "`narrow plan --target-size 20%` from nothing, seconds of one thread on a shared machine.", "",
+             "| network | layers | pictures measured on | calibrating | measuring | choosing, making, judging | made |",
+             "|---|---|---|---|---|---|---|"]
+    for r in rows:
+        seconds = [f"{r['phases'][key]:.1f}" for key in ("calibrating", "measuring", "searching")]
+        lines.append(f"| {r['network']} | {r['layers']} | {r['measured']} | {' | '.join(seconds)} | {r['tried']} |")
+    return lines + [""]
+
+
+def phases_said(rows):
+    """Claim D6 in words."""
+    if not rows:
+        return "not timed"
+    shares = sorted(r["phases"]["measuring"] / sum(r["phases"].values()) for r in rows)
+    return (f"{100 * shares[0]:.0f} to {100 * shares[-1]:.0f} % of the time of planning from nothing,"
+            f" {min(r['phases']['measuring'] for r in rows):.0f} to {max(r['phases']['measuring'] for r in rows):.0f} s")
 
 
 def memory_part(rows):
@@ -262,7 +337,7 @@ def column(by_network, arm, rival, key):
             + f" % ({reach([mean for mean, _ in found.values()])})")
 
 
-def claims(rows, by_network, facts):
+def claims(rows, by_network, facts, sums, phases):
     """What the figures say of the claims on adaptive bit allocation (Zhou et al. 2018)."""
     lines = ["## Claims", ""]
     for arm, rival, what in PAIRS:
@@ -276,15 +351,19 @@ def claims(rows, by_network, facts):
         f"- At least as good as the SQNR allocation (D3), pairs of files of one size. Output SQNR {both[0]}; agreement"
         f" {both[1]}. With activations: output SQNR {both[2]}; agreement {both[3]}.",
         f"- Noise on the last feature map falls by {-max(slope):.1f} to {-min(slope):.1f} dB per bit, medians over the"
-        f" layers of {len(slope)} networks (D4).",
+        f" layers of {len(slope)} networks (D4). Sum of the parts over the whole, all layers (and tensors) rounded at once:"
+        f" {added_up(sums)}.",
         "- Finer set of operating points (D5): any size goes, to the byte where weights are packed; equal widths have"
         " seven.",
-        "- Measuring once is what takes time (D6); it is kept in the state file.", ""]
+        f"- Measuring is what takes time (D6), once: it is kept in the state file. {phases_said(phases)}.", ""]
 
 
 def page(rows, facts):
     """@param rows: in the order of the page, @param facts: by network."""
     watched = [r for r in rows if r["kind"] == "memory"]
+    sums = [r for r in rows if "together" in r]
+    phases = [r for r in rows if "phases" in r]
+    every, rows = rows, [r for r in rows if "together" not in r and "phases" not in r]
     names = dict.fromkeys(r["network"] for r in rows if r not in watched)
     by_network = {n: [r for r in rows if r["network"] == n] for n in names}
     lines = [HEAD] + summary(by_network)
@@ -294,7 +373,8 @@ def page(rows, facts):
         weights = [r for r in mine if r["level"] is not None and r not in both]
         lines += [f"## {network}", ""] + weights_part(weights) + activations_part(both)
         lines += slope_part(facts.get(network)) + goals_part(goals)
-    lines += times_part([r for r in rows if "timed" in r]) + memory_part(watched) + claims(rows, by_network, facts)
+    lines += together_part(sums) + times_part([r for r in rows if "timed" in r]) + phases_part(phases)
+    lines += memory_part(watched) + claims(rows, by_network, facts, sums, phases)
     lines += ["## Commands", "", "One per row; `$NARROW_TESTBED` is the test-bed's folder, `$NARROW_RANDOM` one of"
               " networks with random weights.", "", "```sh"]
-    return "\n".join(lines + [r["command"] for r in rows] + ["```"]) + "\n"
+    return "\n".join(lines + [r["command"] for r in every] + ["```"]) + "\n"
