@@ -5,6 +5,8 @@ A row is what bench_activations.measure returns. Goals, comparisons and who wins
 """
 import statistics
 
+import dqa_claims
+
 HEAD = """# Activations of 3 to 6 bits
 
 Written by `make bench-accuracy` (`tools/bench_activations.py`); integer engine, 8-bit weights, pictures that
@@ -22,8 +24,7 @@ with 4-bit weights too are in [accuracy.md](accuracy.md).
   neighbouring widths. Which tensors have the larger one is spread evenly over the depth of the network, their share
   found by secant. Planned: widths of its own for every tensor by measured damage (`--target-acts`), the mean width
   found likewise.
-- Weights and biases are fitted to 96 of the calibration samples, or to 384 where the row says so
-  (`--rounding-samples`; more memory and time while quantizing).
+- Weights and biases are fitted to 96 of the calibration samples.
 - Learned (the default): weights, biases and clips then moved along their gradients on 1,000 calibration samples, an
   eighth of which only judges, [methods](../methods.md#learning); the other rows are without (`--learn 0`).
 - Planned: as many bits on average, each tensor with widths of its own and DQA where that is worth its bits, then
@@ -56,7 +57,7 @@ def met(r, most):
 
 
 def goals(results):
-    methods = ("learned", "direct", "direct, 384 rounding samples", "DQA", "DQA, learned")
+    methods = ("learned", "direct", "DQA", "DQA, learned")
     lines = ["## Goals", "", f"| network | placement | bits | aim | {' lost | met | '.join(methods)} lost | met |",
              "|---" * (4 + 2 * len(methods)) + "|"]
     by_cell = {cell_of(r): r for r in results}
@@ -181,11 +182,14 @@ def ordered(results, methods):
                                           r["activation_bits"], methods.index(r["method"])))
 
 
-def page(results):
-    """The page of rows that are in order."""
-    lines = [HEAD] + goals(results) + winners(results)
+def page(results, simulated):
+    """The page of rows that are in order; simulated: those of bench_dqa_paper.py."""
+    claims, table_of_simulated = dqa_claims.sections(simulated, results)
+    lines = [HEAD] + goals(results) + winners(results) + claims
     for network in dict.fromkeys(r["network"] for r in results):
         lines += table(results, network)
+    lines += table_of_simulated
     lines += ["## Commands", "", "`$NARROW_TESTBED` is the test-bed's folder.", "", "```sh"]
-    lines += [command for r in results for command in r["commands"]] + ["```"]
+    lines += [command for r in results for command in r["commands"]]
+    lines += list(dict.fromkeys(r["command"] for r in simulated)) + ["```"]
     return "\n".join(lines) + "\n"

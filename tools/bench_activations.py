@@ -33,12 +33,12 @@ METHODS = {
     "DQA, random channels": [f"{DQA} --act-ranking random --seed {seed}" for seed in SEEDS],
     "direct, equal coded bits": None,
     "direct, equal coded bits, planned": None,
-    "direct, 384 rounding samples": ["--rounding-samples 384 --learn 0"],
-    "DQA, 384 rounding samples": ["--act-method dqa --rounding-samples 384 --learn 0"],
+    **{f"DQA, share {share}": [f"{DQA} --act-share {share}"] for share in (0.2, 0.6, 0.8, 1.0)},
     "learned": [""],
     "DQA, learned": ["--act-method dqa"],
     "planned": ["--target-acts {bits} --act-method dqa --learn 1200 --weight-storage packed"],
 }
+SHARES = [method for method in METHODS if method.startswith("DQA, share")]
 EQUAL = {"direct, equal coded bits": False, "direct, equal coded bits, planned": True}  # whether planned
 
 
@@ -72,8 +72,7 @@ def rows():
     yield from on(png, cifar, ("all",), ("planned",), (4, 3.5, 3))
     yield from on(jpeg, cifar, everywhere, ("learned", "direct"), (4, 3))
     yield from on(jpeg, cifar, ("all",), ("DQA, random channels", "DQA, learned"), (3, 4))
-    yield from on(jpeg, cifar, ("all",), ("direct, 384 rounding samples",), (3, 4))
-    yield from on(png, cifar, everywhere, ("direct, 384 rounding samples", "DQA, 384 rounding samples"), (3, 4))
+    yield from on(png, cifar, ("all",), SHARES, (3,))
     yield from on(png, NETWORKS, ("all",), ("learned", "DQA, learned"), (4, 5))
     yield from on(png, unet, ("blocks",), plain, (3, 4, 5))
 
@@ -185,7 +184,15 @@ def write(results):
     results = activation_report.ordered([r for r in results if r["title"] in titles], list(METHODS))
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "activations.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "activations.md").write_text(activation_report.page(results))
+    simulated = RESULTS / "dqa-paper.json"  # bench_dqa_paper.py
+    (RESULTS / "activations.md").write_text(activation_report.page(
+        results, json.loads(simulated.read_text()) if simulated.is_file() else []))
+
+
+def known():
+    """The rows of activations.json."""
+    rows = RESULTS / "activations.json"
+    return json.loads(rows.read_text()) if rows.is_file() else []
 
 
 def main():
@@ -199,8 +206,7 @@ def main():
     if not TESTBED.is_dir():
         print(f"SKIP: no test-bed at {TESTBED}; set NARROW_TESTBED", file=sys.stderr)
         return 0
-    known = RESULTS / "activations.json"
-    results = json.loads(known.read_text()) if known.is_file() else []
+    results = known()
     write(results)
     makers = {}
     with tempfile.TemporaryDirectory() as temporary:
