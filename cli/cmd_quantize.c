@@ -15,6 +15,7 @@
 #include "cli/report.h"
 #include "cli/shares.h"
 #include "model/file.h"
+#include "plan/ranking.h"
 #include "plan/stored_codes.h"
 #include "quant/quantize.h"
 
@@ -57,11 +58,20 @@ static nw_status check_output(const char *path, nw_error *error)
     return nw_file_check_writable(path, error);
 }
 
+static void show_progress(void *context, int64_t done, int64_t total)
+{
+    nw_progress_show(context, done, total);
+}
+
 static nw_status follow_options(quantize *q, const nw_quantize_options *options, nw_error *error)
 {
     nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
     choice.pool = nw_sample_pool(&q->choices, q->plan_path || q->tensor_bits);
     NW_TRY(nw_calibrate_on(&q->calibration, q->model, &choice, error));
+    if (options->ranking == NW_RANKING_ACCURACY) {
+        nw_progress progress = {.phase = "ranking channels"};
+        NW_TRY(nw_rank_channels(q->plan, q->model, q->calibration, options, show_progress, &progress, error));
+    }
     return nw_quantize(&q->integer, q->model, q->calibration, options, error);
 }
 

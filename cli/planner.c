@@ -87,6 +87,8 @@ static nw_status settle(nw_planner *planner, nw_error *error)
     if ((planner->target_acts > 0.0 || planner->arena > 0.0) && planner->options->placement != NW_PLACEMENT_ALL)
         return nw_fail(error, NW_ERROR_USAGE, "--target-acts and --arena choose which tensors are narrow: not with "
                                               "--act-placement");
+    if (planner->options->ranking == NW_RANKING_ACCURACY)
+        return nw_fail(error, NW_ERROR_USAGE, "--act-ranking accuracy takes long for every network: not with a goal or in a plan");
     planner->goals.activation_bits = planner->target_acts;
     planner->goals.drop = planner->max_drop >= 0.0 ? 0.01 * planner->max_drop : -1.0;
     planner->goals.arena = planner->arena;

@@ -68,7 +68,7 @@ static nw_status settle_weights(nw_quantize_options *o, const nw_quantize_choice
 static nw_status settle_activations(nw_quantize_options *o, const nw_quantize_choices *q, nw_error *error)
 {
     static const char *const placements[] = {"all", "blocks", NULL};
-    static const char *const rankings[] = {"output", "random", NULL};
+    static const char *const rankings[] = {"output", "random", "accuracy", NULL};
     int kind = (int)o->activation_kind;
     int placement = (int)o->placement;
     int ranking = (int)o->ranking;

@@ -43,7 +43,7 @@ typedef struct nw_quantize_choices {
     {"act-placement", "WHERE", NW_OPTION_TEXT, &(o)->act_placement,                                                 \
      "narrow activations: all (default), blocks (outputs of blocks)"},                                              \
     {"act-ranking", "RULE", NW_OPTION_TEXT, &(o)->act_ranking,                                                      \
-     "dqa: important channels by output (default) or random"},                                                      \
+     "dqa: important channels by output (default), accuracy (greedy search, slow) or random"},                                                      \
     {"weight-method", "METHOD", NW_OPTION_TEXT, &(o)->weight_method,                                                 \
      "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; " \
      "to compare: multipoint-random, piecewise, ocs"},                                                               \

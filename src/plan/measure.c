@@ -146,7 +146,7 @@ nw_status nw_measure(nw_measurement *measurement, const nw_model *model, nw_tria
     for (int32_t i = 0; wanted && i < measurement->n; i++)
         wanted[i] = i % options->n_shards == options->shard && !nw_measurement_has(measurement, i);
     if (!status)
-        status = nw_measure_start(&run, measurement, model, trials, samples, n, error);
+        status = nw_measure_start(&run, measurement, model, trials, samples, n, false, error);
     if (!status)
         status = walk(&run, wanted, options, error);
     nw_measure_end(&run);

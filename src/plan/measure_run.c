@@ -39,7 +39,7 @@ static nw_status alloc_outputs(nw_measure_run *run, int32_t n)
 }
 
 nw_status nw_measure_start(nw_measure_run *run, nw_measurement *measurement, const nw_model *model, nw_trials *trials,
-                           const float *const *samples, int32_t n, nw_error *error)
+                           const float *const *samples, int32_t n, bool all, nw_error *error)
 {
     *run = (nw_measure_run){.measurement = measurement, .model = model, .trials = trials};
     run->tail = nw_last_features(model);
@@ -47,8 +47,8 @@ nw_status nw_measure_start(nw_measure_run *run, nw_measurement *measurement, con
         return nw_fail_memory(error, "measuring");
     NW_TRY(nw_prefix_create(&run->prefix, run->tail, samples, n, error));
     const int32_t batches = nw_prefix_batches(run->prefix);
-    run->n_judged = (batches + 1) / 2;
-    const int32_t judged = batches > 1 ? nw_prefix_batch_first(run->prefix, run->n_judged) : n;
+    run->n_judged = all ? batches : (batches + 1) / 2;
+    const int32_t judged = batches > 1 && !all ? nw_prefix_batch_first(run->prefix, run->n_judged) : n;
     if (alloc_outputs(run, judged))
         return nw_fail_memory(error, "measuring");
     NW_TRY(see_float(run, error));

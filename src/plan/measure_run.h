@@ -19,9 +19,13 @@ typedef struct nw_measure_run {
     nw_damage last;
 } nw_measure_run;
 
-/** Runs the float network once for the yardsticks. The caller ends the run in any case. */
+/**
+ * Runs the float network once for the yardsticks. The caller ends the run in any case.
+ *
+ * @param all  damage is measured on all samples: no weights will be rounded
+ */
 nw_status nw_measure_start(nw_measure_run *run, nw_measurement *measurement, const nw_model *model, nw_trials *trials,
-                           const float *const *samples, int32_t n, nw_error *error);
+                           const float *const *samples, int32_t n, bool all, nw_error *error);
 void nw_measure_end(nw_measure_run *run);
 
 /** Measures one row; the prefix stands at its node. */

@@ -40,7 +40,7 @@ static void end(together *t)
 static nw_status begin(together *t, nw_measurement *measurement, const nw_model *model, nw_trials *trials,
                        const float *const *samples, int32_t n, nw_error *error)
 {
-    NW_TRY(nw_measure_start(&t->run, measurement, model, trials, samples, n, error));
+    NW_TRY(nw_measure_start(&t->run, measurement, model, trials, samples, n, false, error));
     const nw_model *tail = t->run.tail;
     const int32_t batch = nw_prefix_batch_size(t->run.prefix);
     t->inputs = calloc((size_t)tail->n_inputs + 1, sizeof(*t->inputs));

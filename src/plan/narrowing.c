@@ -80,7 +80,7 @@ nw_status nw_narrowing_explain(nw_model *integer, nw_plan *plan, const nw_model 
     NW_TRY(nw_plan_parse(&own, integer->plan, strlen(integer->plan), "the plan", error));
     for (int32_t i = 0; i < own->n_layers; i++)
         any = any || is_narrowed(&own->layers[i]);
-    nw_status status = any ? nw_measure_start(&run, &about, model, trials, samples, n, error) : NW_OK;
+    nw_status status = any ? nw_measure_start(&run, &about, model, trials, samples, n, false, error) : NW_OK;
     if (any && !status)
         status = explain_all(&run, own, plan, kind, error);
     nw_measure_end(&run);

@@ -209,6 +209,11 @@ static nw_status follow_row(nw_tensor_scheme *tensor, const nw_plan_tensor *row,
     return NW_OK;
 }
 
+int32_t nw_narrow_important(const nw_tensor_scheme *tensor)
+{
+    return (int32_t)floor(tensor->share * tensor->n_channels + 1e-9);
+}
+
 static nw_status rank_channels(nw_scheme *scheme, int32_t t, nw_error *error)
 {
     nw_tensor_scheme *tensor = &scheme->tensors[t];
@@ -224,7 +229,7 @@ static nw_status rank_channels(nw_scheme *scheme, int32_t t, nw_error *error)
     for (int32_t c = 0; c < tensor->n_channels; c++)
         all[c] = (ranked){score_of(scheme, t, c, &random), c};
     qsort(all, (size_t)tensor->n_channels, sizeof(*all), descending);
-    const int32_t n = (int32_t)floor(tensor->share * tensor->n_channels + 1e-9);
+    const int32_t n = nw_narrow_important(tensor);
     for (int32_t i = 0; i < tensor->n_channels; i++)
         tensor->shift[all[i].channel] = (uint8_t)(i < n ? 0 : tensor->extra_bits);
     free(all);

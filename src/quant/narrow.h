@@ -27,6 +27,9 @@ bool nw_is_narrow(const nw_scheme *scheme, int32_t group);
  */
 nw_status nw_scheme_narrow(nw_scheme *scheme, nw_error *error);
 
+/** How many of the tensor's channels are important under DQA, unless the plan names them. */
+int32_t nw_narrow_important(const nw_tensor_scheme *tensor);
+
 /** Step of the finest codes (shift 0) that suits the channel best if it were alone, in reals; 0 for zeros. */
 double nw_narrow_channel_step(const nw_scheme *scheme, int32_t tensor, int32_t channel);
 

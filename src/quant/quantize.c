@@ -49,6 +49,15 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
     return NW_OK;
 }
 
+/** Widths and methods of everything. */
+static nw_status settle(nw_scheme *scheme, nw_error *error)
+{
+    NW_TRY(nw_scheme_modes(scheme, error));
+    nw_scheme_groups(scheme);
+    nw_scheme_saturation(scheme);
+    return nw_scheme_settle(scheme, error);
+}
+
 /** Ranges and weights. Nodes whose sums modulo 2^16 need narrower codes, or cannot be had, ask for another round. */
 static nw_status choose_numbers(nw_scheme *scheme, nw_error *error)
 {
@@ -70,10 +79,7 @@ static nw_status choose_numbers(nw_scheme *scheme, nw_error *error)
 
 static nw_status take_steps(nw_model **out, nw_scheme *scheme, nw_error *error)
 {
-    NW_TRY(nw_scheme_modes(scheme, error));
-    nw_scheme_groups(scheme);
-    nw_scheme_saturation(scheme);
-    NW_TRY(nw_scheme_settle(scheme, error));
+    NW_TRY(settle(scheme, error));
     nw_scheme_learn_updates(scheme);
     NW_TRY(choose_numbers(scheme, error));
     NW_TRY(nw_scheme_reconstruct(scheme, error));
@@ -101,12 +107,37 @@ static nw_status store_plan(nw_model *integer, const nw_scheme *scheme, nw_error
     return integer->plan ? NW_OK : nw_fail_memory(error, "writing down the plan");
 }
 
+static nw_status check_calibration(const nw_model *model, const nw_calibration *calibration, nw_error *error)
+{
+    if (calibration->n_tensors != model->n_tensors || calibration->n_samples < 1)
+        return nw_fail(error, NW_ERROR_USAGE, "the calibration is empty or that of another network");
+    return NW_OK;
+}
+
+nw_status nw_important_counts(int32_t *counts, const nw_model *model, const nw_calibration *calibration,
+                              const nw_quantize_options *options, nw_error *error)
+{
+    NW_TRY(check_options(options, error));
+    NW_TRY(check_calibration(model, calibration, error));
+    nw_scheme *scheme = nw_scheme_create(model, calibration, options);
+    if (!scheme)
+        return nw_fail_memory(error, "quantizing");
+    const nw_status status = settle(scheme, error);
+    for (int32_t t = 0; !status && t < model->n_tensors; t++) {
+        nw_plan_tensor row = NW_PLAN_TENSOR_UNSAID;
+        nw_plan_tensor_of(&row, options->plan, model->tensors[t].name);
+        const bool ranked = scheme->tensors[t].extra_bits && nw_scheme_is_source(scheme, t) && !row.channels;
+        counts[t] = ranked ? nw_narrow_important(&scheme->tensors[t]) : NW_NONE;
+    }
+    nw_scheme_free(scheme);
+    return status;
+}
+
 nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibration *calibration,
                       const nw_quantize_options *options, nw_error *error)
 {
     NW_TRY(check_options(options, error));
-    if (calibration->n_tensors != model->n_tensors || calibration->n_samples < 1)
-        return nw_fail(error, NW_ERROR_USAGE, "the calibration is empty or that of another network");
+    NW_TRY(check_calibration(model, calibration, error));
     nw_scheme *scheme = nw_scheme_create(model, calibration, options);
     if (!scheme)
         return nw_fail_memory(error, "quantizing");

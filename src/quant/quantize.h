@@ -36,8 +36,9 @@ typedef enum nw_placement {
 
 /** Which channels get extra bits under DQA. */
 typedef enum nw_ranking {
-    NW_RANKING_OUTPUT, /* those whose rounding error does most behind the nodes that read them */
-    NW_RANKING_RANDOM  /* any; a rival */
+    NW_RANKING_OUTPUT,  /* those whose rounding error does most behind the nodes that read them */
+    NW_RANKING_RANDOM,  /* any; a rival */
+    NW_RANKING_ACCURACY /* those that save most answers: plan/ranking.h finds them, for the plan. Without it as OUTPUT */
 } nw_ranking;
 
 typedef struct nw_quantize_options {
@@ -81,6 +82,15 @@ typedef struct nw_quantize_options {
         .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,               \
         .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .learn_updates = NW_LEARN_AUTO, .seed = 1                                \
     }
+
+/**
+ * How many channels of every tensor DQA will take as important.
+ *
+ * @param counts  [model->n_tensors] out; NW_NONE: no extra bits, codes of another tensor, or channels that the plan names
+ * @return as nw_quantize
+ */
+nw_status nw_important_counts(int32_t *counts, const nw_model *model, const nw_calibration *calibration,
+                              const nw_quantize_options *options, nw_error *error);
 
 /**
  * Quantizes a network.

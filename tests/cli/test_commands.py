@@ -330,6 +330,24 @@ def dqa_as_choice(narrow):
     narrow.bad(2, "--arena chooses", "plan", ONNX, *common, "5", "--arena", "5000")
 
 
+def ranked_channels(narrow):
+    """--act-ranking: as many important channels, other ones; the network's plan names them and makes it again."""
+    dqa = ["--acts", "3", "--act-method", "dqa", "--act-placement", "blocks", "--learn", "0", "--act-ranking"]
+    found = {}
+    for ranking in ("output", "accuracy"):
+        net = quantized(narrow, ranking + ".nw", *dqa, ranking, samples=12)
+        plan = narrow.good("inspect", net, "--plan").out
+        found[ranking] = {row["tensor"]: row["channels"] for row in json.loads(plan)["tensors"] if "channels" in row}
+    assert found["output"].keys() == found["accuracy"].keys() and len(found["output"]) > 2, found
+    assert found["output"] != found["accuracy"], found
+    assert all(len(found["output"][t]) == len(found["accuracy"][t]) for t in found["output"]), found
+    path = narrow.file("plan.json", plan)
+    again = quantized(narrow, "again.nw", *dqa, "accuracy", "--plan", path, samples=12)
+    with open(net, "rb") as a, open(again, "rb") as b:
+        assert a.read() == b.read(), "a network's own plan makes another network"
+    narrow.bad(2, "not with a goal", "plan", ONNX, *PLAN, *dqa, "accuracy", "--target-size", "30%")
+
+
 def planned_activations(narrow):
     """Widths of activations for an arena and for a mean width: the layout and the network hold what the plan says."""
     path, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
@@ -968,5 +986,5 @@ def verify(narrow):
 if __name__ == "__main__":
     main("test_commands", sys.argv, [
         help_of_every_command, page_names_every_preprocessing_option, quantize, memory, quantize_switches, wide_ends, plans, planned_points,
-        planning, points_as_choices, dqa_as_choice, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
+        planning, points_as_choices, dqa_as_choice, ranked_channels, planned_activations, missed_goals, latency, shards, every_width, evaluate, overflows, sums, batches, data_formats, segmentation, run, families, threads,
         bench, storage, tuning, inspect, coded, report, verify])
