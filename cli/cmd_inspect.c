@@ -25,6 +25,19 @@ static int width_of(const nw_tensor *tensor)
     return tensor->type == NW_TYPE_U8 ? tensor->quant.bits : 32;
 }
 
+/** Of these bits, those that only important channels have (DQA). */
+static int extra_of(const nw_tensor *tensor)
+{
+    return tensor->type == NW_TYPE_U8 ? nw_quant_extra_bits(&tensor->quant, nw_tensor_channels(tensor), NULL) : 0;
+}
+
+/** "8"; "4+3" where important channels have 3 more. */
+static void format_width(char text[16], const nw_tensor *tensor)
+{
+    const int extra = extra_of(tensor);
+    snprintf(text, 16, extra ? "%d+%d" : "%d", width_of(tensor) - extra, extra);
+}
+
 static uint64_t bytes_of(const nw_model *model, const nw_node *node)
 {
     if (node->linear)
@@ -52,6 +65,7 @@ static cJSON *node_row(const nw_model *model, const nw_node *node)
     cJSON_AddStringToObject(row, "output", y->name);
     cJSON_AddStringToObject(row, "shape", shape);
     cJSON_AddNumberToObject(row, "activation_bits", width_of(y));
+    cJSON_AddNumberToObject(row, "extra_bits", extra_of(y));
     cJSON_AddNumberToObject(row, "macs", (double)nw_node_macs(model, node));
     cJSON_AddNumberToObject(row, "weight_bytes", (double)bytes_of(model, node));
     if (node->linear) {
@@ -85,11 +99,13 @@ static void print_text(const nw_model *model, const char *path)
         const nw_tensor *y = &model->tensors[node->output];
         char shape[96];
         char weights[16] = "-";
+        char codes[16];
+        format_width(codes, y);
         format_shape(shape, sizeof(shape), y);
         if (node->linear)
             snprintf(weights, sizeof(weights), "%d", node->linear->weight_bits);
-        printf("%-28.28s %-14s %-18s %4s %4d %12llu %10llu%s\n", node->name, nw_op_name(node->op), shape, weights,
-               width_of(y), (unsigned long long)nw_node_macs(model, node), (unsigned long long)bytes_of(model, node),
+        printf("%-28.28s %-14s %-18s %4s %4s %12llu %10llu%s\n", node->name, nw_op_name(node->op), shape, weights,
+               codes, (unsigned long long)nw_node_macs(model, node), (unsigned long long)bytes_of(model, node),
                node->linear && node->linear->coded_size ? " coded" : "");
     }
     nw_shares shares;

@@ -47,7 +47,10 @@ static void take_layer(nw_layer_facts *layer, const nw_network *network, int32_t
     size_t at = 0;
     *layer = (nw_layer_facts){.node = n,
                               .weight_bits = node->linear->weight_bits,
+                              .planned_bits = node->linear->weight_bits,
                               .activation_bits = y->type == NW_TYPE_U8 ? y->quant.bits : 32,
+                              .extra_bits = y->type == NW_TYPE_U8
+                                                ? nw_quant_extra_bits(&y->quant, nw_tensor_channels(y), NULL) : 0,
                               .macs = nw_node_macs(model, node),
                               .weight_bytes = nw_weight_bytes(node->linear),
                               .n_weights = (uint64_t)node->linear->n_rows * (uint64_t)node->linear->k,
@@ -85,6 +88,7 @@ static nw_status take_tensor(nw_tensor_facts *facts, const nw_model *model, int3
     const int32_t channels = nw_tensor_channels(t);
     const double codes = (double)((1 << q->bits) - 1);
     *facts = (nw_tensor_facts){.tensor = model->nodes[n].output, .node = n, .n_limits = channels};
+    facts->extra_bits = nw_quant_extra_bits(q, channels, &facts->n_fine);
     facts->at_limit_share = facts->accumulated_db = facts->damage = NAN;
     for (int32_t b = 0; b < NW_FACT_WIDTHS; b++)
         facts->damage_by_bits[b] = facts->bytes_by_bits[b] = NAN;

@@ -29,6 +29,8 @@ typedef struct nw_layer_facts {
     int32_t node;            /* of the model */
     char shape[96];          /* of the output */
     int32_t weight_bits, activation_bits; /* 32: reals */
+    int32_t planned_bits;    /* width that was planned; values on a shared step (quant/code_book.h) are wider */
+    int32_t extra_bits;      /* of activation_bits, those that only important channels have */
     uint64_t macs, weight_bytes, n_weights;
     int64_t weights[256];    /* [w + 128]: how many weights are w, all points */
     const char *kernel;      /* borrowed from the engine */
@@ -50,6 +52,7 @@ typedef struct nw_layer_facts {
 /** A tensor of codes whose producer rounds. */
 typedef struct nw_tensor_facts {
     int32_t tensor, node;
+    int32_t extra_bits, n_fine; /* of its bits, those that only important channels have, and how many these are */
     double lowest, highest;  /* reals that the codes reach */
     double *limits;          /* [n_limits] owned; per channel its share of the codes, ascending */
     int32_t n_limits;

@@ -72,7 +72,9 @@ static cJSON *layer_row(const nw_facts *facts, const nw_layer_facts *layer)
     cJSON_AddStringToObject(row, "op", nw_op_name(node->op));
     cJSON_AddStringToObject(row, "shape", layer->shape);
     cJSON_AddNumberToObject(row, "weight_bits", layer->weight_bits);
+    cJSON_AddNumberToObject(row, "planned_bits", layer->planned_bits);
     cJSON_AddNumberToObject(row, "activation_bits", layer->activation_bits);
+    cJSON_AddNumberToObject(row, "extra_bits", layer->extra_bits);
     cJSON_AddNumberToObject(row, "rows", node->linear->n_rows);
     cJSON_AddNumberToObject(row, "channels", node->linear->n_channels);
     cJSON_AddNumberToObject(row, "macs", (double)layer->macs);
@@ -101,6 +103,8 @@ static cJSON *tensor_row(const nw_facts *facts, const nw_tensor_facts *facts_of)
     cJSON *row = cJSON_CreateObject();
     cJSON_AddStringToObject(row, "tensor", t->name);
     cJSON_AddNumberToObject(row, "bits", t->quant.bits);
+    cJSON_AddNumberToObject(row, "extra_bits", facts_of->extra_bits);
+    cJSON_AddNumberToObject(row, "important_channels", facts_of->n_fine);
     cJSON_AddNumberToObject(row, "scale", (double)t->quant.scale);
     cJSON_AddNumberToObject(row, "zero_point", t->quant.zero_point);
     cJSON_AddNumberToObject(row, "lowest", facts_of->lowest);

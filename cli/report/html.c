@@ -119,8 +119,8 @@ void nw_html_number(nw_html *page, nw_as as, double value)
         nw_html_put(page, "%.1f\xc2\xa0" "dB", value);
         break;
     case NW_AS_MILLISECONDS:
-        put_three(page, value);
-        nw_html_put(page, "\xc2\xa0ms");
+        put_three(page, value < 0.1 ? 1e3 * value : value);
+        nw_html_put(page, value < 0.1 ? "\xc2\xa0\xc2\xb5s" : "\xc2\xa0ms");
         break;
     case NW_AS_TIMES:
         nw_html_put(page, "%.2f\xc3\x97", value);

@@ -29,7 +29,7 @@ typedef enum nw_as {
     NW_AS_BYTES,   /* 31.7 kB: powers of 1000, three digits */
     NW_AS_PERCENT, /* 12.9 % */
     NW_AS_DECIBEL, /* 31.2 dB */
-    NW_AS_MILLISECONDS, /* 0.123 ms: three digits */
+    NW_AS_MILLISECONDS, /* 0.123 ms, 12.3 us below 0.1: three digits */
     NW_AS_TIMES,   /* 7.70x */
     NW_AS_REAL     /* four digits */
 } nw_as;

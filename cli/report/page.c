@@ -119,7 +119,7 @@ static void score_tiles(nw_html *page, const nw_facts *facts)
 static void share_rows(nw_html *page, const nw_facts *facts)
 {
     int32_t row = 0;
-    nw_html_put(page, "<table class=\"shares\"><thead><tr><th scope=\"col\">Weights</th><th scope=\"col\">"
+    nw_html_put(page, "<table class=\"shares\"><thead><tr><th scope=\"col\">Values</th><th scope=\"col\">"
                       "Share of the multiply-accumulates</th><th scope=\"col\">Share of the bytes</th></tr></thead><tbody>\n");
     for (int32_t bits = 1; bits <= 9; bits++) {
         const nw_shares *s = &facts->shares;
@@ -139,6 +139,12 @@ static void share_rows(nw_html *page, const nw_facts *facts)
         nw_html_put(page, "</small></td></tr>\n");
     }
     nw_html_put(page, "</tbody></table>\n");
+    for (int32_t i = 0; i < facts->n_layers; i++)
+        if (facts->layers[i].planned_bits != facts->layers[i].weight_bits) {
+            nw_html_put(page, "<p class=\"note\">Weights on one step for a whole layer take values of more bits than were planned "
+                              "for it (below), and fewer bytes once they are coded.</p>\n");
+            break;
+        }
 }
 
 static void overview(nw_html *page, const nw_facts *facts)

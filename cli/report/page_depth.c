@@ -13,7 +13,7 @@ static void layer_words(nw_html *page, const nw_facts *facts, bool bits)
     const char *kind = n > 70 ? "never" : n > 45 ? "wide" : n > 24 ? "many" : "";
     nw_html_put(page, "<div class=\"words %s\">", kind);
     for (int32_t i = 0; i < n; i++)
-        nw_html_put(page, "<span>%d</span>", bits ? facts->layers[i].weight_bits : i + 1);
+        nw_html_put(page, "<span>%d</span>", bits ? facts->layers[i].planned_bits : i + 1);
     nw_html_put(page, "</div>");
     if (*kind && !bits)
         nw_html_put(page, "<div class=\"words few %s\"><span>1</span><span>%d</span></div>", kind, n);
@@ -50,10 +50,26 @@ static void layer_title(nw_html *page, const nw_facts *facts, int32_t i)
     nw_html_text(page, nw_layer_node(facts, &facts->layers[i])->name);
 }
 
+/** A dot at the width of ordinary channels, on a ring that parts it from bars; a line up to that of important ones. */
+static void width_dot(nw_html *page, int32_t i, int32_t bits, int32_t extra)
+{
+    static const char *const kinds[] = {"dot ring", "dot"};
+    for (int k = 0; k < 2; k++) {
+        if (extra)
+            nw_html_put(page, "<path class=\"%s reach\" d=\"M%g %gv%d\"/>", kinds[k], i + 0.5, 8.4 - bits, extra);
+        nw_html_put(page, "<path class=\"%s\" d=\"M%g %gh0\"/>", kinds[k], i + 0.5, 8.4 - bits + extra);
+    }
+}
+
 static void bits_chart(nw_html *page, const nw_facts *facts)
 {
+    bool extra = false;
+    for (int32_t i = 0; i < facts->n_layers; i++)
+        extra = extra || facts->layers[i].extra_bits;
     open_plot(page, "Bits of the weights",
-              "as bars, <span class=\"b\">of each layer's output as dots</span>, from input to output");
+              extra ? "as bars, <span class=\"b\">of each layer's output as dots, of its important channels (DQA) up to the "
+                      "line's end</span>, from input to output"
+                    : "as bars, <span class=\"b\">of each layer's output as dots</span>, from input to output");
     layer_words(page, facts, true);
     nw_html_put(page, "<div class=\"plot\">");
     for (int32_t bits = 2; bits <= 8; bits += 2)
@@ -61,14 +77,14 @@ static void bits_chart(nw_html *page, const nw_facts *facts)
     open_svg(page, "bits per layer", facts->n_layers, 8.4);
     for (int32_t i = 0; i < facts->n_layers; i++) {
         const nw_layer_facts *l = &facts->layers[i];
-        nw_html_put(page, "<rect class=\"bar\" data-key=\"layers.%d.weight_bits\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%d\">",
-                    i, i + GAP, 8.4 - l->weight_bits, 1.0 - 2.0 * GAP, l->weight_bits);
+        nw_html_put(page, "<rect class=\"bar\" data-key=\"layers.%d.planned_bits\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%d\">",
+                    i, i + GAP, 8.4 - l->planned_bits, 1.0 - 2.0 * GAP, l->planned_bits);
         layer_title(page, facts, i);
-        nw_html_put(page, ": %d bits</title></rect>", l->weight_bits);
+        nw_html_put(page, ": %d bits</title></rect>", l->planned_bits);
     }
     for (int32_t i = 0; i < facts->n_layers; i++)
         if (facts->layers[i].activation_bits <= 8)
-            nw_html_put(page, "<path class=\"dot\" d=\"M%g %gh0\"/>", i + 0.5, 8.4 - facts->layers[i].activation_bits);
+            width_dot(page, i, facts->layers[i].activation_bits, facts->layers[i].extra_bits);
     close_plot(page);
 }
 
@@ -104,6 +120,14 @@ static double largest(const nw_facts *facts, layer_value *value)
     return top;
 }
 
+/** 1, 2 or 5 times a power of ten: the largest that stands at least twice below the top. */
+static double round_step(double top)
+{
+    const double unit = pow(10.0, floor(log10(top / 2.0)));
+    const double most = top / 2.0 / unit;
+    return unit * (most >= 5.0 ? 5.0 : most >= 2.0 ? 2.0 : 1.0);
+}
+
 static void value_chart(nw_html *page, const nw_facts *facts, layer_value *value, nw_as as, const char *title,
                         const char *words)
 {
@@ -112,8 +136,9 @@ static void value_chart(nw_html *page, const nw_facts *facts, layer_value *value
         return;
     open_plot(page, title, words);
     nw_html_put(page, "<div class=\"plot\">");
-    grid_line(page, as, top, 1.0 / 1.05);
-    grid_line(page, as, top / 2, 0.5 / 1.05);
+    const double step = round_step(top);
+    for (double v = step; v <= top; v += step)
+        grid_line(page, NW_AS_REAL, v, v / (1.05 * top));
     open_svg(page, title, facts->n_layers, 1.05);
     for (int32_t i = 0; i < facts->n_layers; i++) {
         const double v = value(facts, i);
@@ -174,7 +199,11 @@ void nw_page_depth(nw_html *page, const nw_facts *facts)
     value_chart(page, facts, microseconds_of, NW_AS_COUNT, "Time", "of each layer, \xc2\xb5s");
     nw_html_put(page, "<div class=\"depth axis\">");
     layer_words(page, facts, false);
-    nw_html_put(page, "</div><p class=\"note\">Numbers at the foot are those of the layers below.</p>\n</section>\n");
+    nw_html_put(page, "</div><p class=\"note\">Numbers at the foot are those of the layers below.");
+    if (facts->damage_measure[0] && !facts->n_front)
+        nw_html_put(page, " The network keeps the damage of the widths it has; <code>--plan</code> with what "
+                          "<code>narrow plan</code> wrote adds that of all others, and sizes.");
+    nw_html_put(page, "</p>\n</section>\n");
 }
 
 /* the front */
@@ -227,6 +256,13 @@ static void front_word(nw_html *page, const plane *p, double bytes, double damag
     nw_html_put(page, "</span>");
 }
 
+/** Whether a point of the front lies so near to the network's that their words would overlap. */
+static bool is_near(const plane *p, const nw_facts *facts, int32_t i)
+{
+    return fabs(place_of(p, facts->front_bytes[i]) - place_of(p, facts->chosen_bytes)) < 0.3 &&
+           fabs(height_of(p, facts->front_damage[i]) - height_of(p, facts->chosen_damage)) < 0.15;
+}
+
 void nw_page_front(nw_html *page, const nw_facts *facts)
 {
     const int32_t n = facts->n_front;
@@ -257,8 +293,10 @@ void nw_page_front(nw_html *page, const nw_facts *facts)
     }
     nw_html_put(page, "<path class=\"dot b big\" d=\"M%.4f %.4fh0\"/></svg>", place_of(&p, facts->chosen_bytes),
                 1.0 - height_of(&p, facts->chosen_damage));
-    front_word(page, &p, facts->front_bytes[0], facts->front_damage[0], "first", 10);
-    front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "last", 10);
+    if (!is_near(&p, facts, 0))
+        front_word(page, &p, facts->front_bytes[0], facts->front_damage[0], "first", 10);
+    if (!is_near(&p, facts, n - 1))
+        front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "last", 10);
     front_word(page, &p, facts->chosen_bytes, facts->chosen_damage, "b", 17);
     nw_html_put(page, "</div><figcaption><span>smaller</span><span>bytes \xe2\x86\x92</span></figcaption></figure>\n</section>\n");
 }

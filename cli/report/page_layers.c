@@ -30,7 +30,7 @@ static void cost_facts(nw_html *page, const nw_facts *facts, int32_t i)
     const nw_layer_facts *l = &facts->layers[i];
     const double ms = nw_layer_milliseconds(facts, l);
     open_fact(page, "weights");
-    nw_html_figure(page, NW_AS_COUNT, l->weight_bits, "layers.%d.weight_bits", i);
+    nw_html_figure(page, NW_AS_COUNT, l->planned_bits, "layers.%d.planned_bits", i);
     nw_html_put(page, " bits, ");
     nw_html_figure(page, NW_AS_BYTES, (double)l->weight_bytes, "layers.%d.weight_bytes", i);
     close_fact(page);
@@ -38,6 +38,11 @@ static void cost_facts(nw_html *page, const nw_facts *facts, int32_t i)
     if (l->activation_bits <= 8) {
         nw_html_figure(page, NW_AS_COUNT, l->activation_bits, "layers.%d.activation_bits", i);
         nw_html_put(page, " bits");
+        if (l->extra_bits) {
+            nw_html_put(page, ", ");
+            nw_html_figure(page, NW_AS_COUNT, l->extra_bits, "layers.%d.extra_bits", i);
+            nw_html_put(page, " of them DQA's");
+        }
     } else {
         nw_html_put(page, "reals");
     }
@@ -99,8 +104,12 @@ static void weights_chart(nw_html *page, const nw_facts *facts, const nw_layer_f
     for (int32_t b = 0; b <= 2 * half; b++)
         top = fmax(top, bars[b]);
     snprintf(name, sizeof(name), "weights from %d to %d", -reach, reach);
-    nw_html_put(page, "<figure class=\"small\"><figcaption>weights: %d of %zu values</figcaption>", n_values,
+    nw_html_put(page, "<figure class=\"small\"><figcaption>weights: %d of %zu values", n_values,
                 values_of(nw_layer_node(facts, l)->linear));
+    if (l->planned_bits != l->weight_bits)
+        nw_html_put(page, " on one step, %.1f bits each in the file",
+                    8.0 * (double)l->weight_bytes / fmax(1.0, (double)l->n_weights));
+    nw_html_put(page, "</figcaption>");
     nw_page_bars(page, "weights", name, bars, 2 * half + 1, top);
     nw_html_put(page, "<p class=\"ends\"><span>\xe2\x88\x92%d</span><span>0</span><span>%d</span></p></figure>", reach, reach);
 }

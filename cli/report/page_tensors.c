@@ -27,7 +27,7 @@ static void codes_chart(nw_html *page, const nw_facts *facts, const nw_tensor_fa
                 peak == zero && top > 0.0 && bars[zero] > 1.5 * top ? ", zero cut off" : "");
     nw_page_bars(page, "codes", "codes seen", bars, n_codes / step, fmax(top, 1.0));
     nw_html_put(page, "<p class=\"ends\"><span>");
-    nw_html_number(page, NW_AS_REAL, q->scale * -(double)q->zero_point);
+    nw_html_number(page, NW_AS_REAL, (double)q->scale * (0 - q->zero_point));
     nw_html_put(page, "</span><span>");
     nw_html_number(page, NW_AS_REAL, (double)q->scale * (n_codes - 1 - q->zero_point));
     nw_html_put(page, "</span></p></figure>");
@@ -39,12 +39,12 @@ static void limits_chart(nw_html *page, const nw_tensor_facts *t)
     const int32_t n = t->n_limits < MOST_BARS ? t->n_limits : MOST_BARS;
     for (int32_t b = 0; b < n; b++)
         bars[b] = t->limits[(int64_t)b * t->n_limits / n];
-    nw_html_put(page, "<figure class=\"small\"><figcaption>limits of %d channel%s, share of the range</figcaption>", t->n_limits,
-                t->n_limits == 1 ? "" : "s");
+    nw_html_put(page, "<figure class=\"small\"><figcaption>limits of %d channel%s, share of the range: least, median, most"
+                "</figcaption>", t->n_limits, t->n_limits == 1 ? "" : "s");
     nw_page_bars(page, "limits", "limits of the channels", bars, n, 1.0);
     nw_html_put(page, "<p class=\"ends\"><span>");
     nw_html_number(page, NW_AS_PERCENT, t->limits[0]);
-    nw_html_put(page, "</span><span>median ");
+    nw_html_put(page, "</span><span>");
     nw_html_number(page, NW_AS_PERCENT, t->limits[t->n_limits / 2]);
     nw_html_put(page, "</span><span>");
     nw_html_number(page, NW_AS_PERCENT, t->limits[t->n_limits - 1]);
@@ -59,7 +59,14 @@ static void tensor(nw_html *page, const nw_facts *facts, int32_t i)
     nw_html_text(page, of->name);
     nw_html_put(page, "</span></h3><p class=\"what\">");
     nw_html_figure(page, NW_AS_COUNT, of->quant.bits, "tensors.%d.bits", i);
-    nw_html_put(page, " bits, from ");
+    nw_html_put(page, " bits, ");
+    if (t->extra_bits) {
+        nw_html_figure(page, NW_AS_COUNT, t->extra_bits, "tensors.%d.extra_bits", i);
+        nw_html_put(page, " of them in only ");
+        nw_html_figure(page, NW_AS_COUNT, t->n_fine, "tensors.%d.important_channels", i);
+        nw_html_put(page, " of %d channels (DQA), ", t->n_limits);
+    }
+    nw_html_put(page, "from ");
     nw_html_figure(page, NW_AS_REAL, t->lowest, "tensors.%d.lowest", i);
     nw_html_put(page, " to ");
     nw_html_figure(page, NW_AS_REAL, t->highest, "tensors.%d.highest", i);

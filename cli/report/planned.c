@@ -143,7 +143,7 @@ static nw_status find_front(nw_facts *facts, const nw_item *items, int32_t *bits
         facts->front_damage[facts->n_front++] = nw_items_damage(items, n, bits);
     }
     for (int32_t i = 0; i < n; i++)
-        bits[i] = facts->layers[i].weight_bits;
+        bits[i] = facts->layers[i].planned_bits;
     facts->chosen_bytes = nw_items_cost(items, n, bits);
     facts->chosen_damage = nw_items_damage(items, n, bits);
     return NW_OK;
@@ -158,7 +158,7 @@ static nw_status add_front(nw_facts *facts, nw_error *error)
     nw_status status = items && bits ? NW_OK : nw_fail_memory(error, "the front");
     bool whole = n > 0;
     for (size_t i = 0; !status && whole && i < n; i++) {
-        const int32_t b = facts->layers[i].weight_bits;
+        const int32_t b = facts->layers[i].planned_bits;
         whole = make_item(&items[i], &facts->layers[i]) && items[i].least <= b && b <= items[i].most;
     }
     if (!status && whole)
@@ -173,6 +173,8 @@ nw_status nw_facts_add_plan(nw_facts *facts, const nw_plan *plan, nw_error *erro
     for (int32_t i = 0; i < facts->n_layers; i++) {
         nw_plan_layer row = {.bits = NW_PLAN_UNSAID};
         nw_plan_layer_of(&row, plan, nw_layer_node(facts, &facts->layers[i])->name);
+        if (row.bits != NW_PLAN_UNSAID)
+            facts->layers[i].planned_bits = row.bits;
         if (row.why)
             take_reason(facts, &facts->layers[i], row.why);
     }

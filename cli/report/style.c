@@ -39,6 +39,7 @@ const char nw_page_style[] =
     "rect{fill:var(--a)}.value{fill:var(--b)}\n"
     ".line{fill:none;stroke-width:1.75;vector-effect:non-scaling-stroke;stroke-linejoin:round}\n"
     ".dot{fill:none;stroke-width:6;stroke-linecap:round;vector-effect:non-scaling-stroke;stroke:var(--b)}\n"
+    ".ring{stroke:var(--paper);stroke-width:9}.reach{stroke-width:2}.ring.reach{stroke-width:5}\n"
     "path.a{stroke:var(--a)}path.b{stroke:var(--b)}.big{stroke-width:11}\n"
     ".depth{margin:0 0 1.5rem}\n"
     ".depth figcaption{margin-bottom:.35rem;color:var(--soft);font-size:.85rem}.depth figcaption b{color:var(--ink);"

@@ -326,6 +326,19 @@ size_t nw_tensor_elements(const nw_tensor *tensor)
     return n;
 }
 
+int32_t nw_quant_extra_bits(const nw_quant *quant, int32_t n_channels, int32_t *n_fine)
+{
+    int32_t most = 0;
+    int32_t n = 0;
+    for (int32_t c = 0; c < n_channels; c++)
+        most = quant->shift[c] > most ? quant->shift[c] : most;
+    for (int32_t c = 0; c < n_channels; c++)
+        n += quant->shift[c] < most;
+    if (n_fine)
+        *n_fine = n;
+    return n ? most : 0;
+}
+
 void nw_quant_code_range(const nw_quant *quant, int32_t c, int32_t *lowest, int32_t *highest)
 {
     const int32_t step = 1 << quant->shift[c];

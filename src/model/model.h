@@ -204,6 +204,13 @@ nw_model *nw_model_copy(const nw_model *model);
  */
 int32_t nw_model_add_tensor(nw_model *model, const char *name, nw_type type, int32_t rank, const int32_t *dims);
 
+/**
+ * DQA's extra bits: how many of quant.bits the coarsest channels do without; 0: all channels are alike.
+ *
+ * @param n_fine  out, or NULL: channels that have any of them
+ */
+int32_t nw_quant_extra_bits(const nw_quant *quant, int32_t n_channels, int32_t *n_fine);
+
 /** Gives a U8 tensor its per-channel arrays: lo = hi = 0, shift = 0. Returns NW_ERROR_MEMORY without memory. */
 nw_status nw_tensor_alloc_quant(nw_tensor *tensor);
 

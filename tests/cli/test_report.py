@@ -73,7 +73,7 @@ def size(value):
 
 
 WRITTEN = {"count": lambda v: "{:,.0f}".format(v), "bytes": size, "percent": lambda v: "%.1f\xa0%%" % (100 * v),
-           "decibel": lambda v: "%.1f\xa0dB" % v, "milliseconds": lambda v: three(v) + "\xa0ms",
+           "decibel": lambda v: "%.1f\xa0dB" % v, "milliseconds": lambda v: three(v) + "\xa0ms" if v >= 0.1 else three(1e3 * v) + "\xa0\xb5s",
            "times": lambda v: "%.2f\xd7" % v, "real": lambda v: "%.4g" % v, "text": lambda v: v}
 
 
@@ -90,7 +90,7 @@ def check_page(text, document):
     bars = [a for tag, a in page.attributes if tag == "rect" and "bar" in (a.get("class") or "").split()]
     assert len(bars) == len(document["layers"]), "%d bars, %d layers" % (len(bars), len(document["layers"]))
     for i, bar in enumerate(bars):
-        assert float(bar["height"]) == document["layers"][i]["weight_bits"] == at(document, bar["data-key"])
+        assert float(bar["height"]) == document["layers"][i]["planned_bits"] == at(document, bar["data-key"])
     assert page.classes["layer"] == len(document["layers"])
     assert page.classes["tensor"] == len(document["tensors"])
     assert page.classes.get("float", 0) == len(document["in_float"])
@@ -178,7 +178,41 @@ def reasons(narrow):
     path = narrow.file("plan.json", json.dumps(plan))
     text, document = pair(narrow, net, "--plan", path)
     check_page(text, document)
-    assert "front" not in document and "Damage" in text
+    assert "front" not in document and "Damage" in text and "adds that of all others" in text
+
+
+def planned_widths(narrow):
+    """A planned network's place beside the front is the plan's: on a shared step values are wider than that."""
+    plan, net = os.path.join(narrow.folder, "plan.json"), os.path.join(narrow.folder, "net.nw")
+    data = ["--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "24"]
+    found = narrow.report("plan", ONNX, plan, *data, "--measure-samples", "8", "--target-size", "22%")["chosen"]
+    narrow.good("quantize", ONNX, net, *data, "--plan", plan)
+    text, document = pair(narrow, net, "--plan", plan)
+    check_page(text, document)
+    assert [row["planned_bits"] for row in document["layers"]] == [row["bits"] for row in found["layers"]]
+    assert any(row["weight_bits"] > row["planned_bits"] for row in document["layers"]) and "on one step" in text
+    assert math.isclose(document["chosen"]["damage"], found["damage"], rel_tol=1e-3), (document["chosen"], found)
+    with open(plan) as file:
+        assert document["chosen"]["bytes"] == sum(row["why"]["bytes"] for row in json.load(file)["layers"])
+    alone, _ = pair(narrow, net)
+    assert 'data-key="layers.0.planned_bits"' in alone and "adds that of all others" in alone
+
+
+def extra_bits(narrow):
+    """DQA's tensors are told as such: how many bits, of them how many extra, in how many channels."""
+    net = quantized(narrow, "dqa.nw", "--acts", "4", "--act-method", "dqa", "--act-placement", "blocks", "--learn", "0", samples=4)
+    plan = {row["tensor"]: row for row in json.loads(narrow.good("inspect", net, "--plan").out)["tensors"]}
+    text, document = pair(narrow, net)
+    check_page(text, document)
+    told = {row["tensor"]: row for row in document["tensors"]}
+    important = {name: len(row["channels"]) for name, row in plan.items() if "channels" in row}
+    assert important == {name: row["important_channels"] for name, row in told.items() if row["extra_bits"]}, told
+    assert len(important) > 2 and all(told[name]["bits"] == 7 and told[name]["extra_bits"] == 3 for name in important), told
+    assert text.count("(DQA)") == len(important) + 1 and text.count("DQA's") == text.count('class="dot reach"') > 2
+    assert sum(row["extra_bits"] == 3 for row in document["layers"]) == text.count("DQA's")
+    inspected = narrow.good("inspect", net).out
+    assert len(re.findall(" 4\\+3 ", inspected)) == sum(
+        row["extra_bits"] == 3 for row in narrow.report("inspect", net)["nodes"]) >= len(important), inspected
 
 
 def names(narrow):
@@ -209,4 +243,4 @@ def refusals(narrow):
 
 
 if __name__ == "__main__":
-    main("test_report", sys.argv, [bare, measured, no_history, reasons, names, refusals])
+    main("test_report", sys.argv, [bare, measured, no_history, reasons, planned_widths, extra_bits, names, refusals])

@@ -99,7 +99,7 @@ def deep(narrow, n):
 
 
 def whole(narrow):
-    net = quantized(narrow, "net.nw", "--weights", "4")
+    net = quantized(narrow, "net.nw", "--weights", "4", "--acts", "4", "--act-method", "dqa", "--learn", "0")
     return pair(narrow, net, "--against", ONNX, "--data", TEST, "--limit", "20", "--samples", "4", "--bench", "--runs", "3",
                 "--plan", planned(narrow, net))
 
