@@ -67,6 +67,8 @@ static nw_status follow_options(quantize *q, const nw_quantize_options *options,
 {
     nw_sample_choice choice = nw_sample_choice_make(q->data, q->samples, q->choices.rounding_samples);
     choice.pool = nw_sample_pool(&q->choices, q->plan_path || q->tensor_bits);
+    choice.learns = nw_sample_pool(&q->choices, false) > 0 && options->rounding == NW_ROUND_REFINE &&
+                    !(options->point_budget > 0.0);
     NW_TRY(nw_calibrate_on(&q->calibration, q->model, &choice, error));
     if (options->ranking == NW_RANKING_ACCURACY) {
         nw_progress progress = {.phase = "ranking channels"};

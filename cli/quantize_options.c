@@ -7,7 +7,8 @@
 
 #define MOST_ROUNDING_SAMPLES 1000000
 #define MOST_LEARN_UPDATES 1000000
-#define MOST_POOL 1024 /* samples to learn from */
+#define MOST_POOL 1024  /* samples to learn from */
+#define LEARNS_KEPT 384 /* and to round what is learned from there; docs/methods.md#learning */
 
 nw_status nw_choose(int *value, const char *option, const char *given, const char *const *names, nw_error *error)
 {
@@ -191,6 +192,8 @@ nw_status nw_calibrate_on(nw_calibration **out, const nw_model *model, const nw_
     nw_calibrate_options options = NW_CALIBRATE_DEFAULTS;
     nw_progress progress = {.phase = "calibrating"};
     options.max_kept = (int32_t)choice->kept;
+    if (choice->learns)
+        options.auto_kept = LEARNS_KEPT;
     options.max_pool = (int32_t)choice->pool;
     options.progress = show_progress;
     options.progress_context = &progress;

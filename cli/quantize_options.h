@@ -65,7 +65,8 @@ typedef struct nw_quantize_choices {
     {"equalize", NULL, NW_OPTION_FLAG, &(o)->equalize, "cross-layer equalization (--no-equalize turns it off)"},     \
     {"limits", NULL, NW_OPTION_FLAG, &(o)->limits, "per-channel limits from calibration (--no-limits: off)"},        \
     {"rounding-samples", "N", NW_OPTION_NUMBER, &(o)->rounding_samples,                                              \
-     "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96)"}, \
+     "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96, "  \
+     "384 before learning)"},                                                                                        \
     {"learn", "UPDATES", NW_OPTION_NUMBER, &(o)->learn,                                                              \
      "how often weights and activations' steps are moved along their gradients; 0: never (default: up to 1,200 times " \
      "behind activations of 6 bits or fewer)"},                                                                      \
@@ -86,12 +87,13 @@ nw_status nw_choose(int *value, const char *option, const char *given, const cha
 /**
  * Samples of the data: `wanted` of them (0: all), spread evenly, so that a few of a folder of classes still come from
  * every class. `held` of these, spread evenly too, can be set aside. Calibration keeps `kept` of the others for bias
- * correction and rounding (0: as many as its defaults allow).
+ * correction and rounding (0: as many as its defaults allow, more where `learns` says that learning starts from there).
  */
 typedef struct nw_sample_choice {
     const nw_dataset *data;
     size_t n, held; /* of the data's samples, and of these set aside */
     int64_t kept;
+    bool learns;
     int64_t pool; /* most samples that calibration keeps to learn from (nw_sample_pool) */
 } nw_sample_choice;
 

@@ -9,7 +9,6 @@
 #include "base/bytes.h"
 #include "float/engine.h"
 
-#define MAX_KEPT 96                        /* so that 100 samples take as much memory as any larger number */
 #define KEPT_BYTES ((size_t)64 << 20)      /* of inputs; as much for the pool */
 #define KEPT_RUN_BYTES ((size_t)256 << 20) /* of the largest activation, when all kept samples run at once */
 
@@ -101,7 +100,7 @@ static int32_t kept_count(const nw_model *model, const nw_calibrate_options *opt
                 largest = nw_tensor_elements(&model->tensors[t]) * sizeof(float);
         size_t fit = KEPT_BYTES / sample_size;
         fit = fit < KEPT_RUN_BYTES / largest ? fit : KEPT_RUN_BYTES / largest;
-        most = fit > MAX_KEPT ? MAX_KEPT : fit < 8 ? 8 : (int32_t)fit;
+        most = fit > (size_t)options->auto_kept ? options->auto_kept : fit < 8 ? 8 : (int32_t)fit;
     }
     return n_samples < most ? (int32_t)n_samples : most;
 }

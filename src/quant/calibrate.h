@@ -39,14 +39,15 @@ typedef struct nw_sample_source {
 
 typedef struct nw_calibrate_options {
     int32_t batch;    /* samples per run of the float engine, >= 1; the statistics do not depend on it */
-    int32_t max_kept; /* most samples to keep; 0: 8 to 96, as memory for inputs and activations allows */
+    int32_t max_kept; /* most samples to keep; 0: 8 to auto_kept, as memory for inputs and activations allows */
+    int32_t auto_kept; /* >= 8 */
     int32_t max_pool; /* most samples of the pool; fewer where these would take more than 64 MiB */
     /** Called after every batch; NULL for none. */
     void (*progress)(void *context, int64_t done, int64_t total);
     void *progress_context;
 } nw_calibrate_options;
 
-#define NW_CALIBRATE_DEFAULTS {.batch = 8}
+#define NW_CALIBRATE_DEFAULTS {.batch = 8, .auto_kept = 96} /* so that 100 samples take as much memory as any larger number */
 
 /**
  * Runs every sample through the float engine and gathers statistics of all activations.

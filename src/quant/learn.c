@@ -16,6 +16,9 @@
  * 10.7; steps of whole tensors only 10.4, no steps 10.2; pictures also mirrored 10.7, half of them blended 10.7; offsets for
  * signed channels too 10.8; 1,600 updates, mirrored and blended, 11.2. At W8A4 14.6 before, 15.5. */
 #define RATE 0.003
+#define WEIGHT_RATE 0.0055 /* over the root of the loss that learning begins with, at most RATE: the less there is to be made
+                              good for, the more do large moves spoil. With DQA at W8A4 19.3 before, after 1,000 updates
+                              at 0.003 19.4, at 0.001 19.8; at W8A3 10.3 before, 700 at 0.003 10.8, at 0.001 10.2 */
 #define MOST_BATCH 16
 #define BATCH_BYTES ((size_t)256 << 20) /* of activations and their gradients */
 #define PART_BYTES ((size_t)48 << 20)   /* of what is played at a time, about what a cache holds */
@@ -33,6 +36,7 @@ typedef struct learning {
     float *weight; /* [n_tensors] of the tensor's mean squared difference in the loss */
     int32_t *order; /* [n_pool] of samples: first those to learn from, then those that judge */
     int32_t next, n_learn, n_judge;
+    double weight_rate; /* before it falls */
     uint64_t random;
     int32_t batch, part, updates; /* samples of an update, samples played at a time */
     nw_error *error;
@@ -175,8 +179,8 @@ static nw_status update(learning *l, int32_t number)
         set_gradients(l);
         NW_TRY(nw_gradient_backward(l->student));
     }
-    const double rate = RATE * 0.5 * (1.0 + cos(3.14159265358979 * number / l->updates));
-    nw_learned_update(l->learned, l->student, (float)rate, number);
+    const double fallen = 0.5 * (1.0 + cos(3.14159265358979 * number / l->updates));
+    nw_learned_update(l->learned, l->student, (float)(l->weight_rate * fallen), (float)(RATE * fallen), number);
     return NW_OK;
 }
 
@@ -231,6 +235,7 @@ static nw_status run(learning *l)
     double before, after;
     NW_TRY(judge(l, &before));
     nw_learned_keep(l->learned);
+    l->weight_rate = l->n_judge > 0 ? fmin(RATE, WEIGHT_RATE * sqrt(before)) : RATE;
     for (int32_t i = 1; i <= l->updates; i++)
         NW_TRY(update(l, i));
     NW_TRY(judge(l, &after));

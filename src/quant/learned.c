@@ -307,7 +307,7 @@ static void take_offsets_out(const nw_learned *learned, const nw_gradient_linear
                 linear->bias_gradient[o] * (float)offset[nw_linear_input_channel(&linear->shape, o, j)];
 }
 
-void nw_learned_update(nw_learned *learned, const nw_gradient *student, float rate, int32_t update)
+void nw_learned_update(nw_learned *learned, const nw_gradient *student, float weight_rate, float rate, int32_t update)
 {
     const nw_model *model = learned->scheme->model;
     for (int32_t i = 0; i < model->n_nodes; i++) {
@@ -315,7 +315,7 @@ void nw_learned_update(nw_learned *learned, const nw_gradient *student, float ra
         if (l->weights.n && learned->scheme->tensors[model->nodes[i].inputs[0]].kind == NW_ACTIVATION_NOISY)
             take_offsets_out(learned, &student->linears[i], model->nodes[i].inputs[0]);
         nw_adam_update(&l->bias, student->linears[i].bias_gradient, rate, update);
-        nw_adam_update(&l->weights, student->linears[i].weight_gradient, rate, update);
+        nw_adam_update(&l->weights, student->linears[i].weight_gradient, weight_rate, update);
     }
     for (int32_t t = 0; t < model->n_tensors; t++)
         if (learned->steps[t].log.n)

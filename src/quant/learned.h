@@ -33,8 +33,8 @@ void nw_learned_free(nw_learned *learned);
 /** Writes codes, biases, scales, factors and limits into the scheme, and what they stand for into the student. */
 nw_status nw_learned_place(nw_learned *learned, nw_gradient *student, nw_error *error);
 
-/** One update along the student's gradients. */
-void nw_learned_update(nw_learned *learned, const nw_gradient *student, float rate, int32_t update);
+/** One update along the student's gradients. @param rate  of biases and steps */
+void nw_learned_update(nw_learned *learned, const nw_gradient *student, float weight_rate, float rate, int32_t update);
 
 /** Remembers what was learned so far; goes back to it (before the next nw_learned_place). */
 void nw_learned_keep(nw_learned *learned);

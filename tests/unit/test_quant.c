@@ -355,6 +355,27 @@ static void test_deterministic_and_batch_free(void **state)
     nw_model_free(model);
 }
 
+/* How many samples are kept, where memory does not say less: a number, or the default that is asked for. */
+static void test_kept_samples(void **state)
+{
+    (void)state;
+    nw_model *model = graph_zoo(1);
+    const int32_t most[4] = {0, 0, 10, 110}, automatic[4] = {96, 104, 104, 104}, kept[4] = {96, 104, 10, 110};
+    for (int i = 0; i < 4; i++) {
+        nw_error error = {""};
+        nw_calibration *calibration = NULL;
+        const nw_sample_source source = {graph_read, model, 120};
+        nw_calibrate_options options = NW_CALIBRATE_DEFAULTS;
+        assert_int_equal(options.auto_kept, 96);
+        options.max_kept = most[i];
+        options.auto_kept = automatic[i];
+        assert_int_equal(nw_calibrate(&calibration, model, &source, &options, &error), NW_OK);
+        assert_int_equal(calibration->n_kept, kept[i]);
+        nw_calibration_free(calibration);
+    }
+    nw_model_free(model);
+}
+
 #if defined(__GLIBC__)
 static void note_memory(void *context, int64_t done, int64_t total)
 {
@@ -392,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_conv_within_grid),
         cmocka_unit_test(test_zoo),
+        cmocka_unit_test(test_kept_samples),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_equalization_undoes_channel_scales),
         cmocka_unit_test(test_bias_correction_reduces_mean_error),
