@@ -129,6 +129,7 @@ void nw_planner_close(nw_planner *planner)
     nw_found_clear(&planner->found);
     nw_search_free(planner->search);
     nw_times_free(planner->times);
+    nw_times_free(planner->narrowed_times);
     nw_holdout_close(&planner->holdout);
     nw_measurement_free(planner->measurement);
     nw_trials_free(planner->trials);

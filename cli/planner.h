@@ -35,12 +35,11 @@ typedef struct nw_planner {
     nw_trials *trials;
     nw_measurement *measurement;
     nw_holdout holdout;
-    nw_times *times;
+    nw_times *times, *narrowed_times; /* the latter with rows narrowed for 16-bit sums */
     nw_search *search;
     nw_found found;
     nw_damage damage_together; /* of all that was found at once; n = 0: not measured */
-    nw_accumulator accumulator; /* of what was found */
-    nw_quantize_options with_sums; /* the options, but for 16-bit sums */
+    nw_accumulator accumulator; /* of what was found; 16: of some layers at least */
     nw_goals goals;
     nw_damage_kind kind;
     nw_allocation how;

@@ -91,6 +91,10 @@ static void report_found(cJSON *report, const nw_planner *planner)
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "node", planner->measurement->rows[i].name);
         cJSON_AddNumberToObject(row, "bits", nw_choice_bits(found->choices[i]));
+        if (!isnan(found->seconds))
+            cJSON_AddStringToObject(row, "accumulator",
+                                    nw_plan_accumulators[nw_choice_is_narrowed(found->choices[i])
+                                                             ? NW_ACCUMULATOR_16 : planner->options->accumulator]);
         if (planner->measurement->rows[i].extra_points)
             cJSON_AddNumberToObject(row, "extra_points", nw_choice_is_extended(found->choices[i])
                                                              ? planner->measurement->rows[i].extra_points : 0);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See planner.h: from what was measured to what is found, with and without 16-bit sums, and times for it. */
+/* See planner.h: from what was measured to what is found, and times for it. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -59,18 +58,60 @@ static nw_status measure_times(nw_times **times, const nw_planner *planner, cons
     return NW_OK;
 }
 
-/** Times of the network with the activations that the search chooses, given to the search. */
-static nw_status add_times(nw_times **times, nw_search *search, const nw_planner *planner,
-                           const nw_quantize_options *options, nw_error *error)
+/** Times of the network with some options and the activations that the search chooses. */
+static nw_status find_times(nw_times **times, const nw_planner *planner, const nw_quantize_options *options,
+                            nw_error *error)
 {
     nw_quantize_options narrow = *options;
     nw_plan *rows;
-    NW_TRY(nw_search_activations(&rows, search, &planner->goals, error));
+    NW_TRY(nw_search_activations(&rows, planner->search, &planner->goals, error));
     narrow.plan = rows;
     const nw_status status = measure_times(times, planner, &narrow, error);
     nw_plan_free(rows);
-    nw_search_set_times(search, *times);
     return status;
+}
+
+/** Whether rows narrowed for 16-bit sums can make this machine's kernels faster: those with dot products gain none. */
+static bool sums_may_pay(void)
+{
+    nw_isa isa;
+    return !nw_isa_choose(&isa, getenv("NARROW_ISA"), NULL) &&
+           (isa == NW_ISA_AVX2 || isa == NW_ISA_AVX512 || isa == NW_ISA_NEON);
+}
+
+/** Measures the damage of narrowed layers, where they are faster, and keeps it. */
+static nw_status measure_narrowed(nw_planner *planner, nw_error *error)
+{
+    float *samples = NULL;
+    int32_t n = 0;
+    uint32_t *wanted = calloc((size_t)planner->measurement->n + 1, sizeof(*wanted));
+    nw_status status = wanted ? nw_planner_samples(planner, &samples, &n, error) : nw_fail_memory(error, "planning");
+    if (!status) {
+        nw_search_narrowing(planner->search, wanted);
+        status = nw_narrowing_measure(planner->measurement, wanted, planner->model, planner->trials,
+                                      (const float *const[]){samples}, n, nw_planner_show, planner, error);
+    }
+    if (!status && planner->state)
+        status = nw_state_write(planner->measurement, planner->state, error);
+    free(samples);
+    free(wanted);
+    return status;
+}
+
+/** Gives the search times, and where that can pay the choice to narrow layers for 16-bit sums. */
+static nw_status add_times(nw_planner *planner, nw_error *error)
+{
+    NW_TRY(find_times(&planner->times, planner, planner->options, error));
+    nw_search_set_times(planner->search, planner->times, NULL);
+    if (planner->options->accumulator != NW_ACCUMULATOR_AUTO || !sums_may_pay())
+        return NW_OK;
+    nw_quantize_options sums = *planner->options;
+    sums.accumulator = NW_ACCUMULATOR_16;
+    NW_TRY(find_times(&planner->narrowed_times, planner, &sums, error));
+    nw_search_set_times(planner->search, planner->times, planner->narrowed_times);
+    NW_TRY(measure_narrowed(planner, error));
+    nw_search_narrowed(planner->search);
+    return NW_OK;
 }
 
 /* searching */
@@ -81,14 +122,12 @@ static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdi
     return nw_holdout_judge(&planner->holdout, integer, verdict, error);
 }
 
-/** The search with some options; what comes out is the caller's in any case. */
-static nw_status search_with(nw_times **times, nw_search **search, nw_found *found, nw_planner *planner,
-                             const nw_quantize_options *options, bool dry, nw_error *error)
+static nw_status search(nw_planner *planner, bool dry, nw_error *error)
 {
     const nw_search_task task = {
         .model = planner->model,
         .calibration = planner->calibration,
-        .options = options,
+        .options = planner->options,
         .trials = planner->trials,
         .measurement = planner->measurement,
         .kind = planner->kind,
@@ -99,39 +138,11 @@ static nw_status search_with(nw_times **times, nw_search **search, nw_found *fou
         .context = planner,
     };
     planner->progress = (nw_progress){.phase = "searching"};
-    NW_TRY(nw_search_create(search, &task, error));
+    NW_TRY(nw_search_create(&planner->search, &task, error));
     if (planner->goals.seconds > 0.0)
-        NW_TRY(add_times(times, *search, planner, options, error));
-    return nw_planner_has_goal(planner) ? nw_search_run(found, *search, &planner->goals, dry, error) : NW_OK;
-}
-
-/** Whether ranges narrowed for 16-bit sums can make this machine's kernels faster: those with dot products gain none. */
-static bool sums_may_pay(void)
-{
-    nw_isa isa;
-    return !nw_isa_choose(&isa, getenv("NARROW_ISA"), NULL) &&
-           (isa == NW_ISA_AVX2 || isa == NW_ISA_AVX512 || isa == NW_ISA_NEON);
-}
-
-/** By how many times a search missed the goal for the time; 1: by nothing that forecasts tell apart. */
-static double lateness(const nw_found *found, double goal)
-{
-    return found->seconds > goal * NW_NEAR_FASTEST ? found->seconds / goal : 1.0;
-}
-
-/**
- * What no damage was measured of, 16-bit sums, is preferred where nothing else meets the goals, or comes as near to the
- * time; and else where the judge does.
- */
-static bool is_better(const nw_found *one, const nw_found *than, double goal)
-{
-    const double late = lateness(one, goal);
-    const double other = lateness(than, goal);
-    if (one->met != than->met)
-        return one->met;
-    if (late > other * NW_NEAR_FASTEST || other > late * NW_NEAR_FASTEST)
-        return late < other;
-    return one->verdict.drop < than->verdict.drop;
+        NW_TRY(add_times(planner, error));
+    return nw_planner_has_goal(planner) ? nw_search_run(&planner->found, planner->search, &planner->goals, dry, error)
+                                        : NW_OK;
 }
 
 /** Which layers sum in 16 bits: the quantizer decided that, the plan is to say it. */
@@ -141,33 +152,6 @@ static void note_sums(nw_found *found)
         for (int32_t j = 0; found->model->nodes[i].linear && j < found->plan->n_layers; j++)
             if (nw_plan_matches(&found->plan->layers[j].key, found->model->nodes[i].name))
                 found->plan->layers[j].accumulator = found->model->nodes[i].linear->accumulator;
-}
-
-/** The same search with ranges narrowed for sums in 16 bits, for a goal of time; it stays if it is the better one. */
-static nw_status try_sums(nw_planner *planner, bool dry, nw_error *error)
-{
-    planner->with_sums = *planner->options;
-    planner->with_sums.accumulator = NW_ACCUMULATOR_16;
-    nw_times *times = NULL;
-    nw_search *search = NULL;
-    nw_found found = {0};
-    const nw_status status = search_with(&times, &search, &found, planner, &planner->with_sums, dry, error);
-    if (!status && is_better(&found, &planner->found, planner->goals.seconds)) {
-        nw_times *other_times = planner->times;
-        nw_search *other_search = planner->search;
-        const nw_found other_found = planner->found;
-        planner->times = times;
-        planner->search = search;
-        planner->found = found;
-        planner->accumulator = NW_ACCUMULATOR_16;
-        times = other_times;
-        search = other_search;
-        found = other_found;
-    }
-    nw_found_clear(&found);
-    nw_search_free(search);
-    nw_times_free(times);
-    return status;
 }
 
 /**
@@ -183,7 +167,7 @@ static nw_status explain_sums(nw_planner *planner, nw_error *error)
     char *before = nw_text_copy(found->model->plan);
     nw_status status = before ? nw_planner_samples(planner, &samples, &n, error) : nw_fail_memory(error, "planning");
     if (!status)
-        status = nw_narrowing_explain(found->model, found->plan, planner->model, planner->trials,
+        status = nw_narrowing_explain(found->model, found->plan, planner->measurement, planner->model, planner->trials,
                                       (const float *const[]){samples}, n, planner->kind, error);
     if (!status)
         status = nw_model_serialize(&file, found->model, error);
@@ -223,9 +207,10 @@ nw_status nw_planner_search(nw_planner *planner, bool dry, nw_error *error)
     planner->accumulator = planner->options->accumulator;
     if (!dry && (can_judge || planner->goals.drop >= 0.0))
         NW_TRY(nw_holdout_open(&planner->holdout, &planner->choice, planner->model, planner->threads, error));
-    NW_TRY(search_with(&planner->times, &planner->search, &planner->found, planner, planner->options, dry, error));
-    if (planner->goals.seconds > 0.0 && planner->accumulator == NW_ACCUMULATOR_AUTO && sums_may_pay())
-        NW_TRY(try_sums(planner, dry, error));
+    NW_TRY(search(planner, dry, error));
+    for (int32_t i = 0; planner->found.choices && i < planner->measurement->n; i++)
+        if (nw_choice_is_narrowed(planner->found.choices[i]))
+            planner->accumulator = NW_ACCUMULATOR_16;
     if (planner->accumulator == NW_ACCUMULATOR_16 && planner->found.model) {
         note_sums(&planner->found);
         NW_TRY(explain_sums(planner, error));

@@ -41,6 +41,9 @@ int32_t nw_item_choices(int32_t order[NW_CHOICES], const nw_item *item)
         n = insert(order, n, item, b);
     for (int32_t b = item->least; b <= item->most_extended; b++)
         n = insert(order, n, item, nw_choice_extend(b));
+    for (int32_t b = item->least; b <= item->most; b++)
+        if (item->narrowed >> b & 1u)
+            n = insert(order, n, item, nw_choice_narrow(b));
     return n;
 }
 

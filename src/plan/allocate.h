@@ -7,7 +7,7 @@
  *     int32_t *choices = ...;
  *     NW_TRY(nw_allocate(choices, &fits, items, n, budget, NW_ALLOCATE_EXACT, error));
  *
- *     exact     least sum of damages: the multiple-choice knapsack, solved to the end; the only one that extends widths
+ *     exact     least sum of damages: the multiple-choice knapsack, solved to the end; the only one that extends or narrows widths
  *     adaptive  b_i = c + 1/2 log2(p_i / (t_i s_i)): closed form for damages (p_i / t_i) 4^-b (Zhou et al. 2018)
  *     sqnr      b_i = c + 1/2 log2(1 / s_i): the same without looking at the network (Lin et al. 2016)
  *     equal     one width for all
@@ -29,6 +29,7 @@
 typedef struct nw_item {
     int32_t least, most;       /* widths allowed, 1 <= least <= most <= 8 */
     int32_t most_extended;     /* widths from least to this one are there extended too; 0: none */
+    uint32_t narrowed;         /* bit b: width b is there narrowed too */
     bool extended;             /* a tensor whose width was chosen: it is an extended one */
     double damage[NW_CHOICES]; /* >= 0 */
     double cost[NW_CHOICES];   /* >= 0; rising with the width */

@@ -29,6 +29,7 @@ typedef struct nw_measured {
     int32_t extra_points;  /* a layer's have so many further points (nw_trials_extra_points) */
     nw_damage at[NW_CHOICES]; /* by choice */
     double coded[NW_CHOICES]; /* by choice: bytes of a layer's weights in a file that holds them coded */
+    uint32_t narrowed;        /* bit b: `at` holds width b narrowed (narrowing.h), which nobody waits for */
     double drop_noise; /* noise on Z at which `drop` of the answers change, injected here alone: t_i times the margin;
                           0: not measured */
 } nw_measured;

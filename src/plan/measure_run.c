@@ -207,17 +207,26 @@ static nw_status measure_weights(nw_damage *damage, nw_measure_run *run, int32_t
     return nw_measure_tail(damage, run, NW_NONE, NULL, NULL, error);
 }
 
+nw_status nw_measure_round(nw_measure_run *run, const nw_measured *row, int32_t choice, float *weights, float *bias,
+                           nw_error *error)
+{
+    const int32_t bits = nw_choice_bits(choice);
+    const int32_t extra = nw_choice_is_extended(choice) ? row->extra_points : 0;
+    return nw_choice_is_narrowed(choice) ? nw_trials_narrow(run->trials, bits, weights, bias, error)
+                                         : nw_trials_round(run->trials, bits, extra, weights, bias, error);
+}
+
 /** Damage and coded bytes of a choice. @param weights, bias  room for the layer's */
 static nw_status measure_choice(nw_measure_run *run, nw_measured *row, int32_t choice, float *weights, float *bias,
                                 nw_error *error)
 {
-    const int32_t extra = nw_choice_is_extended(choice) ? row->extra_points : 0;
-    NW_TRY(nw_trials_round(run->trials, nw_choice_bits(choice), extra, weights, bias, error));
+    NW_TRY(nw_measure_round(run, row, choice, weights, bias, error));
     row->coded[choice] = (double)nw_trials_coded_bytes(run->trials);
     return measure_weights(&row->at[choice], run, row->index, weights, bias, error);
 }
 
-static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *error)
+/** Some choices of a layer, in this order. */
+static nw_status measure_choices(nw_measure_run *run, nw_measured *row, const int32_t *choices, int32_t n, nw_error *error)
 {
     const nw_node *node = &run->model->nodes[row->index];
     const nw_tensor *tensor = &run->model->tensors[node->inputs[1]];
@@ -225,10 +234,8 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     float *bias = malloc(((size_t)nw_linear_shape_of(node, tensor).n_channels + 1) * sizeof(*bias));
     nw_status status = weights && bias ? nw_measure_show_inputs(run, row->index, error)
                                        : nw_fail_memory(error, "measuring");
-    for (int32_t bits = NW_MOST_BITS; !status && bits >= NW_LEAST_BITS; bits--)
-        status = measure_choice(run, row, bits, weights, bias, error);
-    for (int32_t bits = NW_MOST_EXTENDED_BITS; !status && row->extended && bits >= NW_LEAST_BITS; bits--)
-        status = measure_choice(run, row, nw_choice_extend(bits), weights, bias, error);
+    for (int32_t i = 0; !status && i < n; i++)
+        status = measure_choice(run, row, choices[i], weights, bias, error);
     if (!status)
         status = restore(run, row->index, bias, error);
     free(weights);
@@ -236,22 +243,27 @@ static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *
     return status;
 }
 
-nw_status nw_measure_narrowing(nw_damage *damage, nw_measure_run *run, int32_t node, int32_t bits, nw_error *error)
+static nw_status measure_layer(nw_measure_run *run, nw_measured *row, nw_error *error)
 {
-    const nw_node *from = &run->model->nodes[node];
-    const nw_tensor *tensor = &run->model->tensors[from->inputs[1]];
-    float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
-    float *bias = malloc(((size_t)nw_linear_shape_of(from, tensor).n_channels + 1) * sizeof(*bias));
-    nw_status status = weights && bias ? nw_measure_show_inputs(run, node, error) : nw_fail_memory(error, "measuring");
-    if (!status)
-        status = nw_trials_narrow(run->trials, bits, weights, bias, error);
-    if (!status)
-        status = measure_weights(damage, run, node, weights, bias, error);
-    if (!status)
-        status = restore(run, node, bias, error);
-    free(weights);
-    free(bias);
-    return status;
+    int32_t choices[NW_CHOICES];
+    int32_t n = 0;
+    for (int32_t bits = NW_MOST_BITS; bits >= NW_LEAST_BITS; bits--)
+        choices[n++] = bits;
+    for (int32_t bits = NW_MOST_EXTENDED_BITS; row->extended && bits >= NW_LEAST_BITS; bits--)
+        choices[n++] = nw_choice_extend(bits);
+    return measure_choices(run, row, choices, n, error);
+}
+
+nw_status nw_measure_narrowed(nw_measure_run *run, nw_measured *row, uint32_t widths, nw_error *error)
+{
+    int32_t choices[NW_CHOICES];
+    int32_t n = 0;
+    for (int32_t bits = NW_MOST_BITS; bits >= NW_LEAST_BITS; bits--)
+        if (widths >> bits & 1u)
+            choices[n++] = nw_choice_narrow(bits);
+    NW_TRY(measure_choices(run, row, choices, n, error));
+    row->narrowed |= widths;
+    return NW_OK;
 }
 
 typedef struct grid_edit {

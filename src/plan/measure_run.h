@@ -31,8 +31,8 @@ void nw_measure_end(nw_measure_run *run);
 /** Measures one row; the prefix stands at its node. */
 nw_status nw_measure_row(nw_measure_run *run, nw_measured *row, nw_error *error);
 
-/** Damage of a layer at a width, narrowed for 16-bit sums; the prefix stands at the node. */
-nw_status nw_measure_narrowing(nw_damage *damage, nw_measure_run *run, int32_t node, int32_t bits, nw_error *error);
+/** Measures a layer's narrowed choices: bit b of `widths` for width b; the prefix stands at its node. */
+nw_status nw_measure_narrowed(nw_measure_run *run, nw_measured *row, uint32_t widths, nw_error *error);
 
 /** Changes a tensor's values in batch b before the tail reads them. */
 typedef nw_status nw_measure_editor(void *context, int32_t tensor, int32_t n, float *data, size_t n_elements);
@@ -46,6 +46,10 @@ nw_damage nw_measure_combine(const nw_measure_run *run, const nw_damage *sums);
 
 /** Opens the layer in the trials and shows it what it reads; the prefix stands at the node. */
 nw_status nw_measure_show_inputs(nw_measure_run *run, int32_t node, nw_error *error);
+
+/** Rounds the open layer as a choice says. @param weights, bias  room for the layer's; out */
+nw_status nw_measure_round(nw_measure_run *run, const nw_measured *row, int32_t choice, float *weights, float *bias,
+                           nw_error *error);
 
 /** Sets row->drop_noise by bisection (Zhou et al. 2018, section D.4 of the paper's procedure). */
 nw_status nw_measure_robustness(nw_measure_run *run, nw_measured *row, nw_error *error);

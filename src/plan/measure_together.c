@@ -63,7 +63,6 @@ static nw_status round_layer(together *t, const nw_measured *row, int32_t choice
 {
     const nw_node *node = &t->run.model->nodes[row->index];
     const nw_tensor *tensor = &t->run.model->tensors[node->inputs[1]];
-    const int32_t extra = nw_choice_is_extended(choice) ? row->extra_points : 0;
     float *weights = malloc((nw_tensor_elements(tensor) + 1) * sizeof(*weights));
     float *bias = malloc(((size_t)nw_linear_shape_of(node, tensor).n_channels + 1) * sizeof(*bias));
     nw_status status = weights && bias ? nw_prefix_advance(t->run.prefix, row->index, error)
@@ -71,7 +70,7 @@ static nw_status round_layer(together *t, const nw_measured *row, int32_t choice
     if (!status)
         status = nw_measure_show_inputs(&t->run, row->index, error);
     if (!status)
-        status = nw_trials_round(t->run.trials, nw_choice_bits(choice), extra, weights, bias, error);
+        status = nw_measure_round(&t->run, row, choice, weights, bias, error);
     if (!status)
         status = nw_float_set_weights(t->engine, row->index, weights, bias, error);
     free(weights);

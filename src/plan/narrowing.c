@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See narrowing.h. Walks the network once, like measure.c. */
+/* See narrowing.h. Both walk the network once, like measure.c. */
 #include "plan/narrowing.h"
 
 #include <stdio.h>
@@ -40,19 +40,35 @@ static nw_status add_reasons(nw_plan_layer *row, const char *more, nw_error *err
     return NW_OK;
 }
 
-/** Measures one layer and writes that into its row. */
-static nw_status explain(nw_measure_run *run, int32_t node, nw_plan_layer *row, nw_damage_kind kind, nw_error *error)
+/** The layer's row of a measurement, or NULL. */
+static const nw_measured *measured(const nw_measurement *measurement, int32_t node)
 {
-    nw_damage damage;
+    for (int32_t i = 0; i < measurement->n; i++)
+        if (!measurement->rows[i].tensor && measurement->rows[i].index == node)
+            return &measurement->rows[i];
+    return NULL;
+}
+
+/** Measures one layer, unless that is done, and writes it into its row. */
+static nw_status explain(nw_measure_run *run, const nw_measurement *known, int32_t node, nw_plan_layer *row,
+                         nw_damage_kind kind, nw_error *error)
+{
     char text[128];
-    NW_TRY(nw_prefix_advance(run->prefix, node, error));
-    NW_TRY(nw_measure_narrowing(&damage, run, node, row->bits, error));
-    snprintf(text, sizeof(text), "{\"narrowed_damage\":%.4g,\"narrowed_changed\":%.4g}", nw_damage_of(&damage, kind),
-             damage.changed);
+    nw_measured own = {.index = node};
+    const nw_measured *is = measured(known, node);
+    if (!is || !(is->narrowed >> row->bits & 1u)) {
+        NW_TRY(nw_prefix_advance(run->prefix, node, error));
+        NW_TRY(nw_measure_narrowed(run, &own, 1u << row->bits, error));
+        is = &own;
+    }
+    const nw_damage *damage = &is->at[nw_choice_narrow(row->bits)];
+    snprintf(text, sizeof(text), "{\"narrowed_damage\":%.4g,\"narrowed_changed\":%.4g}", nw_damage_of(damage, kind),
+             damage->changed);
     return add_reasons(row, text, error);
 }
 
-static nw_status explain_all(nw_measure_run *run, nw_plan *own, nw_plan *plan, nw_damage_kind kind, nw_error *error)
+static nw_status explain_all(nw_measure_run *run, const nw_measurement *known, nw_plan *own, nw_plan *plan,
+                             nw_damage_kind kind, nw_error *error)
 {
     for (int32_t i = 0; i < run->model->n_nodes; i++) {
         const char *name = run->model->nodes[i].name;
@@ -62,7 +78,7 @@ static nw_status explain_all(nw_measure_run *run, nw_plan *own, nw_plan *plan, n
             named = named || strcmp(run->model->nodes[j].name, name) == 0;
         if (named || !is_narrowed(row))
             continue;
-        NW_TRY(explain(run, i, row, kind, error));
+        NW_TRY(explain(run, known, i, row, kind, error));
         nw_plan_layer *other = row_of(plan, name);
         if (other)
             NW_TRY(add_reasons(other, row->why, error));
@@ -70,8 +86,9 @@ static nw_status explain_all(nw_measure_run *run, nw_plan *own, nw_plan *plan, n
     return NW_OK;
 }
 
-nw_status nw_narrowing_explain(nw_model *integer, nw_plan *plan, const nw_model *model, nw_trials *trials,
-                               const float *const *samples, int32_t n, nw_damage_kind kind, nw_error *error)
+nw_status nw_narrowing_explain(nw_model *integer, nw_plan *plan, const nw_measurement *known, const nw_model *model,
+                               nw_trials *trials, const float *const *samples, int32_t n, nw_damage_kind kind,
+                               nw_error *error)
 {
     nw_plan *own = NULL;
     nw_measurement about = {0};
@@ -82,7 +99,7 @@ nw_status nw_narrowing_explain(nw_model *integer, nw_plan *plan, const nw_model 
         any = any || is_narrowed(&own->layers[i]);
     nw_status status = any ? nw_measure_start(&run, &about, model, trials, samples, n, false, error) : NW_OK;
     if (any && !status)
-        status = explain_all(&run, own, plan, kind, error);
+        status = explain_all(&run, known, own, plan, kind, error);
     nw_measure_end(&run);
     char *text = any && !status ? nw_plan_print(own) : NULL;
     if (text) {
@@ -92,5 +109,31 @@ nw_status nw_narrowing_explain(nw_model *integer, nw_plan *plan, const nw_model 
         status = nw_fail_memory(error, "writing down the plan");
     }
     nw_plan_free(own);
+    return status;
+}
+
+nw_status nw_narrowing_measure(nw_measurement *measurement, const uint32_t *wanted, const nw_model *model, nw_trials *trials,
+                               const float *const *samples, int32_t n,
+                               void (*progress)(void *context, int64_t done, int64_t total), void *context,
+                               nw_error *error)
+{
+    nw_measure_run run = {0};
+    int64_t total = 0;
+    int64_t done = 0;
+    for (int32_t i = 0; i < measurement->n; i++)
+        total += (wanted[i] & ~measurement->rows[i].narrowed) != 0;
+    nw_status status = total ? nw_measure_start(&run, measurement, model, trials, samples, n, false, error) : NW_OK;
+    for (int32_t i = 0; !status && i < measurement->n; i++) {
+        nw_measured *row = &measurement->rows[i];
+        const uint32_t open = wanted[i] & ~row->narrowed;
+        if (!open)
+            continue;
+        status = nw_prefix_advance(run.prefix, row->node, error);
+        if (!status)
+            status = nw_measure_narrowed(&run, row, open, error);
+        if (!status && progress)
+            progress(context, ++done, total);
+    }
+    nw_measure_end(&run);
     return status;
 }

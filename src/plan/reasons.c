@@ -21,10 +21,11 @@ static bool add_figures(cJSON *object, const nw_search_task *task, int32_t i, co
     const nw_measured *row = &task->measurement->rows[i];
     const double bytes = row->tensor ? ceil(item->size * nw_activations_stored_bits(task->options, choice) / 8.0)
                                      : item->cost[choice];
+    const nw_times *times = nw_choice_is_narrowed(choice) ? task->narrowed_times : task->times;
     return cJSON_AddNumberToObject(object, "damage", rounded(item->damage[choice])) &&
            cJSON_AddNumberToObject(object, "bytes", bytes) &&
-           (row->tensor || !task->times || nw_choice_is_extended(choice) ||
-            cJSON_AddNumberToObject(object, "time", rounded(task->times->layers[row->index][choice])));
+           (row->tensor || !times || nw_choice_is_extended(choice) ||
+            cJSON_AddNumberToObject(object, "time", rounded(times->layers[row->index][nw_choice_bits(choice)])));
 }
 
 /** What `adaptive` goes by, where it was measured: p_i and t_i. */
@@ -35,15 +36,17 @@ static bool add_robustness(cJSON *why, const nw_measurement *measurement, const 
                                  cJSON_AddNumberToObject(why, "robustness", rounded(robustness)));
 }
 
-/** A list of what the widths from the least to `most` would do. */
-static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, bool extended)
+/** A list of what the widths in `widths` (bit b) would do, as choices from `first` on. */
+static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, uint32_t widths,
+                     int32_t first)
 {
-    const int32_t most = extended ? NW_MOST_EXTENDED_BITS : NW_MOST_BITS;
     cJSON *list = cJSON_AddArrayToObject(why, key);
-    for (int32_t b = NW_LEAST_BITS; list && b <= most; b++) {
+    for (int32_t b = NW_LEAST_BITS; list && b <= NW_MOST_BITS; b++) {
+        if (!(widths >> b & 1u))
+            continue;
         cJSON *one = cJSON_CreateObject();
         if (!one || !cJSON_AddItemToArray(list, one) || !cJSON_AddNumberToObject(one, "bits", b) ||
-            !add_figures(one, task, i, item, extended ? nw_choice_extend(b) : b))
+            !add_figures(one, task, i, item, first + b))
             return false;
     }
     return list != NULL;
@@ -55,8 +58,10 @@ static char *reason(const nw_search_task *task, int32_t i, const nw_item *item, 
     cJSON *why = cJSON_CreateObject();
     const bool done = cJSON_AddStringToObject(why, "damage_measure", nw_damage_names[task->kind]) &&
                 add_figures(why, task, i, item, choice) && add_robustness(why, task->measurement, row) &&
-                add_list(why, "by_bits", task, i, item, false) &&
-                (!row->extended || add_list(why, row->tensor ? "with_scheme" : "with_points", task, i, item, true));
+                add_list(why, "by_bits", task, i, item, ~0u, 0) &&
+                (!row->extended || add_list(why, row->tensor ? "with_scheme" : "with_points", task, i, item,
+                                            (2u << NW_MOST_EXTENDED_BITS) - 1u, nw_choice_extend(0))) &&
+                (!item->narrowed || add_list(why, "narrowed", task, i, item, item->narrowed, nw_choice_narrow(0)));
     char *text = done ? cJSON_PrintUnformatted(why) : NULL;
     cJSON_Delete(why);
     return text;
@@ -86,6 +91,8 @@ static nw_status add_layer(nw_plan *plan, const nw_search_task *task, int32_t i,
     row->book = book != NW_BOOK_UNIFORM ? (int32_t)book : NW_PLAN_UNSAID;
     if (nw_choice_is_extended(choice))
         row->extra_points = task->measurement->rows[i].extra_points;
+    if (nw_choice_is_narrowed(choice))
+        row->accumulator = (int32_t)NW_ACCUMULATOR_16;
     row->why = reason(task, i, item, choice);
     return row->why ? NW_OK : nw_fail_memory(error, "writing down reasons");
 }

@@ -10,7 +10,8 @@
  *
  *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
  *             "by_bits": [{"bits":2,"damage":..,"bytes":..}, ...],
- *             "with_points" (a tensor's: "with_scheme"): [likewise, where that is a choice]}
+ *             "with_points" (a tensor's: "with_scheme"): [likewise, where that is a choice],
+ *             "narrowed": [likewise, widths at which rows narrowed for 16-bit sums are one]}
  *
  * and "time" (seconds) beside every "bytes" of a layer if times are known, "noise_rate" (p_i) and "robustness" (t_i) if t_i
  * was measured. Bytes of a tensor: its values, and those that share its grid.

@@ -170,18 +170,50 @@ nw_status nw_search_activations(nw_plan **rows, nw_search *search, const nw_goal
     return status;
 }
 
-void nw_search_set_times(nw_search *search, const nw_times *times)
+/* time */
+
+void nw_search_set_times(nw_search *search, const nw_times *times, const nw_times *narrowed)
 {
     search->task.times = times;
+    search->task.narrowed_times = narrowed;
 }
-
-/* time */
 
 /** Of a layer; further points take as much longer as there are more rows. */
 static double layer_time(const nw_search *s, const nw_measured *row, int32_t choice)
 {
-    const double seconds = s->task.times->layers[row->index][nw_choice_bits(choice)];
+    const nw_times *times = nw_choice_is_narrowed(choice) ? s->task.narrowed_times : s->task.times;
+    const double seconds = times->layers[row->index][nw_choice_bits(choice)];
     return nw_choice_is_extended(choice) ? seconds * rows_ratio(s, row) : seconds;
+}
+
+/** Widths at which narrowed rows are faster. */
+static uint32_t paying(const nw_search *s, const nw_measured *row)
+{
+    uint32_t widths = 0;
+    for (int32_t b = NW_LEAST_BITS; !row->tensor && s->task.narrowed_times && b <= NW_MOST_BITS; b++)
+        if (layer_time(s, row, nw_choice_narrow(b)) < NW_NARROWING_PAYS * layer_time(s, row, b))
+            widths |= 1u << b;
+    return widths;
+}
+
+void nw_search_narrowing(const nw_search *search, uint32_t *wanted)
+{
+    for (int32_t i = 0; i < search->n; i++)
+        wanted[i] = paying(search, &search->task.measurement->rows[i]);
+}
+
+void nw_search_narrowed(nw_search *search)
+{
+    for (int32_t i = 0; i < search->n; i++) {
+        const nw_measured *row = &search->task.measurement->rows[i];
+        nw_item *item = &search->items[i];
+        item->narrowed = row->narrowed & paying(search, row);
+        for (int32_t b = NW_LEAST_BITS; b <= NW_MOST_BITS; b++) {
+            const int32_t choice = nw_choice_narrow(b);
+            item->damage[choice] = nw_damage_of(&row->at[choice], search->task.kind);
+            item->cost[choice] = is_coded(search) ? row->coded[choice] : item->cost[b];
+        }
+    }
 }
 
 static double time_of(const nw_search *s, const int32_t *choices)
@@ -248,7 +280,7 @@ static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
     for (int32_t i = 0; i < s->n; i++) {
         const nw_measured *row = &s->task.measurement->rows[i];
         const int32_t choice = found->choices[i];
-        if (!row->tensor && (is_coded(s) || nw_choice_is_extended(choice)))
+        if (!row->tensor && (is_coded(s) || choice > NW_MOST_BITS))
             more += s->items[i].cost[choice] - nw_costs_layer_bytes(s->costs, row->index, nw_choice_bits(choice));
     }
     found->bytes = (size_t)fmax((double)found->bytes + more, 0.0);

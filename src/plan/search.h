@@ -11,7 +11,9 @@
  *     nw_search_free(search);
  *
  * Layers may be given further points (options: point_budget, the share of a layer's multiply-accumulates that its points
- * may add) beside widths; the network made has them where the plan says so, and nowhere else.
+ * may add) beside widths; the network made has them where the plan says so, and nowhere else. With a goal for the time
+ * their rows may also be narrowed for 16-bit sums, where that is faster: times of both are told, then damages measured of
+ * what nw_search_narrowing asks for.
  *
  * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others. Widths of
  * activations are chosen first (activations.h), for the goals that they alone can meet: they cost no bytes of the file.
@@ -55,6 +57,7 @@ typedef struct nw_search_task {
     const nw_trials *trials;
     const nw_measurement *measurement; /* complete */
     const nw_times *times; /* NULL: nothing is known (yet), and there can be no goal for the time */
+    const nw_times *narrowed_times; /* of the network with rows narrowed for 16-bit sums; NULL: that is no choice */
     nw_damage_kind kind;
     nw_allocation how;
     nw_fusion fusion; /* of the runs whose arena is a goal */
@@ -83,8 +86,16 @@ void nw_search_free(nw_search *search);
  */
 nw_status nw_search_activations(nw_plan **rows, nw_search *search, const nw_goals *goals, nw_error *error);
 
-/** Gives times to a search that was created without. Borrowed. */
-void nw_search_set_times(nw_search *search, const nw_times *times);
+/** Gives times to a search that was created without. Borrowed. @param narrowed  NULL: narrowed widths are no choices */
+void nw_search_set_times(nw_search *search, const nw_times *times, const nw_times *narrowed);
+
+#define NW_NARROWING_PAYS 0.97 /* least share of its time that a narrowed layer must save, by forecast */
+
+/** @param wanted  [measurement->n] out: widths (bit b) whose damage narrowed, narrowing.h, the search would know */
+void nw_search_narrowing(const nw_search *search, uint32_t *wanted);
+
+/** Takes narrowed widths that were measured since then, and pay, among the choices. */
+void nw_search_narrowed(nw_search *search);
 
 #define NW_NEAR_FASTEST 1.02 /* forecasts of times this close tell nothing apart */
 #define NW_MOST_TRIES 8 /* networks made for one search */

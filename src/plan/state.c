@@ -19,18 +19,20 @@
 
 /* writing */
 
-/** A list of the figures of `most` - 1 widths, from choice `first` on. */
-static bool add_choices(cJSON *item, const char *key, const nw_measured *row, int32_t first, int32_t most)
+/** A list of the figures of the widths in `widths` (bit b), choices from `first` on. */
+static bool add_choices(cJSON *item, const char *key, const nw_measured *row, int32_t first, uint32_t widths)
 {
     cJSON *list = cJSON_AddArrayToObject(item, key);
-    for (int32_t bits = NW_LEAST_BITS; list && bits <= most; bits++) {
-        const nw_damage *at = &row->at[first + bits - NW_LEAST_BITS];
+    for (int32_t bits = NW_LEAST_BITS; list && bits <= NW_MOST_BITS; bits++) {
+        const nw_damage *at = &row->at[first + bits];
+        if (!(widths >> bits & 1u))
+            continue;
         cJSON *one = cJSON_CreateObject();
         if (!one || !cJSON_AddItemToArray(list, one) || !cJSON_AddNumberToObject(one, "bits", bits) ||
             !cJSON_AddNumberToObject(one, "noise", at->noise) ||
             !cJSON_AddNumberToObject(one, "divergence", at->divergence) ||
             !cJSON_AddNumberToObject(one, "changed", at->changed) ||
-            (!row->tensor && !cJSON_AddNumberToObject(one, "coded_bytes", row->coded[first + bits - NW_LEAST_BITS])))
+            (!row->tensor && !cJSON_AddNumberToObject(one, "coded_bytes", row->coded[first + bits])))
             return false;
     }
     return list != NULL;
@@ -42,12 +44,15 @@ static bool add_row(cJSON *rows, const nw_measured *row)
     if (!item || !cJSON_AddItemToArray(rows, item) ||
         !cJSON_AddStringToObject(item, row->tensor ? "tensor" : "node", row->name))
         return false;
-    if (row->done && !add_choices(item, "by_bits", row, NW_LEAST_BITS, NW_MOST_BITS))
+    if (row->done && !add_choices(item, "by_bits", row, 0, ~0u))
         return false;
     if (row->done && row->extra_points && !cJSON_AddNumberToObject(item, "extra_points", row->extra_points))
         return false;
     if (row->done && row->extended &&
-        !add_choices(item, row->tensor ? "with_scheme" : "with_points", row, nw_choice_extend(NW_LEAST_BITS), NW_MOST_EXTENDED_BITS))
+        !add_choices(item, row->tensor ? "with_scheme" : "with_points", row, nw_choice_extend(0),
+                     (2u << NW_MOST_EXTENDED_BITS) - 1u))
+        return false;
+    if (row->narrowed && !add_choices(item, "narrowed", row, nw_choice_narrow(0), row->narrowed))
         return false;
     return !(row->drop_noise > 0.0) || cJSON_AddNumberToObject(item, "drop_noise", row->drop_noise);
 }
@@ -95,15 +100,16 @@ static bool number(double *out, const cJSON *item)
     return true;
 }
 
-/** @param extended  of the extended widths */
-static nw_status read_width(nw_measured *row, const cJSON *item, bool extended, const char *what, nw_error *error)
+/** @param first  choice that a width of 0 would be @param most  greatest width */
+static nw_status read_width(nw_measured *row, const cJSON *item, int32_t first, int32_t most, const char *what,
+                            nw_error *error)
 {
     static const char *const keys[] = {"bits", "noise", "divergence", "changed", "coded_bytes"};
     const cJSON *items[5];
     int32_t bits;
     NW_TRY(nw_json_match(items, item, keys, 5, what, error));
-    const bool known = nw_json_int(&bits, items[0], NW_LEAST_BITS, extended ? NW_MOST_EXTENDED_BITS : NW_MOST_BITS);
-    const int32_t choice = !known ? 0 : extended ? nw_choice_extend(bits) : bits;
+    const bool known = nw_json_int(&bits, items[0], NW_LEAST_BITS, most);
+    const int32_t choice = known ? first + bits : 0;
     nw_damage *at = &row->at[choice];
     if (!known || at->n || !number(&at->noise, items[1]) || !number(&at->divergence, items[2]) ||
         !number(&at->changed, items[3]) || (items[4] == NULL) != row->tensor ||
@@ -115,21 +121,36 @@ static nw_status read_width(nw_measured *row, const cJSON *item, bool extended, 
 
 static nw_status read_widths(nw_measured *row, const cJSON *list, bool extended, const char *what, nw_error *error)
 {
+    const int32_t first = extended ? nw_choice_extend(0) : 0;
     const int32_t most = extended ? NW_MOST_EXTENDED_BITS : NW_MOST_BITS;
     const cJSON *width;
     if (nw_json_length(list, most) != most - NW_LEAST_BITS + 1)
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"%s\" must list %d to %d bits", what, row->name,
                        !extended ? "by_bits" : row->tensor ? "with_scheme" : "with_points", NW_LEAST_BITS, most);
     cJSON_ArrayForEach(width, list)
-        NW_TRY(read_width(row, width, extended, what, error));
+        NW_TRY(read_width(row, width, first, most, what, error));
+    return NW_OK;
+}
+
+/** Any widths. */
+static nw_status read_narrowed(nw_measured *row, const cJSON *list, const char *what, nw_error *error)
+{
+    const cJSON *width;
+    if (row->tensor || !row->done || nw_json_length(list, NW_MOST_BITS) < 1)
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"narrowed\" is a list, of a measured layer", what, row->name);
+    cJSON_ArrayForEach(width, list)
+        NW_TRY(read_width(row, width, nw_choice_narrow(0), NW_MOST_BITS, what, error));
+    for (int32_t bits = NW_LEAST_BITS; bits <= NW_MOST_BITS; bits++)
+        row->narrowed |= (uint32_t)(row->at[nw_choice_narrow(bits)].n > 0) << bits;
     return NW_OK;
 }
 
 static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what, nw_error *error)
 {
-    static const char *const keys[] = {"node", "tensor", "by_bits", "drop_noise", "extra_points", "with_points", "with_scheme"};
-    const cJSON *items[7];
-    NW_TRY(nw_json_match(items, item, keys, 7, what, error));
+    static const char *const keys[] = {"node",         "tensor",      "by_bits",     "drop_noise",
+                                       "extra_points", "with_points", "with_scheme", "narrowed"};
+    const cJSON *items[8];
+    NW_TRY(nw_json_match(items, item, keys, 8, what, error));
     const cJSON *name = items[0] ? items[0] : items[1];
     if (!cJSON_IsString(name) || (items[0] && items[1]))
         return nw_fail(error, NW_ERROR_DATA, "%s: a row needs either \"node\" or \"tensor\", a text", what);
@@ -153,7 +174,7 @@ static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what
     if (row->extended)
         NW_TRY(read_widths(row, items[5] ? items[5] : items[6], true, what, error));
     row->done = items[2] != NULL;
-    return NW_OK;
+    return items[7] ? read_narrowed(row, items[7], what, error) : NW_OK;
 }
 
 static nw_status read_head(nw_measurement *m, const cJSON *const *items, const char *what, nw_error *error)
@@ -235,6 +256,7 @@ nw_status nw_state_absorb(nw_measurement *to, const nw_measurement *from, const 
         if (other->done && !row->done && other->extended == row->extended && other->extra_points == row->extra_points) {
             memcpy(row->at, other->at, sizeof(row->at));
             memcpy(row->coded, other->coded, sizeof(row->coded));
+            row->narrowed = other->narrowed;
             row->done = true;
         }
         if (other->drop_noise > 0.0 && from->drop == to->drop)

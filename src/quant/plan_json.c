@@ -198,6 +198,7 @@ char *nw_plan_brief(const char *why)
     if (item) {
         cJSON_DeleteItemFromObjectCaseSensitive(item, "with_points");
         cJSON_DeleteItemFromObjectCaseSensitive(item, "with_scheme");
+        cJSON_DeleteItemFromObjectCaseSensitive(item, "narrowed");
     }
     char *text = item ? cJSON_PrintUnformatted(item) : NULL;
     cJSON_Delete(item);

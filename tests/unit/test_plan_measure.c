@@ -16,6 +16,7 @@
 #include "float/engine.h"
 #include "model/file.h"
 #include "plan/measure_together.h"
+#include "plan/narrowing.h"
 #include "plan/search.h"
 #include "plan/state.h"
 #include "quant_graphs.h"
@@ -391,6 +392,78 @@ static void missed_time(void **state)
     drop(&f);
 }
 
+static uint64_t narrowed_layers(const nw_found *found, int32_t n)
+{
+    uint64_t set = 0;
+    for (int32_t i = 0; i < n; i++)
+        set |= (uint64_t)nw_choice_is_narrowed(found->choices[i]) << i;
+    return set;
+}
+
+/** Rows narrowed for 16-bit sums are choices of layers that they make faster, and the plan says which have them. */
+static void narrowed_rows_are_choices(void **state)
+{
+    (void)state;
+    fixture f = make();
+    const nw_measure_options options = NW_MEASURE_DEFAULTS;
+    nw_measurement *m = measure(&f, options);
+    const float *samples = f.calibration->kept[0];
+    const uint32_t widths = 1u << 8 | 1u << 6;
+    uint32_t wanted[4] = {widths, widths, 0, 0}, asked[4];
+    assert_int_equal(nw_narrowing_measure(m, wanted, f.model, f.trials, &samples, f.calibration->n_kept, NULL, NULL, NULL),
+                     NW_OK);
+    for (int32_t i = 0; i < m->n; i++) {
+        assert_int_equal(m->rows[i].narrowed, wanted[i]);
+        assert_true(m->rows[i].at[nw_choice_narrow(7)].n == 0);
+        if (wanted[i]) /* coarser than 8 bits, finer than 5 */
+            assert_true(m->rows[i].at[nw_choice_narrow(8)].noise > m->rows[i].at[8].noise &&
+                        m->rows[i].at[nw_choice_narrow(8)].noise < m->rows[i].at[5].noise);
+    }
+    nw_bytes file = file_of(m); /* written, read, written: the same */
+    assert_non_null(strstr((const char *)file.data, "\"narrowed\""));
+    nw_bytes_free(&file);
+
+    nw_time_by_bits *layers = calloc((size_t)f.model->n_nodes, 2 * sizeof(*layers));
+    assert_non_null(layers);
+    nw_times times, faster;
+    fill_times(&times, layers, f.model, 0.0);
+    fill_times(&faster, layers + f.model->n_nodes, f.model, 0.0);
+    for (int32_t i = 1; i < m->n; i++) /* not the first layer */
+        faster.layers[m->rows[i].index][8] = 0.5;
+    const nw_search_task task = {.model = f.model, .calibration = f.calibration, .options = &f.options,
+                                 .measurement = m, .kind = nw_damage_default(m)};
+    nw_search *search = NULL;
+    nw_found found = {0};
+    assert_int_equal(nw_search_create(&search, &task, NULL), NW_OK);
+    nw_search_set_times(search, &times, &faster);
+    nw_search_narrowing(search, asked);
+    for (int32_t i = 0; i < m->n; i++)
+        assert_int_equal(asked[i], i > 0 ? 1u << 8 : 0u);
+    nw_search_narrowed(search);
+    const nw_goals ample = {.seconds = 1.0 + m->n, .drop = -1.0};
+    assert_int_equal(nw_search_run(&found, search, &ample, true, NULL), NW_OK);
+    assert_true(found.met && narrowed_layers(&found, m->n) == 0);
+    nw_found_clear(&found);
+    const nw_goals tight = {.seconds = 1.0 + m->n - 0.4, .drop = -1.0};
+    assert_int_equal(nw_search_run(&found, search, &tight, false, NULL), NW_OK);
+    assert_true(found.met && narrowed_layers(&found, m->n) == 1u << 1);
+    assert_true(fabs(found.seconds - (1.0 + m->n - 0.5)) < 1e-9);
+    for (int32_t i = 0; i < m->n; i++) {
+        const nw_plan_layer *row = &found.plan->layers[i];
+        assert_int_equal(row->accumulator, i == 1 ? (int32_t)NW_ACCUMULATOR_16 : NW_PLAN_UNSAID);
+        assert_true((strstr(row->why, "\"narrowed\"") != NULL) == (i == 1));
+    }
+    int32_t sums = 0;
+    for (int32_t i = 0; i < found.model->n_nodes; i++)
+        sums += found.model->nodes[i].linear && found.model->nodes[i].linear->accumulator == NW_ACCUMULATOR_16;
+    assert_int_equal(sums, 1);
+    nw_found_clear(&found);
+    nw_search_free(search);
+    free(layers);
+    nw_measurement_free(m);
+    drop(&f);
+}
+
 /** DQA's extra bits lessen the damage of every tensor but the input, which cannot have them; a state keeps it. */
 static void extra_bits_are_choices(void **state)
 {
@@ -472,6 +545,7 @@ int main(void)
         cmocka_unit_test(shards_make_the_whole),
         cmocka_unit_test(goals),
         cmocka_unit_test(missed_time),
+        cmocka_unit_test(narrowed_rows_are_choices),
         cmocka_unit_test(points_are_choices),
         cmocka_unit_test(extra_bits_are_choices),
     };
