@@ -4,10 +4,11 @@
 
     python3 tools/bench_accuracy.py --narrow build/narrow [--only REGEX] [--fresh]
 
-Rows already in accuracy.json are kept unless --fresh is given; --only limits the work to rows whose title
-("resnet20-cifar10 W4A8 refine, cifar10/test") matches, --list shows the titles. The table is written after every row,
-so an interrupted run loses nothing. Networks and data come from the test-bed (NARROW_TESTBED, default
-../shared/testbed); without it there is nothing to do. accuracy_report.py turns the rows into the page.
+Rows already in accuracy.json are kept unless --fresh is given or their note says that an earlier quantizer made them;
+--only limits the work to rows whose title ("resnet20-cifar10 W4A8 refine, cifar10/test") matches, --list shows the
+titles. The table is written after every row, so an interrupted run loses nothing. Networks and data come from the
+test-bed (NARROW_TESTBED, default ../shared/testbed); without it there is nothing to do. accuracy_report.py turns the
+rows into the page.
 """
 import argparse
 import json
@@ -185,7 +186,7 @@ def main():
     write(results)
     with tempfile.TemporaryDirectory() as work:
         for row in wanted:
-            if not arguments.fresh and any(r["title"] == title_of(row) for r in results):
+            if not arguments.fresh and any(r["title"] == title_of(row) and not r.get("note") for r in results):
                 continue
             new = measure(arguments.narrow, row, floats, work, arguments.threads)
             results = [r for r in results if r["title"] != new["title"]] + [new]
