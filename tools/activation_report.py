@@ -24,7 +24,7 @@ with 4-bit weights too are in [accuracy.md](accuracy.md).
   neighbouring widths. Which tensors have the larger one is spread evenly over the depth of the network, their share
   found by secant. Planned: widths of its own for every tensor by measured damage (`--target-acts`), the mean width
   found likewise.
-- Weights and biases are fitted to 96 of the calibration samples.
+- Weights and biases are fitted to 96 of the calibration samples, to 384 where learning follows (as memory allows).
 - Learned (the default): weights, biases and clips then moved along their gradients on 1,000 calibration samples, an
   eighth of which only judges, [methods](../methods.md#learning); the other rows are without (`--learn 0`).
 - Planned: as many bits on average, each tensor with widths of its own and DQA where that is worth its bits, then

@@ -64,6 +64,10 @@ def gap(a, b):
     return 100 * (a["accuracy"] - b["accuracy"])
 
 
+def signed(points):
+    return f"{round(points, 1) + 0.0:+.1f}"  # no minus in front of a zero
+
+
 def error(a, b):
     """Two standard errors of a gap, as of independent pictures; 0 where none is known (mIoU)."""
     return 200 * sum((r["standard_error"] or 0.0)**2 for r in (a, b))**0.5
@@ -97,7 +101,7 @@ def beats(setting, method, rival, more=0):
     """How far DQA is ahead of a rival in each cell."""
     pairs = setting.pairs(method, rival, more)
     if pairs:
-        return (by_network((n, f"{gap(a, b):+.1f}") for n, a, b in pairs),
+        return (by_network((n, signed(gap(a, b))) for n, a, b in pairs),
                 outcome([(gap(a, b), error(a, b)) for _, a, b in pairs]))
 
 
@@ -107,7 +111,7 @@ def shrinks(setting, method):
     for network in setting.networks:
         pairs = [(a, b) for n, a, b in setting.pairs(method, "direct") if n == network]
         if len(pairs) == len(BITS):
-            told.append((network, ", ".join(f"{gap(*pair):+.1f}" for pair in pairs)))
+            told.append((network, ", ".join(signed(gap(*pair)) for pair in pairs)))
             falls += [(gap(*first) - gap(*second), (error(*first)**2 + error(*second)**2)**0.5)
                       for first, second in zip(pairs, pairs[1:])]
     if told:
@@ -137,7 +141,7 @@ def coded(setting, method, raw, stored):
     """A5: bits per value with coding against without."""
     rows = [(n, r) for n in setting.networks for b in BITS if (r := setting.rows.get((n, b, method))) and stored in r]
     if rows:
-        return (by_network((n, f"{r[stored]:.2f} of {r[raw]:.2f}") for n, r in rows),
+        return (by_network((n, f"{r[stored]:.3f} of {r[raw]:.3f}") for n, r in rows),
                 "**yes**" if all(r[stored] < r[raw] for _, r in rows) else "**no**")
 
 
