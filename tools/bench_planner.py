@@ -55,7 +55,9 @@ ARMS = {"exact": f"--allocation exact {PACKED}", "equal": f"--allocation equal {
         "adaptive": f"--allocation adaptive {PACKED}", "sqnr": f"--allocation sqnr {PACKED}"}
 # weights and activations: at level b files as above, and activations of b bits on average
 BOTH = {"exact, activations": "exact", "equal, activations": "equal", "sqnr, activations": "sqnr",
-        "exact, shared and coded, activations": "exact, shared and coded"}
+        "exact, shared and coded, activations": "exact, shared and coded", "exact, split, activations": "exact"}
+SPLIT = "exact, split, activations" # as many bytes of file and activations together, shared out by the planner's damage
+SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0) # bits per weight that activations may get
 BOTH_LEVELS = (4, 3, 5)
 LEVELS = (3, 4, 2, 5)
 # whether damages add up: of which allocations, at which levels; and what planning takes, from nothing
@@ -189,7 +191,23 @@ class Network:
     def flags(self, kind, level):
         """Options of an allocation at a level."""
         goal = f"{ARMS[BOTH.get(kind, kind)]} --target-size {self.size(level, kind in BOTH)}"
-        return goal + (f" --target-acts {level}" if kind in BOTH else "")
+        goal += f" --target-acts {level}" if kind in BOTH else ""
+        return self.split(level, goal) if kind == SPLIT else goal
+
+    def split(self, level, flags):
+        """Of the splits of these bytes among weights and activations the one of least damage, summed up as planned."""
+        def plan(options):
+            return run(self.narrow, f"plan {self.onnx} {self.options} {options} --dry-run --state {self.state(options)}"
+                                    f" --json --threads {self.threads}", codes=(0, 1))["chosen"]
+        values = plan(flags)["activation_values"]
+        tried = {}
+        for shift in SHIFTS:
+            size = round(self.size(level, True) - shift * (self.sizes[level] - self.sizes[level - 1]))
+            bits = level + 8 * (self.size(level, True) - size) / values
+            if bits <= 8.0:
+                options = f"{ARMS['exact']} --target-size {size} --target-acts {bits:.4f}"
+                tried[options] = plan(options)["damage"]
+        return min(tried, key=tried.get)
 
     def add_up(self, kind, level):
         """Damage measured row by row and added up, and measured of all rows at once."""

@@ -13,7 +13,8 @@ BOTH_CODED = "equal, shared and coded"
 PAIRS = ((PLANNED, "equal", "planned over equal widths, packed"),
          (PLANNED, BOTH_CODED, "allocation alone, both shared and coded"),
          ("exact", "equal", "allocation alone, both packed"),
-         ("exact, activations", "equal, activations", "weights and activations, both packed"))
+         ("exact, activations", "equal, activations", "weights and activations, both packed"),
+         ("exact, split, activations", "equal, activations", "the same, bytes split by damage"))
 ARMS = ("exact", "exact, coded", PLANNED, BOTH_CODED, "adaptive")
 
 HEAD = """# Planner
@@ -151,7 +152,8 @@ def weights_part(rows):
 def activations_part(rows):
     if not rows:
         return []
-    lines = ["", "Weights and activations: a file as above, and activations of as many bits on average.", "",
+    lines = ["", "Weights and activations: a file as above, and activations of as many bits on average. Split: as many"
+             " bytes of both together, the split that the planner expects the least damage of.", "",
              "| allocation | level | file bytes | activation bits | activation bytes | score | lost | agreement"
              " | SQNR dB |", "|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
@@ -187,8 +189,8 @@ def apart(row):
 def goals_part(rows):
     if not rows:
         return []
-    lines = ["| goal | met on held-out | file bytes | of float | lost, held-out | lost, test | apart, in errors | networks"
-             " | seconds |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| goal | met on held-out | file bytes | of float | lost, held-out | lost, test | apart, in errors"
+             " | networks | seconds |", "|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
         held = "" if r["held_out_drop"] is None else f"{100 * r['held_out_drop']:.2f} ({r['held_out']})"
         if r.get("drop_error") is not None:
@@ -232,8 +234,8 @@ def together_part(rows):
              "Damage is measured one layer (and tensor) at a time and added up. `narrow plan --together`: all of them"
              " rounded at once, each as it was alone, the rest in float, the same calibration pictures. Noise: on the"
              " last feature map, in % of its energy; ratios: sum over whole.", "",
-             "| network | allocation | level | noise, sum | at once | ratio | ratio of the measure added up | pictures |",
-             "|---|---|---|---|---|---|---|---|"]
+             "| network | allocation | level | noise, sum | at once | ratio | ratio of the measure added up"
+             " | pictures |", "|---|---|---|---|---|---|---|---|"]
     for r in rows:
         noise = [100 * r[key]["noise"] / r["signal"] for key in ("sum", "together")]
         lines.append(f"| {r['network']} | {r['kind'].removeprefix('sum of ')} | {r['level']} | {noise[0]:.3g} |"
@@ -251,12 +253,12 @@ def added_up(rows):
     """The second half of claim D4, in words: where the noise together is below a tenth of the signal, and elsewhere."""
     words = []
     for where, chosen in (("below 10 %", [r for r in rows if r["together"]["noise"] < 0.1 * r["signal"]]),
-                          ("above", [r for r in rows if r["together"]["noise"] >= 0.1 * r["signal"]])):
+                          ("10 % or more", [r for r in rows if r["together"]["noise"] >= 0.1 * r["signal"]])):
         if not chosen:
             continue
         ratios = sorted(part(r, "noise") for r in chosen)
         others = sorted(part(r, r["damage_measure"]) for r in chosen)
-        words.append(f"where the noise is {where} of Z's energy {ratios[0]:.2f} to {ratios[-1]:.2f}, median"
+        words.append(f"where the noise is {where} of Z's energy, {ratios[0]:.2f} to {ratios[-1]:.2f}, median"
                      f" {ratios[len(ratios) // 2]:.2f}, within 20 % in {sum(abs(x - 1.0) <= 0.2 for x in ratios)} of"
                      f" {len(ratios)} (measure that is added up: median {others[len(others) // 2]:.2f}, within 20 % in"
                      f" {sum(abs(x - 1.0) <= 0.2 for x in others)})")
@@ -282,8 +284,9 @@ def phases_said(rows):
     if not rows:
         return "not timed"
     shares = sorted(r["phases"]["measuring"] / sum(r["phases"].values()) for r in rows)
+    seconds = [r["phases"]["measuring"] for r in rows]
     return (f"{100 * shares[0]:.0f} to {100 * shares[-1]:.0f} % of the time of planning from nothing,"
-            f" {min(r['phases']['measuring'] for r in rows):.0f} to {max(r['phases']['measuring'] for r in rows):.0f} s")
+            f" {min(seconds):.0f} to {max(seconds):.0f} s")
 
 
 def memory_part(rows):
@@ -293,8 +296,8 @@ def memory_part(rows):
     lines = ["## Memory", "",
              "Whole planning runs of one thread, from nothing to a plan whose network was made and judged: the largest"
              " resident set of the processes while every layer was measured at every width (in so many sittings, each"
-             " going on from the state file), and while the network was chosen, made and judged. Weights are random: no word"
-             " about accuracy.", "",
+             " going on from the state file), and while the network was chosen, made and judged. Weights are random: no"
+             " word about accuracy.", "",
              "| network | goal | layers | pictures: calibration, measured, set aside | measuring, MB | planning, MB"
              " | sittings | CPU seconds: measuring, planning | plan's file |", "|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
@@ -351,8 +354,8 @@ def claims(rows, by_network, facts, sums, phases):
         f"- At least as good as the SQNR allocation (D3), pairs of files of one size. Output SQNR {both[0]}; agreement"
         f" {both[1]}. With activations: output SQNR {both[2]}; agreement {both[3]}.",
         f"- Noise on the last feature map falls by {-max(slope):.1f} to {-min(slope):.1f} dB per bit, medians over the"
-        f" layers of {len(slope)} networks (D4). Sum of the parts over the whole, all layers (and tensors) rounded at once:"
-        f" {added_up(sums)}.",
+        f" layers of {len(slope)} networks (D4). Sum of the parts over the whole, all layers (and tensors) rounded at"
+        f" once: {added_up(sums)}.",
         "- Finer set of operating points (D5): any size goes, to the byte where weights are packed; equal widths have"
         " seven.",
         f"- Measuring is what takes time (D6), once: it is kept in the state file. {phases_said(phases)}.", ""]
