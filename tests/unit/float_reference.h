@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operators written from their definitions, in double precision, one value at a time: what test_float.c holds the float
+ * Operators written from their definitions, in double precision, one value at a time: what the tests hold the float
  * engine against. They share no code with src/float.
  */
 #ifndef NARROW_TESTS_FLOAT_REFERENCE_H
