@@ -9,7 +9,8 @@
  *         {"json", NULL, NW_OPTION_FLAG, &json, "one JSON document on stdout"},
  *         NW_OPTIONS_END,
  *     };
- *     const nw_command_line line = {"eval", "MODEL", "accuracy on labelled data", "narrow eval net.nw --data test/", options};
+ *     const nw_command_line line = {"eval", "MODEL", "accuracy on labelled data",
+ *                                   "narrow eval net.nw --data test/", options};
  *     NW_TRY(nw_args_parse(&line, argc, argv, positional, 1, 1, error));
  */
 #ifndef NARROW_CLI_ARGS_H

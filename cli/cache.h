@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The file KIND-HASH.json in that folder, which is made if need be; false if there is none, or the path is too long. */
+/**
+ * The file KIND-HASH.json in that folder, which is made if need be; false if there is none, or the path is too long.
+ */
 bool nw_cache_path(char *path, size_t size, const char *kind, uint64_t hash);
 
 #endif

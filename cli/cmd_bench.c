@@ -140,12 +140,13 @@ static void print_traffic(const bench *b)
         printf("fused: %d tensors exist only as some rows\n", (int)traffic.n_fused);
     if (!traffic.n_stored)
         return;
-    printf("stored: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f %%)\n",
+    printf("stored: %d tensors at %.2f bits per value, %llu bytes moved per run, packing and unpacking %.3f ms (%.1f "
+           "%%)\n",
            (int)traffic.n_stored, nw_traffic_bits_per_value(&traffic), (unsigned long long)traffic.moved, 1e3 * coding,
            100.0 * coding / b->timing.seconds);
     if (traffic.stored_full)
-        printf("at most %zu bytes stored at once, %zu without an arena budget, %zu with the least\n", traffic.stored_size,
-               traffic.stored_full, traffic.stored_least);
+        printf("at most %zu bytes stored at once, %zu without an arena budget, %zu with the least\n",
+               traffic.stored_size, traffic.stored_full, traffic.stored_least);
     if (traffic.rows_dropped)
         printf("%.2f %% of the rows lost their low bits to the arena budget\n",
                100.0 * (double)traffic.rows_dropped / (double)traffic.rows);
@@ -225,7 +226,8 @@ nw_status nw_command_bench(int argc, char **argv, nw_error *error)
         {"float", "ONNX", NW_OPTION_TEXT, &b.rivals[FLOAT].path,
          "the float network, timed in turns with the integer one"},
         {"against", "NW", NW_OPTION_TEXT, &b.rivals[AGAINST].path, "another .nw network, likewise"},
-        {"sums32", NULL, NW_OPTION_FLAG, &b.rivals[SUMS32].wanted, "the same network with every sum in 32 bits, likewise"},
+        {"sums32", NULL, NW_OPTION_FLAG, &b.rivals[SUMS32].wanted,
+         "the same network with every sum in 32 bits, likewise"},
         {"runs", "N", NW_OPTION_NUMBER, &b.runs, "runs of each (default 50)"},
         {"threads", "N", NW_OPTION_NUMBER, &b.threads, "default 1"},
         NW_STORAGE_OPTIONS(&b.storage),

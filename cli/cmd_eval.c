@@ -146,7 +146,8 @@ static void print_storage(const eval *e)
     printf("%-24s  %d tensors, %.2f bits per value", e->storage.name, (int)traffic.n_stored,
            nw_traffic_bits_per_value(&traffic));
     if (traffic.rows_dropped)
-        printf(", %.2f %% of the rows without their low bits", 100.0 * (double)traffic.rows_dropped / (double)traffic.rows);
+        printf(", %.2f %% of the rows without their low bits",
+               100.0 * (double)traffic.rows_dropped / (double)traffic.rows);
     printf("\n");
 }
 

@@ -142,7 +142,8 @@ static nw_status check(const plan *p, const char *const *paths, nw_error *error)
         return nw_fail(error, NW_ERROR_USAGE, "--shard needs --state FILE, where its part is kept");
     if (paths[1] && !p->planner.shard && !nw_planner_has_goal(&p->planner))
         return nw_fail(error, NW_ERROR_USAGE,
-                       "%s: a plan needs a goal: --target-size, --max-drop, --target-acts, --arena (without OUT the front is shown)",
+                       "%s: a plan needs a goal: --target-size, --max-drop, --target-acts, --arena (without OUT the "
+                       "front is shown)",
                        paths[1]);
     return NW_OK;
 }
@@ -157,7 +158,8 @@ nw_status nw_command_plan(int argc, char **argv, nw_error *error)
         {"labels", "PATH", NW_OPTION_TEXT, &p.labels, "folder of label maps, .csv or .npy"},
         {"samples", "N", NW_OPTION_NUMBER, &p.samples, "use N of them, spread evenly (default: all)"},
         NW_PLANNER_OPTIONS(&p.planner),
-        {"robustness", NULL, NW_OPTION_FLAG, &p.planner.robustness, "measure t_i too, which --allocation adaptive needs"},
+        {"robustness", NULL, NW_OPTION_FLAG, &p.planner.robustness,
+         "measure t_i too, which --allocation adaptive needs"},
         {"tensors", NULL, NW_OPTION_FLAG, &p.planner.tensors, "measure activations too"},
         {"together", NULL, NW_OPTION_FLAG, &p.planner.together, "measure all that was chosen at once too"},
         {"shard", "I/N", NW_OPTION_TEXT, &p.planner.shard, "measure only every N-th row, from the I-th, into --state"},

@@ -125,7 +125,10 @@ static nw_status make(quantize *q, const char *const *paths, nw_error *error)
     return nw_model_write(q->integer, paths[1], error);
 }
 
-/** Adds "sums": what every layer planned for sums in 16 bits was narrowed by, as its plan says. Nothing if there is none. */
+/**
+ * Adds "sums": what every layer planned for sums in 16 bits was narrowed by, as its plan says. Nothing if there is
+ * none.
+ */
 static nw_status report_sums(cJSON *document, const nw_model *integer, nw_error *error)
 {
     static const char *const others[] = {"bytes", "time", "damage_measure"}; /* reasons for its width */
@@ -197,7 +200,8 @@ nw_status nw_command_quantize(int argc, char **argv, nw_error *error)
         NW_QUANTIZE_CHOICES(&q.choices),
         {"labels", "PATH", NW_OPTION_TEXT, &q.labels, "labels of --calib, which --max-drop counts: maps, .csv or .npy"},
         NW_PLANNER_OPTIONS(&q.planner),
-        {"plan", "FILE", NW_OPTION_TEXT, &q.plan_path, "choices for single layers and tensors (`narrow inspect --plan`)"},
+        {"plan", "FILE", NW_OPTION_TEXT, &q.plan_path,
+         "choices for single layers and tensors (`narrow inspect --plan`)"},
         {"layer-bits", "LIST", NW_OPTION_TEXT, &q.layer_bits,
          "widths of single layers' weights, by regular expression: 'layer3.*=4,fc=8'"},
         {"tensor-bits", "LIST", NW_OPTION_TEXT, &q.tensor_bits, "widths of single activations, likewise"},

@@ -31,8 +31,8 @@ typedef struct report {
 static nw_status check(const report *r, nw_error *error)
 {
     if (nw_path_is_onnx(r->path))
-        return nw_fail(error, NW_ERROR_USAGE, "%s: `narrow report` describes a .nw file; give the ONNX file as --against",
-                       r->path);
+        return nw_fail(error, NW_ERROR_USAGE,
+                       "%s: `narrow report` describes a .nw file; give the ONNX file as --against", r->path);
     if (r->against && !nw_path_is_onnx(r->against))
         return nw_fail(error, NW_ERROR_USAGE, "--against %s: must be an .onnx file", r->against);
     if (!r->output && !r->json)
@@ -165,12 +165,14 @@ nw_status nw_command_report(int argc, char **argv, nw_error *error)
     bool help;
     const nw_option options[] = {
         {"output", "FILE", NW_OPTION_TEXT, &r.output, "the page; -o FILE is the same"},
-        {"against", "ONNX", NW_OPTION_TEXT, &r.against, "the float network: errors, agreement, sizes and times beside it"},
+        {"against", "ONNX", NW_OPTION_TEXT, &r.against,
+         "the float network: errors, agreement, sizes and times beside it"},
         {"data", "PATH", NW_OPTION_TEXT, &r.data, "samples: codes seen, errors, accuracy"},
         {"labels", "PATH", NW_OPTION_TEXT, &r.labels, "classes that the data does not carry: .csv or .npy"},
         {"samples", "N", NW_OPTION_NUMBER, &r.samples, "samples for codes and errors, spread evenly (default 16)"},
         {"limit", "N", NW_OPTION_NUMBER, &r.limit, "accuracy and agreement of only the first N samples"},
-        {"plan", "FILE", NW_OPTION_TEXT, &r.plan_path, "the plan with its reasons (`narrow plan`); default: the network's own"},
+        {"plan", "FILE", NW_OPTION_TEXT, &r.plan_path,
+         "the plan with its reasons (`narrow plan`); default: the network's own"},
         {"bench", NULL, NW_OPTION_FLAG, &r.bench, "measure times"},
         {"runs", "N", NW_OPTION_NUMBER, &r.runs, "runs for --bench (default 50)"},
         {"threads", "N", NW_OPTION_NUMBER, &r.threads, "default 1"},
@@ -179,7 +181,8 @@ nw_status nw_command_report(int argc, char **argv, nw_error *error)
         NW_OPTION_JSON(&r.json),
         NW_OPTIONS_END,
     };
-    const nw_command_line line = {"report", "MODEL", "One HTML page about a .nw network: sizes, errors, speed, and why.",
+    const nw_command_line line = {"report", "MODEL",
+                                  "One HTML page about a .nw network: sizes, errors, speed, and why.",
                                   "narrow report net.nw -o net.html --against net.onnx --data test/ --bench", options};
     NW_TRY(nw_args_parse(&line, argc, argv, &r.path, 1, 1, &help, error));
     if (help)

@@ -363,7 +363,8 @@ nw_status nw_command_tune(int argc, char **argv, nw_error *error)
         NW_OPTION_JSON(&t.json),
         NW_OPTIONS_END,
     };
-    const nw_command_line line = {"tune", "MODEL", "Measures which choices of the engine run a .nw network fastest here.",
+    const nw_command_line line = {"tune", "MODEL",
+                                  "Measures which choices of the engine run a .nw network fastest here.",
                                   "narrow tune net.nw", options};
     NW_TRY(nw_args_parse(&line, argc, argv, &t.path, 1, 1, &help, error));
     if (help)

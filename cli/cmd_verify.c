@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * narrow verify: checks a .nw file, attacks the sums of its layers, runs it on a built-in input with every kernel family and several thread counts, and
- * prints the hash over every intermediate tensor, which is the same on every machine.
+ * narrow verify: checks a .nw file, attacks the sums of its layers, runs it on a built-in input with every kernel
+ * family and several thread counts, and prints the hash over every intermediate tensor, which is the same on every
+ * machine.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,8 +32,8 @@ static nw_status check_wrap(const nw_model *model, bool allow, nw_error *error)
 }
 
 /** Hash of an engine laid out for n threads, run by as many. */
-static nw_status hash_threads(uint64_t *hash, const nw_model *model, nw_isa isa, const nw_engine_options *storage, size_t n,
-                              nw_error *error)
+static nw_status hash_threads(uint64_t *hash, const nw_model *model, nw_isa isa, const nw_engine_options *storage,
+                              size_t n, nw_error *error)
 {
     nw_engine *engine;
     nw_engine_options options = *storage;

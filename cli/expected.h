@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What changed answers are expected to cost, from the float network's own doubts: where it gives class a the probability
- * p(a) and another network answers b, p(a) - p(b) of an answer is lost. Most answers that change were close calls, which
- * cost little either way; counting labels sees them as whole wins and losses, and needs hundreds of pictures to tell half a
- * point from none.
+ * What changed answers are expected to cost, from the float network's own doubts: where it gives class a the
+ * probability p(a) and another network answers b, p(a) - p(b) of an answer is lost. Most answers that change were close
+ * calls, which cost little either way; counting labels sees them as whole wins and losses, and needs hundreds of
+ * pictures to tell half a point from none.
  *
  *     p = softmax(s z), s such that the mean of the largest p is the share of answers that are right
  *
@@ -51,14 +51,14 @@ void nw_expected_add(nw_expected *expected, size_t picture, double loss, double 
 double nw_expected_mean(const nw_expected *expected);
 
 /**
- * What an answer costs that changes by a noise of the usual size: p(a) - p(b) = tanh(s d / 2) between two classes d logits
- * apart, d the root mean square of the margins' changes.
+ * What an answer costs that changes by a noise of the usual size: p(a) - p(b) = tanh(s d / 2) between two classes d
+ * logits apart, d the root mean square of the margins' changes.
  */
 double nw_expected_unseen(const nw_expected *expected, double sharpness);
 
 /**
- * Standard error of the mean, as if one picture more had been seen, and had lost `unseen`. Few answers change, and among
- * few pictures perhaps none: their scatter alone would say that this is sure.
+ * Standard error of the mean, as if one picture more had been seen, and had lost `unseen`. Few answers change, and
+ * among few pictures perhaps none: their scatter alone would say that this is sure.
  */
 double nw_expected_error(const nw_expected *expected, double unseen);
 

@@ -99,13 +99,17 @@ static double confidence_of(const nw_holdout *h)
     return nw_sharpness_confidence(h->answers, h->choice.held, h->size, h->is_probability, 1.0);
 }
 
-/** Whether blends are hard enough. @param confidence  of the pictures themselves; 0: their answers are known by heart */
+/**
+ * Whether blends are hard enough. @param confidence  of the pictures themselves; 0: their answers are known by heart
+ */
 static bool is_hard(const nw_holdout *h, double confidence)
 {
     return confidence > 0.0 ? confidence_of(h) <= FAINT * confidence : nw_score_top1(&h->floats) <= HARDENED;
 }
 
-/** Finds the share to blend by; answers to all samples. @param n  samples, the pictures themselves first unless hardened */
+/**
+ * Finds the share to blend by; answers to all samples. @param n  samples, the pictures themselves first unless hardened
+ */
 static nw_status blend(nw_holdout *h, nw_float_engine *engine, size_t n, nw_error *error)
 {
     const bool harden = nw_score_top1(&h->floats) > KNOWN_BY_HEART;

@@ -8,14 +8,14 @@
  *     NW_TRY(nw_holdout_judge(&holdout, integer, &verdict, error));
  *     nw_holdout_close(&holdout);
  *
- * Calibration data are mostly training pictures, which the float network knows by heart: it gets them all right, far from
- * any doubt, and so does a network that loses points on new pictures. Labelled pictures of which it gets more than 95 %
- * right are therefore hardened: each is blended with another one, by a share at which the float network gets 92 % right,
- * like new pictures at a usual error rate. Where fewer pictures are there than are wanted, blends stretch them too, by a share
- * that takes a twentieth of the float network's confidence.
+ * Calibration data are mostly training pictures, which the float network knows by heart: it gets them all right, far
+ * from any doubt, and so does a network that loses points on new pictures. Labelled pictures of which it gets more than
+ * 95 % right are therefore hardened: each is blended with another one, by a share at which the float network gets 92 %
+ * right, like new pictures at a usual error rate. Where fewer pictures are there than are wanted, blends stretch them
+ * too, by a share that takes a twentieth of the float network's confidence.
  *
- * What is lost is told from the float network's own probabilities (expected.h), made as sure as it is right on these samples:
- * the labels are asked for that alone. A standard error over pictures comes with it, and is counted as lost.
+ * What is lost is told from the float network's own probabilities (expected.h), made as sure as it is right on these
+ * samples: the labels are asked for that alone. A standard error over pictures comes with it, and is counted as lost.
  */
 #ifndef NARROW_CLI_JUDGE_H
 #define NARROW_CLI_JUDGE_H
@@ -46,7 +46,10 @@ nw_status nw_holdout_open(nw_holdout *holdout, const nw_sample_choice *choice, c
                           nw_error *error);
 void nw_holdout_close(nw_holdout *holdout);
 
-/** Runs an integer network. Lost is a share of top-1, of mIoU (no error known), or of answers that differ from the float ones. */
+/**
+ * Runs an integer network. Lost is a share of top-1, of mIoU (no error known), or of answers that differ from the float
+ * ones.
+ */
 nw_status nw_holdout_judge(nw_holdout *holdout, const nw_model *integer, nw_verdict *verdict, nw_error *error);
 
 #endif

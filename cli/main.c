@@ -40,8 +40,8 @@ static void print_usage(FILE *to)
 }
 
 /**
- * The float engine's OpenMP threads must not spin beside ours, and libgomp reads that wish before main: so it is set and
- * the program started once more. Where that is not possible things are only slower.
+ * The float engine's OpenMP threads must not spin beside ours, and libgomp reads that wish before main: so it is set
+ * and the program started once more. Where that is not possible things are only slower.
  */
 static void forbid_spinning(char **argv)
 {
@@ -50,7 +50,9 @@ static void forbid_spinning(char **argv)
     execv("/proc/self/exe", argv);
 }
 
-/** glibc would keep what is freed below 32 MB for the next one, and between layers of different size that fits badly. */
+/**
+ * glibc would keep what is freed below 32 MB for the next one, and between layers of different size that fits badly.
+ */
 static void give_memory_back(void)
 {
 #ifdef M_MMAP_THRESHOLD

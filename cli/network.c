@@ -67,7 +67,8 @@ nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *op
     while (options->name && i < NW_COUNT(names) && strcmp(options->name, names[i]) != 0)
         i++;
     if (i == NW_COUNT(names))
-        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes, packed, coded or huffman", options->name);
+        return nw_fail(error, NW_ERROR_USAGE, "--activation-storage %s: must be bytes, packed, coded or huffman",
+                       options->name);
     if (options->budget && (nw_storage)i < NW_STORAGE_CODED)
         return nw_fail(error, NW_ERROR_USAGE, "--arena-budget needs --activation-storage coded or huffman");
     out->storage = (nw_storage)i;

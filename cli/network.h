@@ -46,14 +46,15 @@ typedef struct nw_storage_options {
 } nw_storage_options;
 
 /** Table entries for the commands that run integer networks. */
-#define NW_STORAGE_OPTIONS(o)                                                                                        \
-    {"activation-storage", "KIND", NW_OPTION_TEXT, &(o)->name,                                                       \
-     "bytes, packed (own width: smaller, same answers), coded or huffman (fewer bytes still)"},                                                  \
-    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget, "coded, huffman: bytes for stored activations alive at once"},   \
-    {"fuse", "HOW", NW_OPTION_TEXT, &(o)->fuse,                                                                        \
-     "layers in one pass over strips of rows, same answers: none, fast, small (least memory)"},                        \
-    {"direct", NULL, NW_OPTION_FLAG, &(o)->direct,                                                                     \
-     "3 x 3 layers without Winograd's convolution: less memory, same answers"},                                        \
+#define NW_STORAGE_OPTIONS(o)                                                                   \
+    {"activation-storage", "KIND", NW_OPTION_TEXT, &(o)->name,                                  \
+     "bytes, packed (own width: smaller, same answers), coded or huffman (fewer bytes still)"}, \
+    {"arena-budget", "BYTES", NW_OPTION_NUMBER, &(o)->budget,                                   \
+     "coded, huffman: bytes for stored activations alive at once"},                             \
+    {"fuse", "HOW", NW_OPTION_TEXT, &(o)->fuse,                                                 \
+     "layers in one pass over strips of rows, same answers: none, fast, small (least memory)"}, \
+    {"direct", NULL, NW_OPTION_FLAG, &(o)->direct,                                              \
+     "3 x 3 layers without Winograd's convolution: less memory, same answers"},                 \
     NW_TUNED_OPTIONS(o)
 
 #define NW_TUNED_OPTIONS(o)                                                                                            \
@@ -61,7 +62,10 @@ typedef struct nw_storage_options {
      "kernels and fusion as `narrow tune` measured them here, same answers (--fuse has the last word)"},               \
     {"table", "FILE", NW_OPTION_TEXT, &(o)->table, "--tuned: the table, as `narrow tune --table` keeps it"}
 
-/** Fills in storage, arena_budget and fusion. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed storage. */
+/**
+ * Fills in storage, arena_budget and fusion. NW_ERROR_USAGE for unknown names, and a budget with bytes or packed
+ * storage.
+ */
 nw_status nw_storage_settle(nw_engine_options *out, const nw_storage_options *options, nw_error *error);
 
 /**

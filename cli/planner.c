@@ -77,9 +77,10 @@ static nw_status settle(nw_planner *planner, nw_error *error)
     if (planner->measured < 1)
         return nw_fail(error, NW_ERROR_USAGE, "--measure-samples: at least 1");
     if (planner->max_drop > 100.0 || planner->arena < 0.0 || planner->latency < 0.0)
-        return nw_fail(error, NW_ERROR_USAGE, "--max-drop is 0 to 100 points, --arena bytes, --target-latency milliseconds");
-    if (planner->target_acts != 0.0 &&
-        !(planner->target_acts >= NW_LEAST_ACTIVATION_BITS && planner->target_acts <= planner->options->activation_bits))
+        return nw_fail(error, NW_ERROR_USAGE,
+                       "--max-drop is 0 to 100 points, --arena bytes, --target-latency milliseconds");
+    if (planner->target_acts != 0.0 && !(planner->target_acts >= NW_LEAST_ACTIVATION_BITS &&
+                                         planner->target_acts <= planner->options->activation_bits))
         return nw_fail(error, NW_ERROR_USAGE, "--target-acts is a mean width of %d bits to those of --acts",
                        NW_LEAST_ACTIVATION_BITS);
     if (planner->arena > 0.0 && planner->options->activation_kind == NW_ACTIVATION_DQA)
@@ -88,7 +89,8 @@ static nw_status settle(nw_planner *planner, nw_error *error)
         return nw_fail(error, NW_ERROR_USAGE, "--target-acts and --arena choose which tensors are narrow: not with "
                                               "--act-placement");
     if (planner->options->ranking == NW_RANKING_ACCURACY)
-        return nw_fail(error, NW_ERROR_USAGE, "--act-ranking accuracy takes long for every network: not with a goal or in a plan");
+        return nw_fail(error, NW_ERROR_USAGE,
+                       "--act-ranking accuracy takes long for every network: not with a goal or in a plan");
     planner->goals.activation_bits = planner->target_acts;
     planner->goals.drop = planner->max_drop >= 0.0 ? 0.01 * planner->max_drop : -1.0;
     planner->goals.arena = planner->arena;
@@ -225,11 +227,13 @@ nw_status nw_planner_verdict(const nw_planner *planner, nw_error *error)
     if (planner->goals.arena > 0.0 && (double)found->activations.arena > planner->goals.arena)
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.0f bytes of activations cannot be met: they take %zu",
                        planner->goals.arena, found->activations.arena);
-    if (planner->goals.activation_bits > 0.0 && found->activations.mean_bits > planner->goals.activation_bits * (1.0 + 1e-9))
+    if (planner->goals.activation_bits > 0.0 &&
+        found->activations.mean_bits > planner->goals.activation_bits * (1.0 + 1e-9))
         return nw_fail(error, NW_GOAL_MISSED, "the goal of %.3f bits for activations cannot be met: they take %.3f",
                        planner->goals.activation_bits, found->activations.mean_bits);
     if (planner->goals.seconds > 0.0 && found->seconds > planner->goals.seconds)
-        return nw_fail(error, NW_GOAL_MISSED, "the goal of %.4g ms cannot be met: the best within 2 %% of the fastest takes %.4g",
+        return nw_fail(error, NW_GOAL_MISSED,
+                       "the goal of %.4g ms cannot be met: the best within 2 %% of the fastest takes %.4g",
                        planner->latency, 1e3 * found->seconds);
     if (isnan(found->verdict.drop))
         return nw_fail(error, NW_GOAL_MISSED, "whether the drop is met is not known without making the network");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goals on the command line and what it takes to meet them: calibrate on a part of the samples, measure, search, judge on
- * the rest. `narrow plan` is little more than this, `narrow quantize` uses it when it is given a goal.
+ * Goals on the command line and what it takes to meet them: calibrate on a part of the samples, measure, search, judge
+ * on the rest. `narrow plan` is little more than this, `narrow quantize` uses it when it is given a goal.
  *
  *     nw_planner planner = NW_PLANNER_DEFAULTS;
  *     const nw_option options[] = {NW_PLANNER_OPTIONS(&planner), ...};
@@ -52,19 +52,20 @@ typedef struct nw_planner {
 #define NW_PLANNER_DEFAULTS {.max_drop = -1.0, .measured = 256, .n_shards = 1}
 
 /** Table entries for a command's options. */
-#define NW_PLANNER_OPTIONS(p)                                                                                        \
-    {"target-size", "SIZE", NW_OPTION_TEXT, &(p)->target_size, "goal: bytes of the file, or 20% of the ONNX file's"}, \
-    {"max-drop", "POINTS", NW_OPTION_REAL, &(p)->max_drop,                                                           \
-     "goal: points of accuracy lost on calibration data set aside (without labels: answers that differ)"},           \
-    {"arena", "BYTES", NW_OPTION_REAL, &(p)->arena,                                                                  \
-     "goal: memory of activations while the network runs (packed storage, one thread)"},                            \
+#define NW_PLANNER_OPTIONS(p)                                                                                          \
+    {"target-size", "SIZE", NW_OPTION_TEXT, &(p)->target_size, "goal: bytes of the file, or 20% of the ONNX file's"},  \
+    {"max-drop", "POINTS", NW_OPTION_REAL, &(p)->max_drop,                                                             \
+     "goal: points of accuracy lost on calibration data set aside (without labels: answers that differ)"},             \
+    {"arena", "BYTES", NW_OPTION_REAL, &(p)->arena,                                                                    \
+     "goal: memory of activations while the network runs (packed storage, one thread)"},                               \
     {"fuse", "HOW", NW_OPTION_TEXT, &(p)->fuse, "--arena: none, small: that of runs with this --fuse (default none)"}, \
-    {"target-acts", "BITS", NW_OPTION_REAL, &(p)->target_acts, "goal: mean width of activations, like 4.5"},          \
-    {"target-latency", "MS", NW_OPTION_REAL, &(p)->latency, "goal: time of a run on this machine, one thread"},       \
-    {"cache", "FILE", NW_OPTION_TEXT, &(p)->cache, "keeps what --target-latency timed (default: in the user's cache)"}, \
-    {"allocation", "METHOD", NW_OPTION_TEXT, &(p)->allocation,                                                       \
-     "who gets how many bits: exact (default), adaptive, sqnr, equal"},                                              \
-    {"damage", "MEASURE", NW_OPTION_TEXT, &(p)->damage, "divergence (default for classes), noise, changed"},         \
+    {"target-acts", "BITS", NW_OPTION_REAL, &(p)->target_acts, "goal: mean width of activations, like 4.5"},           \
+    {"target-latency", "MS", NW_OPTION_REAL, &(p)->latency, "goal: time of a run on this machine, one thread"},        \
+    {"cache", "FILE", NW_OPTION_TEXT, &(p)->cache, "keeps what --target-latency timed (default: in the user's "        \
+    "cache)"},                                                                                                         \
+    {"allocation", "METHOD", NW_OPTION_TEXT, &(p)->allocation,                                                         \
+     "who gets how many bits: exact (default), adaptive, sqnr, equal"},                                                \
+    {"damage", "MEASURE", NW_OPTION_TEXT, &(p)->damage, "divergence (default for classes), noise, changed"},           \
     {"measure-samples", "N", NW_OPTION_NUMBER, &(p)->measured, "samples that damage is measured with (default 256)"},  \
     {"state", "FILE", NW_OPTION_TEXT, &(p)->state, "keeps what was measured: a second run goes on from there"}
 

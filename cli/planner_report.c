@@ -206,8 +206,9 @@ void nw_planner_print(const nw_planner *planner)
     if (planner->damage_together.n)
         printf(" (%.4g measured at once)", nw_damage_of(&planner->damage_together, planner->kind));
     if (found->narrow)
-        printf(", activations of %.2f bits, arena %zu bytes (%s%s)", found->activations.mean_bits, found->activations.arena,
-               found->activations.packed ? "packed" : "bytes", planner->fusion == NW_FUSION_SMALL ? ", fused" : "");
+        printf(", activations of %.2f bits, arena %zu bytes (%s%s)", found->activations.mean_bits,
+               found->activations.arena, found->activations.packed ? "packed" : "bytes",
+               planner->fusion == NW_FUSION_SMALL ? ", fused" : "");
     if (!isnan(found->seconds))
         printf(", %.3f ms expected, sums %s", 1e3 * found->seconds, nw_plan_accumulators[planner->accumulator]);
     if (!isnan(found->verdict.error))

@@ -18,58 +18,61 @@
 #include "quant/quantize.h"
 
 typedef struct nw_quantize_choices {
-    const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *weight_storage, *point_budget;
+    const char *acc, *range, *weight_range, *bias_correction, *weight_method, *weight_book, *weight_storage,
+        *point_budget;
     const char *act_method, *act_placement, *act_ranking, *act_share;
     int64_t weights, acts, act_extra_bits, input_bits, border, rounding_samples, learn, seed;
     bool equalize, limits, acc_first;
 } nw_quantize_choices;
 
-#define NW_QUANTIZE_CHOICES_DEFAULTS                                                                                 \
-    {                                                                                                                \
-        .weights = 8, .acts = 8, .act_extra_bits = 3, .input_bits = 8, .border = 8, .learn = NW_LEARN_AUTO, .seed = 1, .equalize = true, .limits = true                            \
+#define NW_QUANTIZE_CHOICES_DEFAULTS                                                                                   \
+    {                                                                                                                  \
+        .weights = 8, .acts = 8, .act_extra_bits = 3, .input_bits = 8, .border = 8, .learn = NW_LEARN_AUTO, .seed = 1, \
+        .equalize = true, .limits = true                                                                               \
     }
 
 /** Table entries for a command's options. */
-#define NW_QUANTIZE_CHOICES(o)                                                                                       \
-    {"weights", "BITS", NW_OPTION_NUMBER, &(o)->weights, "width of weights, 1 to 8 (default 8)"},                    \
-    {"acts", "BITS", NW_OPTION_NUMBER, &(o)->acts, "width of activations, 1 to 8 (default 8)"},                      \
-    {"input-bits", "BITS", NW_OPTION_NUMBER, &(o)->input_bits,                                                       \
-     "least width of the network's inputs (default 8; 0: like the rest)"},                                          \
-    {"act-method", "METHOD", NW_OPTION_TEXT, &(o)->act_method,                                                       \
-     "activations below 8 bits: direct (default), noisy, dqa"},                                                     \
-    {"act-extra-bits", "BITS", NW_OPTION_NUMBER, &(o)->act_extra_bits,                                              \
-     "dqa: further bits of important channels (default 3)"},                                                        \
-    {"act-share", "SHARE", NW_OPTION_TEXT, &(o)->act_share, "dqa: share of important channels (default 0.4)"},      \
-    {"act-placement", "WHERE", NW_OPTION_TEXT, &(o)->act_placement,                                                 \
-     "narrow activations: all (default), blocks (outputs of blocks)"},                                              \
-    {"act-ranking", "RULE", NW_OPTION_TEXT, &(o)->act_ranking,                                                      \
-     "dqa: important channels by output (default), accuracy (greedy search, slow) or random"},                                                      \
-    {"weight-method", "METHOD", NW_OPTION_TEXT, &(o)->weight_method,                                                 \
-     "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; " \
-     "to compare: multipoint-random, piecewise, ocs"},                                                               \
-    {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                       \
-     "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one step a layer, for coded storage), " \
-     "per-tensor (uniform, one step a layer)"},                                                                     \
-    {"weight-storage", "HOW", NW_OPTION_TEXT, &(o)->weight_storage,                                                  \
-     "weights in the file: packed (default), coded (entropy-coded: a smaller file, the same answers)"},              \
-    {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                  \
-     "extra multiply-accumulates that further points may cost (default 5)"},                                         \
-    {"first-last", "BITS", NW_OPTION_NUMBER, &(o)->border,                                                           \
-     "least width of the first and last layers' weights (default 8; 0: like the rest)"},                             \
-    {"acc", "WIDTH", NW_OPTION_TEXT, &(o)->acc,                                                                      \
-     "sums: auto (default), 32, 16 (ranges narrowed for 16-bit sums; exact), 16-wrap (modulo 2^16)"},                \
-    {"acc-first", NULL, NW_OPTION_FLAG, &(o)->acc_first, "--acc 16, 16-wrap: the first layer too"},                  \
-    {"range", "METHOD", NW_OPTION_TEXT, &(o)->range, "activation ranges: minmax, percentile, mse, output (default)"},        \
-    {"weight-range", "METHOD", NW_OPTION_TEXT, &(o)->weight_range, "weight steps: minmax, mse, output (default)"},   \
-    {"bias-correction", "METHOD", NW_OPTION_TEXT, &(o)->bias_correction, "none, analytic, empirical (default)"},     \
-    {"equalize", NULL, NW_OPTION_FLAG, &(o)->equalize, "cross-layer equalization (--no-equalize turns it off)"},     \
-    {"limits", NULL, NW_OPTION_FLAG, &(o)->limits, "per-channel limits from calibration (--no-limits: off)"},        \
-    {"rounding-samples", "N", NW_OPTION_NUMBER, &(o)->rounding_samples,                                              \
-     "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96, "  \
-     "384 before learning)"},                                                                                        \
-    {"learn", "UPDATES", NW_OPTION_NUMBER, &(o)->learn,                                                              \
+#define NW_QUANTIZE_CHOICES(o)                                                                                         \
+    {"weights", "BITS", NW_OPTION_NUMBER, &(o)->weights, "width of weights, 1 to 8 (default 8)"},                      \
+    {"acts", "BITS", NW_OPTION_NUMBER, &(o)->acts, "width of activations, 1 to 8 (default 8)"},                        \
+    {"input-bits", "BITS", NW_OPTION_NUMBER, &(o)->input_bits,                                                         \
+     "least width of the network's inputs (default 8; 0: like the rest)"},                                             \
+    {"act-method", "METHOD", NW_OPTION_TEXT, &(o)->act_method,                                                         \
+     "activations below 8 bits: direct (default), noisy, dqa"},                                                        \
+    {"act-extra-bits", "BITS", NW_OPTION_NUMBER, &(o)->act_extra_bits,                                                 \
+     "dqa: further bits of important channels (default 3)"},                                                           \
+    {"act-share", "SHARE", NW_OPTION_TEXT, &(o)->act_share, "dqa: share of important channels (default 0.4)"},         \
+    {"act-placement", "WHERE", NW_OPTION_TEXT, &(o)->act_placement,                                                    \
+     "narrow activations: all (default), blocks (outputs of blocks)"},                                                 \
+    {"act-ranking", "RULE", NW_OPTION_TEXT, &(o)->act_ranking,                                                         \
+     "dqa: important channels by output (default), accuracy (greedy search, slow) or random"},                         \
+    {"weight-method", "METHOD", NW_OPTION_TEXT, &(o)->weight_method,                                                   \
+     "weights below 8 bits: plain, feedback, refine (default), multipoint, multipoint-feedback, multipoint-refine; "   \
+     "to compare: multipoint-random, piecewise, ocs"},                                                                 \
+    {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                         \
+     "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one "    \
+     "step a layer, for coded storage), "                                                                              \
+     "per-tensor (uniform, one step a layer)"},                                                                        \
+    {"weight-storage", "HOW", NW_OPTION_TEXT, &(o)->weight_storage,                                                    \
+     "weights in the file: packed (default), coded (entropy-coded: a smaller file, the same answers)"},                \
+    {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                    \
+     "extra multiply-accumulates that further points may cost (default 5)"},                                           \
+    {"first-last", "BITS", NW_OPTION_NUMBER, &(o)->border,                                                             \
+     "least width of the first and last layers' weights (default 8; 0: like the rest)"},                               \
+    {"acc", "WIDTH", NW_OPTION_TEXT, &(o)->acc,                                                                        \
+     "sums: auto (default), 32, 16 (ranges narrowed for 16-bit sums; exact), 16-wrap (modulo 2^16)"},                  \
+    {"acc-first", NULL, NW_OPTION_FLAG, &(o)->acc_first, "--acc 16, 16-wrap: the first layer too"},                    \
+    {"range", "METHOD", NW_OPTION_TEXT, &(o)->range, "activation ranges: minmax, percentile, mse, output (default)"},  \
+    {"weight-range", "METHOD", NW_OPTION_TEXT, &(o)->weight_range, "weight steps: minmax, mse, output (default)"},     \
+    {"bias-correction", "METHOD", NW_OPTION_TEXT, &(o)->bias_correction, "none, analytic, empirical (default)"},       \
+    {"equalize", NULL, NW_OPTION_FLAG, &(o)->equalize, "cross-layer equalization (--no-equalize turns it off)"},       \
+    {"limits", NULL, NW_OPTION_FLAG, &(o)->limits, "per-channel limits from calibration (--no-limits: off)"},          \
+    {"rounding-samples", "N", NW_OPTION_NUMBER, &(o)->rounding_samples,                                                \
+     "calibration samples that weights and biases are fitted to at once; memory grows with N (default: at most 96, "   \
+     "384 before learning)"},                                                                                          \
+    {"learn", "UPDATES", NW_OPTION_NUMBER, &(o)->learn,                                                                \
      "how often weights and activations' steps are moved along their gradients; 0: never (default: up to 1,200 times " \
-     "behind activations of 6 bits or fewer)"},                                                                      \
+     "behind activations of 6 bits or fewer)"},                                                                        \
     {"seed", "N", NW_OPTION_NUMBER, &(o)->seed, "stored in the plan (default 1)"}
 
 /** NW_ERROR_USAGE naming the option that is none. */
@@ -99,7 +102,10 @@ typedef struct nw_sample_choice {
 
 nw_sample_choice nw_sample_choice_make(const nw_dataset *data, int64_t wanted, int64_t kept);
 
-/** Samples to learn from that these choices want: none where nothing can become narrow. @param planned  by --plan and such */
+/**
+ * Samples to learn from that these choices want: none where nothing can become narrow. @param planned  by --plan and
+ * such
+ */
 int64_t nw_sample_pool(const nw_quantize_choices *choices, bool planned);
 
 /** Index in the data of sample i of those not set aside (0 .. n - held - 1), and of those set aside. */

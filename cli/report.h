@@ -13,7 +13,9 @@
 /** Prints the document on stdout and deletes it. NW_ERROR_MEMORY if it cannot be rendered. */
 nw_status nw_report_print(cJSON *report, nw_error *error);
 
-/** A line on stderr with phase, count and remaining time; silent unless stderr is a terminal. {0} with a phase starts. */
+/**
+ * A line on stderr with phase, count and remaining time; silent unless stderr is a terminal. {0} with a phase starts.
+ */
 typedef struct nw_progress {
     const char *phase;
     double started, shown; /* seconds; 0: not yet */

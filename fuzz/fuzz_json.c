@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzing of the readers of JSON files: plans, tables of `narrow tune`, states of `narrow plan`, cached times, preprocessing.
- * Every input goes to every reader, which must end with one sentence or with something that
+ * Fuzzing of the readers of JSON files: plans, tables of `narrow tune`, states of `narrow plan`, cached times,
+ * preprocessing. Every input goes to every reader, which must end with one sentence or with something that
  *     - reads back as the same text when it is printed (plans, states);
  *     - an engine can be built by and run with, for the same answer as without it (tables).
  * A table belongs to one CPU, version and network; in an input @cpu, @library and @network stand for those at hand.
@@ -66,8 +66,8 @@ static void try_plan(const char *data, size_t size)
         return;
     }
     char *first = nw_plan_print(plan);
-    demand(first && nw_plan_parse(&again, first, strlen(first), "again.json", &error) == NW_OK, "plan: cannot be read again",
-           &error);
+    demand(first && nw_plan_parse(&again, first, strlen(first), "again.json", &error) == NW_OK,
+           "plan: cannot be read again", &error);
     char *second = nw_plan_print(again);
     demand(second && !strcmp(first, second), "plan: differs when printed again", &error);
     free(first);
@@ -85,12 +85,13 @@ static void try_state(void)
         demand(error.message[0] != '\0', "state: failed without a sentence", &error);
         return;
     }
-    demand(nw_state_write(state, path, &error) == NW_OK && nw_bytes_read(&first, path, (size_t)1 << 26, &error) == NW_OK &&
+    demand(nw_state_write(state, path, &error) == NW_OK &&
+               nw_bytes_read(&first, path, (size_t)1 << 26, &error) == NW_OK &&
                nw_state_read(&again, path, &error) == NW_OK && nw_state_write(again, path, &error) == NW_OK &&
                nw_bytes_read(&second, path, (size_t)1 << 26, &error) == NW_OK,
            "state: cannot be read again", &error);
-    demand(first.size == second.size && !memcmp(first.data, second.data, first.size), "state: differs when written again",
-           &error);
+    demand(first.size == second.size && !memcmp(first.data, second.data, first.size),
+           "state: differs when written again", &error);
     (void)nw_state_absorb(again, state, "fuzzed.json", &error);
     free(nw_state_missing(again));
     nw_bytes_free(&first);
@@ -124,8 +125,8 @@ static void try_preprocess(const char *text)
         return;
     }
     char *first = nw_preprocess_format(&preprocess);
-    demand(first && nw_preprocess_parse(&again, first, "again.json", &error) == NW_OK, "preprocessing: cannot be read again",
-           &error);
+    demand(first && nw_preprocess_parse(&again, first, "again.json", &error) == NW_OK,
+           "preprocessing: cannot be read again", &error);
     char *second = nw_preprocess_format(&again);
     demand(second && !strcmp(first, second), "preprocessing: differs when written again", &error);
     free(first);

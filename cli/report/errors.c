@@ -4,7 +4,8 @@
  *
  *     1. both networks run; every tensor of codes against the float tensor of the same name: the accumulated error. It
  *        also yields each channel's factor (equalization)
- *     2. the float network runs, and each layer alone in integers on its tensors times those factors: the isolated error
+ *     2. the float network runs, and each layer alone in integers on its tensors times those factors: the isolated
+ *        error
  *
  * With the float values f and the integer ones g of a channel, over all samples, the factor that fits best and what is
  * left of the error, in units of f:

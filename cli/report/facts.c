@@ -36,7 +36,8 @@ static void sum_runs(nw_layer_facts *layer, const nw_linear *l)
     layer->paired_share = (double)layer->runs.paired / all;
     layer->wide_share = (double)layer->runs.wide / all;
     layer->filled_share =
-        fmin(1.0, (double)l->n_rows * (double)l->k / fmax(1.0, (double)layer->runs.places)); /* steps of zeros are left out */
+        /* steps of zeros are left out */
+        fmin(1.0, (double)l->n_rows * (double)l->k / fmax(1.0, (double)layer->runs.places));
 }
 
 static void take_layer(nw_layer_facts *layer, const nw_network *network, int32_t n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text that grows into an HTML page. Names come from files and are escaped; every figure carries the path of its value in
- * the document of --json, so that the two can be compared.
+ * Text that grows into an HTML page. Names come from files and are escaped; every figure carries the path of its value
+ * in the document of --json, so that the two can be compared.
  *
  *     nw_html page = {0};
  *     nw_html_put(&page, "<p>");

@@ -7,8 +7,9 @@
 
 void nw_page_bars(nw_html *page, const char *kind, const char *name, const double *values, int32_t n, double top)
 {
-    nw_html_put(page, "<svg class=\"%s\" viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"", kind,
-                n);
+    nw_html_put(page,
+                "<svg class=\"%s\" viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"",
+                kind, n);
     nw_html_text(page, name);
     nw_html_put(page, "\">");
     for (int32_t i = 0; i < n; i++) {
@@ -119,8 +120,9 @@ static void score_tiles(nw_html *page, const nw_facts *facts)
 static void share_rows(nw_html *page, const nw_facts *facts)
 {
     int32_t row = 0;
-    nw_html_put(page, "<table class=\"shares\"><thead><tr><th scope=\"col\">Values</th><th scope=\"col\">"
-                      "Share of the multiply-accumulates</th><th scope=\"col\">Share of the bytes</th></tr></thead><tbody>\n");
+    nw_html_put(
+        page, "<table class=\"shares\"><thead><tr><th scope=\"col\">Values</th><th scope=\"col\">"
+              "Share of the multiply-accumulates</th><th scope=\"col\">Share of the bytes</th></tr></thead><tbody>\n");
     for (int32_t bits = 1; bits <= 9; bits++) {
         const nw_shares *s = &facts->shares;
         const int32_t at = bits % 9; /* float last in the table, first in the document */
@@ -141,8 +143,10 @@ static void share_rows(nw_html *page, const nw_facts *facts)
     nw_html_put(page, "</tbody></table>\n");
     for (int32_t i = 0; i < facts->n_layers; i++)
         if (facts->layers[i].planned_bits != facts->layers[i].weight_bits) {
-            nw_html_put(page, "<p class=\"note\">Weights on one step for a whole layer take values of more bits than were planned "
-                              "for it (below), and fewer bytes once they are coded.</p>\n");
+            nw_html_put(
+                page,
+                "<p class=\"note\">Weights on one step for a whole layer take values of more bits than were planned "
+                "for it (below), and fewer bytes once they are coded.</p>\n");
             break;
         }
 }
@@ -173,7 +177,8 @@ static void in_float(nw_html *page, const nw_facts *facts)
 {
     nw_html_put(page, "<section><h2>What runs in float</h2>\n");
     if (!facts->n_floats) {
-        nw_html_put(page, "<p>Nothing: the last layer writes its exact integer sums as reals, and that is the answer.</p>\n");
+        nw_html_put(page,
+                    "<p>Nothing: the last layer writes its exact integer sums as reals, and that is the answer.</p>\n");
     } else {
         nw_html_put(page, "<ul class=\"plain\">\n");
         for (int32_t i = 0; i < facts->n_floats; i++) {

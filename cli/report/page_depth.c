@@ -39,8 +39,8 @@ static void grid_line(nw_html *page, nw_as as, double value, double share)
 
 static void open_svg(nw_html *page, const char *name, double width, double height)
 {
-    nw_html_put(page, "<svg viewBox=\"0 0 %g %g\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"%s\">", width, height,
-                name);
+    nw_html_put(page, "<svg viewBox=\"0 0 %g %g\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"%s\">", width,
+                height, name);
 }
 
 /** A title that shows where the pointer rests. */
@@ -66,10 +66,11 @@ static void bits_chart(nw_html *page, const nw_facts *facts)
     bool extra = false;
     for (int32_t i = 0; i < facts->n_layers; i++)
         extra = extra || facts->layers[i].extra_bits;
-    open_plot(page, "Bits of the weights",
-              extra ? "as bars, <span class=\"b\">of each layer's output as dots, of its important channels (DQA) up to the "
-                      "line's end</span>, from input to output"
-                    : "as bars, <span class=\"b\">of each layer's output as dots</span>, from input to output");
+    open_plot(
+        page, "Bits of the weights",
+        extra ? "as bars, <span class=\"b\">of each layer's output as dots, of its important channels (DQA) up to the "
+                "line's end</span>, from input to output"
+              : "as bars, <span class=\"b\">of each layer's output as dots</span>, from input to output");
     layer_words(page, facts, true);
     nw_html_put(page, "<div class=\"plot\">");
     for (int32_t bits = 2; bits <= 8; bits += 2)
@@ -77,8 +78,10 @@ static void bits_chart(nw_html *page, const nw_facts *facts)
     open_svg(page, "bits per layer", facts->n_layers, 8.4);
     for (int32_t i = 0; i < facts->n_layers; i++) {
         const nw_layer_facts *l = &facts->layers[i];
-        nw_html_put(page, "<rect class=\"bar\" data-key=\"layers.%d.planned_bits\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%d\">",
-                    i, i + GAP, 8.4 - l->planned_bits, 1.0 - 2.0 * GAP, l->planned_bits);
+        nw_html_put(
+            page,
+            "<rect class=\"bar\" data-key=\"layers.%d.planned_bits\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%d\">", i,
+            i + GAP, 8.4 - l->planned_bits, 1.0 - 2.0 * GAP, l->planned_bits);
         layer_title(page, facts, i);
         nw_html_put(page, ": %d bits</title></rect>", l->planned_bits);
     }
@@ -144,8 +147,8 @@ static void value_chart(nw_html *page, const nw_facts *facts, layer_value *value
         const double v = value(facts, i);
         if (!(v > 0.0))
             continue;
-        nw_html_put(page, "<rect class=\"value\" x=\"%g\" y=\"%.4f\" width=\"%g\" height=\"%.4f\">", i + GAP, 1.05 - v / top,
-                    1.0 - 2.0 * GAP, v / top);
+        nw_html_put(page, "<rect class=\"value\" x=\"%g\" y=\"%.4f\" width=\"%g\" height=\"%.4f\">", i + GAP,
+                    1.05 - v / top, 1.0 - 2.0 * GAP, v / top);
         layer_title(page, facts, i);
         nw_html_put(page, ": ");
         nw_html_number(page, as, v);
@@ -194,7 +197,8 @@ void nw_page_depth(nw_html *page, const nw_facts *facts)
 {
     nw_html_put(page, "<section><h2>Over the depth of the network</h2>\n");
     bits_chart(page, facts);
-    value_chart(page, facts, damage_of, NW_AS_REAL, "Damage", "that each layer's width does to the answer, measured alone");
+    value_chart(page, facts, damage_of, NW_AS_REAL, "Damage",
+                "that each layer's width does to the answer, measured alone");
     error_chart(page, facts);
     value_chart(page, facts, microseconds_of, NW_AS_COUNT, "Time", "of each layer, \xc2\xb5s");
     nw_html_put(page, "<div class=\"depth axis\">");
@@ -248,8 +252,8 @@ static plane plane_of(const nw_facts *facts)
 /** Words beside a point, to its right where there is room for `rem` of them. */
 static void front_word(nw_html *page, const plane *p, double bytes, double damage, const char *kind, int32_t rem)
 {
-    nw_html_put(page, "<span class=\"point %s\" style=\"left:min(%.1f%%,calc(100%% - %drem));bottom:%.1f%%\">%s",
-                kind, 100.0 * place_of(p, bytes), rem, 100.0 * height_of(p, damage), *kind == 'b' ? "this network: " : "");
+    nw_html_put(page, "<span class=\"point %s\" style=\"left:min(%.1f%%,calc(100%% - %drem));bottom:%.1f%%\">%s", kind,
+                100.0 * place_of(p, bytes), rem, 100.0 * height_of(p, damage), *kind == 'b' ? "this network: " : "");
     nw_html_number(page, NW_AS_BYTES, bytes);
     nw_html_put(page, ", ");
     nw_html_number(page, NW_AS_REAL, damage);
@@ -269,8 +273,9 @@ void nw_page_front(nw_html *page, const nw_facts *facts)
     if (!n)
         return;
     const plane p = plane_of(facts);
-    nw_html_put(page, "<section><h2>Size and damage</h2>\n<p>What the best choice of widths costs the answer at every size: "
-                      "the sum of the layers' damages (");
+    nw_html_put(page,
+                "<section><h2>Size and damage</h2>\n<p>What the best choice of widths costs the answer at every size: "
+                "the sum of the layers' damages (");
     nw_html_text(page, facts->damage_measure);
     nw_html_put(page, "%s), each measured alone. This network: ", p.logarithm ? ", logarithmic" : "");
     nw_html_figure(page, NW_AS_BYTES, facts->chosen_bytes, "chosen.bytes");
@@ -298,5 +303,7 @@ void nw_page_front(nw_html *page, const nw_facts *facts)
     if (!is_near(&p, facts, n - 1))
         front_word(page, &p, facts->front_bytes[n - 1], facts->front_damage[n - 1], "last", 10);
     front_word(page, &p, facts->chosen_bytes, facts->chosen_damage, "b", 17);
-    nw_html_put(page, "</div><figcaption><span>smaller</span><span>bytes \xe2\x86\x92</span></figcaption></figure>\n</section>\n");
+    nw_html_put(
+        page,
+        "</div><figcaption><span>smaller</span><span>bytes \xe2\x86\x92</span></figcaption></figure>\n</section>\n");
 }

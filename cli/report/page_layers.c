@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One place per layer: what it is, what it costs, its weights on their grid, its runs, why it is not faster (page.h). */
+/*
+ * One place per layer: what it is, what it costs, its weights on their grid, its runs, why it is not faster
+ * (page.h).
+ */
 #include <math.h>
 #include <stdio.h>
 
@@ -111,7 +114,8 @@ static void weights_chart(nw_html *page, const nw_facts *facts, const nw_layer_f
                     8.0 * (double)l->weight_bytes / fmax(1.0, (double)l->n_weights));
     nw_html_put(page, "</figcaption>");
     nw_page_bars(page, "weights", name, bars, 2 * half + 1, top);
-    nw_html_put(page, "<p class=\"ends\"><span>\xe2\x88\x92%d</span><span>0</span><span>%d</span></p></figure>", reach, reach);
+    nw_html_put(page, "<p class=\"ends\"><span>\xe2\x88\x92%d</span><span>0</span><span>%d</span></p></figure>", reach,
+                reach);
 }
 
 static void runs_chart(nw_html *page, const nw_layer_facts *l, int32_t i)

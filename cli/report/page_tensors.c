@@ -39,8 +39,10 @@ static void limits_chart(nw_html *page, const nw_tensor_facts *t)
     const int32_t n = t->n_limits < MOST_BARS ? t->n_limits : MOST_BARS;
     for (int32_t b = 0; b < n; b++)
         bars[b] = t->limits[(int64_t)b * t->n_limits / n];
-    nw_html_put(page, "<figure class=\"small\"><figcaption>limits of %d channel%s, share of the range: least, median, most"
-                "</figcaption>", t->n_limits, t->n_limits == 1 ? "" : "s");
+    nw_html_put(page,
+                "<figure class=\"small\"><figcaption>limits of %d channel%s, share of the range: least, median, most"
+                "</figcaption>",
+                t->n_limits, t->n_limits == 1 ? "" : "s");
     nw_page_bars(page, "limits", "limits of the channels", bars, n, 1.0);
     nw_html_put(page, "<p class=\"ends\"><span>");
     nw_html_number(page, NW_AS_PERCENT, t->limits[0]);
@@ -90,8 +92,9 @@ static void tensor(nw_html *page, const nw_facts *facts, int32_t i)
 
 void nw_page_tensors(nw_html *page, const nw_facts *facts)
 {
-    nw_html_put(page, "<section><h2>Activations</h2>\n<p>Each channel is clamped to limits of its own inside the tensor's "
-                      "range; the proofs that sums fit 16 bits rely on them.</p>\n<div class=\"layers\">\n");
+    nw_html_put(page,
+                "<section><h2>Activations</h2>\n<p>Each channel is clamped to limits of its own inside the tensor's "
+                "range; the proofs that sums fit 16 bits rely on them.</p>\n<div class=\"layers\">\n");
     for (int32_t i = 0; i < facts->n_tensors; i++)
         tensor(page, facts, i);
     nw_html_put(page, "</div></section>\n");

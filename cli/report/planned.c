@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a plan says of why: each layer's and tensor's damage, and from the damages of all widths the front, the least damage for every
- * size (facts.h: nw_facts_add_plan). A plan as `narrow plan` writes it:
+ * What a plan says of why: each layer's and tensor's damage, and from the damages of all widths the front, the least
+ * damage for every size (facts.h: nw_facts_add_plan). A plan as `narrow plan` writes it:
  *
- *     "why": {"damage": .., "damage_measure": "divergence", "bytes": .., "by_bits": [{"bits": 2, "damage": .., "bytes": ..}]}
+ *     "why": {"damage": .., "damage_measure": "divergence", "bytes": ..,
+ *             "by_bits": [{"bits": 2, "damage": .., "bytes": ..}]}
  */
 #include <math.h>
 #include <stdio.h>

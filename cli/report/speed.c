@@ -46,10 +46,13 @@ static bool is_one_run(const nw_layer_facts *layer, int32_t k, nw_isa isa)
 static void explain_runs(nw_layer_facts *layer, int32_t k, nw_isa isa)
 {
     if (layer->wide_share + layer->paired_share > 0.25)
-        say(layer, "%.0f %% of its steps hold products of which two may exceed 16 bits, and need other pairs or 32 bits: "
-                   "7-bit weights or narrower limits end that.", 100.0 * (layer->wide_share + layer->paired_share));
+        say(layer,
+            "%.0f %% of its steps hold products of which two may exceed 16 bits, and need other pairs or 32 bits: "
+            "7-bit weights or narrower limits end that.",
+            100.0 * (layer->wide_share + layer->paired_share));
     else if (layer->filled_share < 0.75)
-        say(layer, "Only %.0f %% of the multiplier's places hold a weight: the layer's channels do not fill whole steps.",
+        say(layer,
+            "Only %.0f %% of the multiplier's places hold a weight: the layer's channels do not fill whole steps.",
             100.0 * layer->filled_share);
     else if (is_one_run(layer, k, isa))
         say(layer, "Its sums, %.0f steps long, stay in 16 bits from end to end: narrower numbers would not be faster.",
@@ -61,8 +64,10 @@ static void explain_runs(nw_layer_facts *layer, int32_t k, nw_isa isa)
         say(layer, "Sums stay in 16 bits for %.1f steps; narrower numbers would make it faster, up to about %.0f.",
             layer->mean_run, GOOD_RUN);
     else
-        say(layer, "Sums stay in 16 bits for %.1f steps: this kernel gets no faster, and narrower numbers would only be "
-                   "smaller.", layer->mean_run);
+        say(layer,
+            "Sums stay in 16 bits for %.1f steps: this kernel gets no faster, and narrower numbers would only be "
+            "smaller.",
+            layer->mean_run);
 }
 
 void nw_facts_explain(nw_layer_facts *layer, const nw_model *model, nw_isa isa)
@@ -74,12 +79,14 @@ void nw_facts_explain(nw_layer_facts *layer, const nw_model *model, nw_isa isa)
     if (isa == NW_ISA_REF)
         say(layer, "The reference kernel is plain C, made for checking.");
     else if (depthwise)
-        say(layer, "Depthwise: only %d products for each value that is read, rounded and written, so width hardly matters.",
+        say(layer,
+            "Depthwise: only %d products for each value that is read, rounded and written, so width hardly matters.",
             node->linear->k);
     else if (pixels == 1)
         say(layer, "One output position: each weight is fetched for a single product, so memory sets the pace.");
     else if (layer->kernel && !strncmp(layer->kernel, "winograd", 8))
-        say(layer, "Winograd's convolution: a quarter of the products, of 16 bits each, so time does not depend on the width.");
+        say(layer, "Winograd's convolution: a quarter of the products, of 16 bits each, so time does not depend on the "
+                   "width.");
     else if (!layer->has_runs)
         say(layer, "%s adds products of 8 bits in 32 at once: time does not depend on the width.", nw_isa_name(isa));
     else

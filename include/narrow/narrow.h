@@ -55,12 +55,13 @@ typedef enum nw_storage {
     NW_STORAGE_BYTES, /* every code in a byte: fastest */
     NW_STORAGE_PACKED, /* pictures of codes below 8 bits at their own width: smaller, some work to pack and unpack */
     NW_STORAGE_CODED,  /* besides, rows with many zeros as a map of them and the rest: fewer bytes moved, more work */
-    NW_STORAGE_HUFFMAN /* rows in words of the prefix codes that the network has for its tensors: fewest bytes, most work */
+    NW_STORAGE_HUFFMAN /* rows in words of the prefix codes that the network has for its tensors: fewest bytes, most
+                          work */
 } nw_storage;
 
 /**
- * Which layers run in one pass over strips of rows, so that what lies between them never is in memory as a whole. No bits
- * change.
+ * Which layers run in one pass over strips of rows, so that what lies between them never is in memory as a whole. No
+ * bits change.
  */
 typedef enum nw_fusion {
     NW_FUSION_NONE,  /* each by itself */
@@ -79,12 +80,13 @@ typedef struct nw_engine_options {
     size_t fusion_bytes;   /* fast: tensors of more bytes are worth it; 0: 300000 */
     size_t fusion_scratch; /* bytes for the rows between layers, per thread, where there is a choice; 0: 200000 */
     const nw_choice *choices; /* NULL, or of every node; borrowed while the engine is built. No bits change */
-    size_t threads;     /* most threads that will work at once where each needs memory of its own (3 x 3 layers, fusion, storage
-                           other than bytes); more of them rest there. 0: one, four at most in 3 x 3 layers */
-    bool direct;        /* 3 x 3 layers without Winograd's convolution, whose weights take eight times their bytes in the engine;
-                           always so with NW_FUSION_SMALL and storage other than bytes. No bits change */
-    size_t arena_budget; /* coded, huffman: bytes for stored tensors alive at once; 0: what they need. With less, rows that do not
-                            fit lose the low bits of channels with more bits than others: results depend on the budget,
+    size_t threads;     /* most threads that will work at once where each needs memory of its own (3 x 3 layers, fusion,
+                           storage other than bytes); more of them rest there. 0: one, four at most in 3 x 3 layers */
+    bool direct;        /* 3 x 3 layers without Winograd's convolution, whose weights take eight times their bytes in
+                           the engine; always so with NW_FUSION_SMALL and storage other than bytes. No bits change */
+    size_t arena_budget; /* coded, huffman: bytes for stored tensors alive at once; 0: what they need. With less, rows
+                            that do not fit lose the low bits of channels with more bits than others: results depend on
+                            the budget,
                             and on nothing else. NW_GOAL_MISSED if even that does not fit */
 } nw_engine_options;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A pixel of narrow codes in two parts: of every channel's code what lies above bit m, and the m low bits of those channels
- * that have any there, the *fine* ones (DQA's important channels). Whoever stores pictures (ops/stored.h) and whoever
- * describes what is stored (model/) must agree on m.
+ * A pixel of narrow codes in two parts: of every channel's code what lies above bit m, and the m low bits of those
+ * channels that have any there, the *fine* ones (DQA's important channels). Whoever stores pictures (ops/stored.h) and
+ * whoever describes what is stored (model/) must agree on m.
  */
 #ifndef NARROW_BASE_PIXEL_H
 #define NARROW_BASE_PIXEL_H

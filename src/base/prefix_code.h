@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prefix codes of bounded length for up to 256 symbols (Huffman 1952; the bound by package-merge, Larmore and Hirschberg
- * 1990). A code is its lengths: words are canonical, so a file needs nothing else.
+ * Prefix codes of bounded length for up to 256 symbols (Huffman 1952; the bound by package-merge, Larmore and
+ * Hirschberg 1990). A code is its lengths: words are canonical, so a file needs nothing else.
  *
  *     uint8_t lengths[256];
  *     nw_prefix_code_make(lengths, counts, 256);
@@ -25,8 +25,8 @@
 bool nw_prefix_code_complete(const uint8_t *lengths, size_t n);
 
 /**
- * The lengths with the fewest bits for n = 2 to 256 symbols that occur so often. A symbol that does not occur gets a word
- * too: it counts as one occurrence. Sums of counts must stay below 2^59.
+ * The lengths with the fewest bits for n = 2 to 256 symbols that occur so often. A symbol that does not occur gets a
+ * word too: it counts as one occurrence. Sums of counts must stay below 2^59.
  */
 void nw_prefix_code_make(uint8_t *lengths, const uint64_t *counts, size_t n);
 

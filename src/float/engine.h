@@ -10,10 +10,10 @@
  *     nw_float_free(engine);
  *
  * Data at this interface is dense NCHW [batch, ...]; inside, tensors lie as oneDNN likes them best. Tensors, scratch
- * memory and reordered weights are allocated by nw_float_create, copies for observers and editors while it runs, as large
- * as the tensor shown; small reorder objects are made when a tensor is first copied in or out. An engine is used by one
- * thread at a time; results are the same for the same number of threads on the same machine, and may differ in the last
- * bits elsewhere.
+ * memory and reordered weights are allocated by nw_float_create, copies for observers and editors while it runs, as
+ * large as the tensor shown; small reorder objects are made when a tensor is first copied in or out. An engine is used
+ * by one thread at a time; results are the same for the same number of threads on the same machine, and may differ in
+ * the last bits elsewhere.
  *
  * Threads: oneDNN runs on OpenMP. nw_float_set_threads before nw_float_create says how many. An idle OpenMP team spins
  * for some milliseconds, so call nw_float_release_threads before timing anything that brings threads of its own. With

@@ -236,7 +236,7 @@ nw_status nw_isa_choose(nw_isa *isa, const char *name, nw_error *error)
         *isa = (nw_isa)i;
         return NW_OK;
     }
-    return nw_fail(error, NW_ERROR_USAGE,
-                   "NARROW_ISA=%s: unknown; the names are ref, avx2, avxvnni, avx512, avx512vnni, amx, neon, dotprod, i8mm",
-                   name);
+    return nw_fail(
+        error, NW_ERROR_USAGE,
+        "NARROW_ISA=%s: unknown; the names are ref, avx2, avxvnni, avx512, avx512vnni, amx, neon, dotprod, i8mm", name);
 }

@@ -42,7 +42,9 @@ typedef struct nw_quads_step {
 
 nw_quads_walk nw_quads_begin(const nw_gemm_source *source);
 
-/** Takes the next byte and those after it that lie within the same `size`, in rising order; segments may share steps. */
+/**
+ * Takes the next byte and those after it that lie within the same `size`, in rising order; segments may share steps.
+ */
 bool nw_quads_next(nw_quads_walk *walk, int32_t size, nw_quads_step *step);
 
 /** How many steps of `size` bytes there are. */

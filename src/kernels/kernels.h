@@ -26,7 +26,8 @@
 #include "kernels/cpu.h"
 
 #define NW_OVERREAD 64        /* readable bytes behind activations and parameter arrays */
-#define NW_PARAMETER_PAD 64   /* per-channel arrays of nw_requant have at least this many readable entries past the last */
+#define NW_PARAMETER_PAD 64   /* per-channel arrays of nw_requant have at least this many readable entries past the
+                                 last */
 #define NW_GEMM_MAX_M 128     /* most pixels in one nw_gemm_call */
 #define NW_GEMM_AHEAD 8192    /* bytes from weights that one pixel meets to those prefetched meanwhile */
 #define NW_ALIGNMENT 64       /* of packed weights and of every activation buffer */
@@ -47,8 +48,8 @@ typedef struct nw_requant {
     const int32_t *offset;
     const float *lo, *hi;
     const int32_t *shift;             /* NULL when every shift is 0 */
-    /* zero_point + lo, zero_point + hi; NULL unless there are no shifts and no wrap16, outputs are codes and every |v| is
-       below 2^31, so that limits may as well be met after rounding */
+    /* zero_point + lo, zero_point + hi; NULL unless there are no shifts and no wrap16, outputs are codes and every |v|
+       is below 2^31, so that limits may as well be met after rounding */
     const uint8_t *lo_code, *hi_code;
     const float *residual_multiplier; /* NULL without a residual */
     int32_t residual_zero_point;
@@ -72,14 +73,17 @@ typedef enum nw_arrangement {
     NW_ARRANGE_RUNS,     /* bytes in pairs as they lie, pairs that do not fit widened */
     NW_ARRANGE_UNITS,    /* bytes in other pairs, so that nearly all fit; matrices on AVX2 and AVX-512 without VNNI */
     NW_ARRANGE_DIRECT,   /* as cheapest, but no nw_winograd */
-    NW_ARRANGE_WINOGRAD, /* fewer products, of 16 bits, wherever the family has them and they are proven (nw_winograd) */
+    NW_ARRANGE_WINOGRAD, /* fewer products, of 16 bits, wherever the family has them and they are proven
+                            (nw_winograd) */
     NW_ARRANGE_COUNT
 } nw_arrangement;
 
 /** "cheapest", "int32", "runs", "units", "direct", "winograd"; NULL past the end. */
 const char *nw_arrangement_name(nw_arrangement arrangement);
 
-/** `length` bytes of the picture that lie together, at `offset` bytes from a pixel's base, times W[.., k .. k+length). */
+/**
+ * `length` bytes of the picture that lie together, at `offset` bytes from a pixel's base, times W[.., k .. k+length).
+ */
 typedef struct nw_segment {
     int32_t offset, length, k;
 } nw_segment;
@@ -111,8 +115,9 @@ typedef struct nw_gemm_call {
 #define NW_LONGEST_RUN 128 /* steps */
 
 /**
- * How the sums of packed weights are formed, for reports. A step is what one multiply instruction of the family takes of
- * a panel: some neighbouring k by some channels. A run is a number of steps added in 16 bits and folded into 32 at the end.
+ * How the sums of packed weights are formed, for reports. A step is what one multiply instruction of the family takes
+ * of a panel: some neighbouring k by some channels. A run is a number of steps added in 16 bits and folded into 32 at
+ * the end.
  */
 typedef struct nw_run_counts {
     int64_t runs[NW_LONGEST_RUN + 1]; /* runs of 1, 2, ... steps */
@@ -123,7 +128,10 @@ typedef struct nw_run_counts {
 
 typedef struct nw_gemm {
     const char *name; /* "gemm_u8w8_4x16c4_avx2": shown by bench */
-    /** Packs into `packed` (NW_ALIGNMENT-aligned) and returns the bytes used; with NULL only counts. Same answer both times. */
+    /**
+     * Packs into `packed` (NW_ALIGNMENT-aligned) and returns the bytes used; with NULL only counts. Same answer both
+     * times.
+     */
     size_t (*pack)(void *packed, const nw_gemm_source *source);
     /** Computes all sums of the extra rows into call->extra_sums (raw int32, before wrap16). begin, end unused. */
     void (*run_extra)(const nw_gemm_call *call);
@@ -148,7 +156,8 @@ typedef struct nw_winograd_source {
 typedef struct nw_winograd_call {
     const void *packed;
     const nw_requant *requant; /* n_extra = 0 */
-    const uint8_t *x;          /* what tap (0, 0) of output (0, 0) meets, channel 0; height + 2 rows, width + 2 columns */
+    const uint8_t *x;          /* what tap (0, 0) of output (0, 0) meets, channel 0; height + 2 rows, width + 2
+                                  columns */
     const uint8_t *residual;   /* of output (0, 0), channel 0; NULL without */
     uint8_t *y;                /* of output (0, 0), channel 0: codes, or reals */
     ptrdiff_t x_row, x_pixel, residual_row, residual_pixel, y_row, y_pixel; /* bytes */
@@ -165,8 +174,8 @@ typedef struct nw_winograd {
     size_t (*pack)(void *packed, const nw_winograd_source *source);
     void (*run)(const nw_winograd_call *call);
     int32_t nr;
-    /* What decides between this and nw_gemm, measured; in products of nw_gemm: a product here, what a tile costs besides
-       for each channel of its input and its output, and each byte of weights that a block of tiles reads */
+    /* What decides between this and nw_gemm, measured; in products of nw_gemm: a product here, what a tile costs
+       besides for each channel of its input and its output, and each byte of weights that a block of tiles reads */
     float product, input, output, byte;
 } nw_winograd;
 
@@ -244,8 +253,8 @@ typedef struct nw_pool_call {
     int32_t iy;                       /* input row of the window's first tap (may be negative) */
     int32_t ix;                       /* input column of the first window's first tap (may be negative) */
     int32_t kernel_h, kernel_w, stride_w, dilation_h, dilation_w;
-    /* average only: v = (multiplier[c] / f32(count)) * f32(sum - n_valid * zero_x); count = n_valid, or kernel_h * kernel_w
-       with count_include_pad; y as in nw_requant */
+    /* average only: v = (multiplier[c] / f32(count)) * f32(sum - n_valid * zero_x); count = n_valid, or kernel_h *
+       kernel_w with count_include_pad; y as in nw_requant */
     bool count_include_pad;
     int32_t zero_x;
     const float *multiplier;          /* [channels], padded like nw_requant's arrays */
@@ -336,7 +345,8 @@ typedef struct nw_kernels {
     nw_isa isa;
     nw_gemm gemm;
     /** The same for weights of few values, kept packed and unpacked in registers; pack returns 0 for weights that do
-        not suit. For few pixels, up to its mr: there reading weights takes the time. pack is NULL where there is none. */
+        not suit. For few pixels, up to its mr: there reading weights takes the time. pack is NULL where there is
+        none. */
     nw_gemm gemm_narrow;
     nw_winograd winograd; /* run is NULL where there is none */
     nw_depthwise depthwise;
@@ -359,8 +369,8 @@ typedef struct nw_kernels {
     /** The way back: the low `bits` bits of from[i] >> shift; the bits behind the last code are 0. */
     void (*pack)(uint8_t *to, const uint8_t *from, size_t n, int32_t bits, int32_t shift);
     /**
-     * The codes of a row that are not `zero`, in order, to `to`, which has room for n + 8 bytes; for every code a bit in
-     * map[ceil(n / 8)], bit i % 8 of byte i / 8, the bits behind the last one 0. Returns how many there are.
+     * The codes of a row that are not `zero`, in order, to `to`, which has room for n + 8 bytes; for every code a bit
+     * in map[ceil(n / 8)], bit i % 8 of byte i / 8, the bits behind the last one 0. Returns how many there are.
      */
     size_t (*squeeze)(uint8_t *to, uint8_t *map, const uint8_t *from, size_t n, uint8_t zero);
     /** The way back. 8 bytes behind the last code of `from` are readable. */

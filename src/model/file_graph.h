@@ -50,7 +50,10 @@ extern const char *const nw_file_accumulators[NW_ACCUMULATOR_COUNT];
 extern const char *const nw_file_resize_modes[2];
 extern const char *const nw_file_coordinates[4];
 
-/** Weights of a row: kh kw C_in / groups, for a u8 input with channels; false if that is no whole number of at most 2^23. */
+/**
+ * Weights of a row: kh kw C_in / groups, for a u8 input with channels; false if that is no whole number of at most
+ * 2^23.
+ */
 bool nw_file_row_length(int32_t *k, const nw_node *node, const nw_tensor *x);
 
 /** Room for the name of a tensor of the file: "n2147483647.weights". */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See file.h: bytes become a model. Three readers in a row check them: safetensors_read.c the container, this file and
- * file_read_arrays.c that graph and tensors belong together, validate*.c that the network makes sense. One model has one
- * sequence of bytes, so a key that says what holds without it is refused.
+ * file_read_arrays.c that graph and tensors belong together, validate*.c that the network makes sense. One model has
+ * one sequence of bytes, so a key that says what holds without it is refused.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,9 @@
 
 typedef nw_file_reader reader;
 
-/** An integer from lo to hi, or the usual one where the key is absent; false for anything else, the usual one included. */
+/**
+ * An integer from lo to hi, or the usual one where the key is absent; false for anything else, the usual one included.
+ */
 static bool read_unless_usual(int32_t *out, const cJSON *item, int32_t lo, int32_t hi, int32_t usual)
 {
     *out = usual;
@@ -47,8 +49,9 @@ static nw_status read_tensor(reader *r, const cJSON *object)
                        (int)r->model->n_tensors);
     if (!read_unless_usual(&code, items[6], 0, last_code, NW_NONE) ||
         !read_unless_usual(&low_code, items[7], 0, last_code, NW_NONE))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: tensor %d: code and low_code must be codes of the graph or absent",
-                       r->name, (int)r->model->n_tensors);
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: graph: tensor %d: code and low_code must be codes of the graph or absent", r->name,
+                       (int)r->model->n_tensors);
     const int32_t index =
         nw_model_add_tensor(r->model, items[0]->valuestring, real ? NW_TYPE_F32 : NW_TYPE_U8, rank, dims);
     if (index == NW_NONE)
@@ -143,10 +146,11 @@ static nw_status read_linear(reader *r, int32_t index, const cJSON *const *items
     if (!read_unless_usual(&keys.weight_bits, items[KEY_WEIGHT_BITS], 1, 8, 8) ||
         keys.accumulator == NW_ACCUMULATOR_COUNT || (accumulator && keys.accumulator == NW_ACCUMULATOR_AUTO) ||
         (storage && word_of(storage, storages, 1)))
-        return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: graph: node %d: weight_bits must be 1 to 7 or absent, accumulator 32, 16, 16-wrap or absent, "
-                       "storage coded or absent",
-                       r->name, (int)index);
+        return nw_fail(
+            r->error, NW_ERROR_DATA,
+            "%s: graph: node %d: weight_bits must be 1 to 7 or absent, accumulator 32, 16, 16-wrap or absent, "
+            "storage coded or absent",
+            r->name, (int)index);
     if (!read_unless_usual(&keys.n_rows, items[KEY_ROWS], channels, most_rows, channels))
         return nw_fail(r->error, NW_ERROR_DATA, "%s: graph: node %d: rows must be more than channels, at most %d each",
                        r->name, (int)index, NW_MAX_POINTS);

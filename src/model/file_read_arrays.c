@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See file_reader.h: the numbers of tensors and nodes. Memory is taken only where the file holds the bytes to fill it. */
+/*
+ * See file_reader.h: the numbers of tensors and nodes. Memory is taken only where the file holds the bytes to fill
+ * it.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,8 +196,8 @@ static nw_status find_weights(const nw_array **out, nw_file_reader *r, int32_t i
                        rows, row_size);
     if (keys->coded && (!bytes || weights->rank != 1 || rows * (size_t)k / NW_CODED_MOST_WEIGHTS >= weights->dims[0]))
         return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: tensor \"%s\" is missing, or is not U8 [bytes] with more than a byte for %d weights", r->name,
-                       name, NW_CODED_MOST_WEIGHTS);
+                       "%s: tensor \"%s\" is missing, or is not U8 [bytes] with more than a byte for %d weights",
+                       r->name, name, NW_CODED_MOST_WEIGHTS);
     r->n_taken++;
     *out = weights;
     return NW_OK;
@@ -234,9 +237,10 @@ nw_status nw_file_read_linear(nw_file_reader *r, int32_t index, const nw_linear_
     const nw_array *weights = NULL;
     int32_t k;
     if (!x || x->type != NW_TYPE_U8 || !nw_file_row_length(&k, node, x))
-        return nw_fail(r->error, NW_ERROR_DATA,
-                       "%s: graph: node %d: needs a u8 input whose channels its groups divide, and at most 2^23 weights in a row",
-                       r->name, (int)index);
+        return nw_fail(
+            r->error, NW_ERROR_DATA,
+            "%s: graph: node %d: needs a u8 input whose channels its groups divide, and at most 2^23 weights in a row",
+            r->name, (int)index);
     NW_TRY(find_weights(&weights, r, index, keys, k));
     node->linear = nw_linear_create(channels, keys->n_rows, k, nw_node_residual(node) != NW_NONE);
     if (!node->linear)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two halves of the .nw reader: file_read.c walks the texts and the graph, file_read_arrays.c fetches the numbers of
- * a tensor or node as soon as its keys are known. Private to them.
+ * The two halves of the .nw reader: file_read.c walks the texts and the graph, file_read_arrays.c fetches the numbers
+ * of a tensor or node as soon as its keys are known. Private to them.
  */
 #ifndef NARROW_MODEL_FILE_READER_H
 #define NARROW_MODEL_FILE_READER_H

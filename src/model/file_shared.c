@@ -89,8 +89,9 @@ nw_status nw_shared_take(const uint8_t **data, nw_shared_reader *reader, nw_shar
     if (!n || (which == NW_SHARED_SHIFT && !reader->has_shift))
         return NW_OK;
     if (n > reader->left[which])
-        return nw_fail(reader->error, NW_ERROR_DATA, "%s: tensor \"%s\" is missing or has too few entries for the graph",
-                       reader->name, kinds[which].name);
+        return nw_fail(reader->error, NW_ERROR_DATA,
+                       "%s: tensor \"%s\" is missing or has too few entries for the graph", reader->name,
+                       kinds[which].name);
     *data = reader->at[which];
     reader->at[which] += n * nw_array_element_size(kinds[which].type);
     reader->left[which] -= n;

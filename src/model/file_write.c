@@ -313,7 +313,8 @@ static char *format_graph(const nw_model *model, const bool *coded)
 {
     cJSON *graph = cJSON_CreateObject();
     bool done = put(graph, "inputs", cJSON_CreateIntArray(model->inputs, model->n_inputs)) &&
-                put(graph, "outputs", cJSON_CreateIntArray(model->outputs, model->n_outputs)) && put_codes(graph, model);
+                put(graph, "outputs", cJSON_CreateIntArray(model->outputs, model->n_outputs)) &&
+                put_codes(graph, model);
     cJSON *tensors = done ? cJSON_AddArrayToObject(graph, "tensors") : NULL;
     cJSON *nodes = tensors ? cJSON_AddArrayToObject(graph, "nodes") : NULL;
     done = nodes != NULL;

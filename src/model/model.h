@@ -49,8 +49,8 @@ typedef struct nw_quant {
     float scale;        /* > 0, finite */
     float *lo, *hi;     /* [C] owned; integers held in binary32, lo <= 0 <= hi, in units of scale << shift */
     uint8_t *shift;     /* [C] owned; 0 to 7 */
-    uint16_t code, low_code; /* 1 + index of the prefix codes that stored rows may use (ops/symbols.h): for what lies above
-                                the pixel's shift (base/pixel.h), and for the low bits. 0: none */
+    uint16_t code, low_code; /* 1 + index of the prefix codes that stored rows may use (ops/symbols.h): for what lies
+                                above the pixel's shift (base/pixel.h), and for the low bits. 0: none */
 } nw_quant;
 
 /** A prefix code for the symbols of stored rows, by its lengths (base/prefix_code.h). */
@@ -122,7 +122,8 @@ typedef enum nw_accumulator {
  * for CONV and CONV_TRANSPOSE alike. A CONV_TRANSPOSE row is the weight of output channel o as seen by one input pixel.
  *
  *     acc_p[o] = sum_k W_p[o,k] * x[k]
- *     v[o] = bias[o] + multiplier[row_1(o)] * f32(acc_1[o] + offset[row_1(o)]) + ... [+ residual_multiplier[o] * f32(r - z_r)]
+ *     v[o] = bias[o] + multiplier[row_1(o)] * f32(acc_1[o] + offset[row_1(o)]) + ...
+ *            [+ residual_multiplier[o] * f32(r - z_r)]
  */
 typedef struct nw_linear {
     int32_t n_channels;     /* O */
@@ -132,8 +133,8 @@ typedef struct nw_linear {
     uint8_t *levels;        /* [1 << (bits-1)] owned, ascending from 0: |W| is one of these instead; NULL: uniform */
     uint8_t accumulator;    /* nw_accumulator */
     int8_t *weights;        /* [n_rows, k] owned */
-    size_t coded_size;      /* bytes of the weights in the file that it was read from or will become (weight_storage.h), if
-                               they are coded there; 0: packed */
+    size_t coded_size;      /* bytes of the weights in the file that it was read from or will become (weight_storage.h),
+                               if they are coded there; 0: packed */
     int32_t *row_channel;   /* [n_rows] owned */
     float *multiplier;      /* [n_rows] owned; 0 or 2^-40 <= m <= 2^20 */
     int32_t *offset;        /* [n_rows] owned; -z_x * sum_k W[row,k] */
@@ -159,7 +160,8 @@ typedef struct nw_node {
     int32_t perm[NW_MAX_RANK];                       /* TRANSPOSE */
     nw_resize_mode resize_mode;                      /* RESIZE */
     nw_resize_coordinates resize_coordinates;        /* RESIZE, linear; nearest is always ASYMMETRIC */
-    float alpha, beta;        /* BATCH_NORM: epsilon in alpha; LEAKY_RELU, HARD_SIGMOID: as in ONNX; PAD: value in alpha */
+    float alpha, beta;        /* BATCH_NORM: epsilon in alpha; LEAKY_RELU, HARD_SIGMOID: as in ONNX; PAD: value in
+                                 alpha */
 
     nw_linear *linear;        /* owned; integer CONV and CONV_TRANSPOSE */
     uint8_t *table;           /* owned; TABLE: [n_tables, 256]; QUANTIZE: pixel tables [C, 256] or NULL */

@@ -15,7 +15,9 @@ typedef struct counter {
     uint16_t fast, slow;
 } counter;
 
-/** One way or the other. Writing: [low, low + range) in units of 2^-32, bytes that a carry may still change held back. */
+/**
+ * One way or the other. Writing: [low, low + range) in units of 2^-32, bytes that a carry may still change held back.
+ */
 typedef struct coder {
     uint8_t *to;         /* NULL: counts only */
     const uint8_t *from; /* reading */

@@ -7,9 +7,9 @@
  *     nw_weight_code_encode(bytes, weights, n_rows, k, period);
  *     if (!nw_weight_code_decode(weights, n_rows, k, period, bytes, size)) ...    damaged
  *
- * An adaptive binary range coder (Martin 1979, with the carry of LZMA), row by row. The magnitude m of a weight is its length
- * in binary e = 0 to 7 in unary, then the e - 1 bits behind its first one, then a sign bit unless m = 0. Every bit of the
- * length has the contexts
+ * An adaptive binary range coder (Martin 1979, with the carry of LZMA), row by row. The magnitude m of a weight is its
+ * length in binary e = 0 to 7 in unary, then the e - 1 bits behind its first one, then a sign bit unless m = 0. Every
+ * bit of the length has the contexts
  *
  *     g  the running mean of magnitudes, a = (15 a + 16 m + 8) >> 4 from a = 16 on, as class of (2 a + 8) >> 4
  *     t  m of the same column one row up plus m of the column `period` to the left: 0, 1 or 2, more

@@ -123,8 +123,8 @@ nw_status nw_external_read(nw_importer *im, Onnx__TensorProto *proto, size_t siz
         return nw_fail(im->error, NW_ERROR_DATA, "%s: tensor \"%.200s\": its entry for another file is damaged",
                        im->file, what);
     if (!is_beside(at.location))
-        return nw_fail(im->error, NW_ERROR_DATA, "%s: tensor \"%.200s\": its data may not lie outside the model's folder",
-                       im->file, what);
+        return nw_fail(im->error, NW_ERROR_DATA,
+                       "%s: tensor \"%.200s\": its data may not lie outside the model's folder", im->file, what);
     if (size > NW_BYTES_LIMIT - im->external)
         return nw_fail(im->error, NW_ERROR_DATA, "%s: its weights in other files take more than %zu bytes", im->file,
                        NW_BYTES_LIMIT);

@@ -68,8 +68,8 @@ static void drop_low(const nw_coded *coded, uint8_t *restrict to, const uint8_t 
 /* ---- a map and what is not the zero point ---- */
 
 /** Bytes of the row in the slot, or 0: not below `least`, or more than the slot. */
-static size_t put_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from, bool with_low,
-                      size_t least, const scratch *t)
+static size_t put_map(const nw_coded *coded, const nw_kernels *kernels, uint8_t *slot, const uint8_t *from,
+                      bool with_low, size_t least, const scratch *t)
 {
     const nw_stored *s = &coded->stored;
     const size_t n_codes = kernels->squeeze(t->codes, slot, from, values_of(s), coded->zero_point);

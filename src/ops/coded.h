@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stored rows (stored.h) coded to fewer bytes, in slots of a fixed size, so that every row can be written and read without
- * the others. A row is one of
+ * Stored rows (stored.h) coded to fewer bytes, in slots of a fixed size, so that every row can be written and read
+ * without the others. A row is one of
  *
  *     plain           | the stored row |
  *     short           fewer bytes than that, in one of two ways, the same for all rows of a tensor
@@ -10,13 +10,14 @@
  *     short, map      | a bit for every code: not the zero point | those codes, first run | low bits of the fine ones |
  *     short, words    | block of the codes' first run | low bits of the fine channels' codes |
  *
- * Most codes behind a rectifier are the zero point: that is what the map is for. Words are those of a prefix code that the
- * network has for the tensor (symbols.h). Low bits have a block too if there is a code for them, else shift bits each;
- * where there are fine channels the size of the first block stands before it, in two bytes.
+ * Most codes behind a rectifier are the zero point: that is what the map is for. Words are those of a prefix code that
+ * the network has for the tensor (symbols.h). Low bits have a block too if there is a code for them, else shift bits
+ * each; where there are fine channels the size of the first block stands before it, in two bytes.
  *
- * The shorter of plain and short that fits into the slot is taken. Only where neither does are the low bits dropped: then
- * the fine channels' codes move towards the zero point to a multiple of 1 << shift, for this row. So what is dropped depends
- * on the row and on the size of the slot and on nothing else. A slot holds a plain dropped row at least.
+ * The shorter of plain and short that fits into the slot is taken. Only where neither does are the low bits dropped:
+ * then the fine channels' codes move towards the zero point to a multiple of 1 << shift, for this row. So what is
+ * dropped depends on the row and on the size of the slot and on nothing else. A slot holds a plain dropped row at
+ * least.
  */
 #ifndef NARROW_OPS_CODED_H
 #define NARROW_OPS_CODED_H

@@ -6,8 +6,9 @@
  *     nw_job job = nw_add_make(&params, arena);
  *     job.run(job.state, 0, job.n_tiles);          // or disjoint ranges on several threads
  *
- * Operators that compute an output row from a few input rows can also run row by row, with operands elsewhere than where
- * they lay when the job was made: a strip of rows may then stand for a picture of which only those rows are in memory.
+ * Operators that compute an output row from a few input rows can also run row by row, with operands elsewhere than
+ * where they lay when the job was made: a strip of rows may then stand for a picture of which only those rows are in
+ * memory.
  */
 #ifndef NARROW_OPS_JOB_H
 #define NARROW_OPS_JOB_H
@@ -33,7 +34,9 @@ typedef struct nw_job {
     int32_t n_tiles;
     /** Computes some output rows, all tiles of them; NULL where an operator only runs whole. */
     void (*run_rows)(const void *state, const nw_rows *rows);
-    /** Adds how the sums of a linear layer are formed; NULL for other operators and where all of it happens in 32 bits. */
+    /**
+     * Adds how the sums of a linear layer are formed; NULL for other operators and where all of it happens in 32 bits.
+     */
     void (*count_runs)(const void *state, struct nw_run_counts *counts);
 } nw_job;
 

@@ -11,8 +11,8 @@ nw_status nw_depthwise_make(nw_job *job, const nw_linear_params *params, const n
                             const nw_kernels *kernels, nw_arena *arena);
 
 /**
- * By Winograd's convolution, or false and nothing done: where the family has none, where it is slower (unless asked for), or not
- * proven to be exact. The job has no run_rows.
+ * By Winograd's convolution, or false and nothing done: where the family has none, where it is slower (unless asked
+ * for), or not proven to be exact. The job has no run_rows.
  */
 bool nw_winograd_make(nw_job *job, const nw_linear_params *params, const nw_requant *requant, const nw_kernels *kernels,
                       nw_arena *arena);

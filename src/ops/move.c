@@ -138,8 +138,8 @@ static void move_axis(nest *l, int32_t from, int32_t to)
 /**
  * Elements may be copied in any order: writes go along the axis on which they lie together; around it comes the axis on
  * which reads do, so that a transposition passes over the same cache lines while they are near; loops that continue
- * each other on both sides become one. Around pieces that lie together on both sides comes the longest loop of those whose
- * reads share cache lines.
+ * each other on both sides become one. Around pieces that lie together on both sides comes the longest loop of those
+ * whose reads share cache lines.
  */
 static void choose_order(nest *l)
 {

@@ -156,8 +156,8 @@ typedef struct nw_quantize_params {
 nw_job nw_quantize_make(const nw_quantize_params *params, const nw_kernels *kernels, nw_arena *arena);
 
 /** Reals of codes: y = scale * f32(x - zero_point). */
-nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, const nw_kernels *kernels,
-                          nw_arena *arena);
+nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point,
+                          const nw_kernels *kernels, nw_arena *arena);
 
 /** b is NULL for functions of one operand; otherwise a view whose missing or 1-sized axes repeat. */
 nw_job nw_float_make(nw_float_function function, const nw_view *y, const nw_view *a, const nw_view *b,

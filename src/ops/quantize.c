@@ -121,8 +121,8 @@ static void run_dequantize(const void *state, int32_t begin, int32_t end)
     run_dequantize_rows(state, &(nw_rows){.begin = begin, .end = end});
 }
 
-nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point, const nw_kernels *kernels,
-                          nw_arena *arena)
+nw_job nw_dequantize_make(const nw_view *y, const nw_view *x, float scale, int32_t zero_point,
+                          const nw_kernels *kernels, nw_arena *arena)
 {
     dequantize_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)

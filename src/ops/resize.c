@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Resize of height and width, on codes and on reals: the taps of docs/numerics.md, worked out once in integers. Nearest,
- * and linear where every weight is 0 (one pixel spread over a picture), moves pixels; the rest are kernels over rows.
- * One tile is one output row.
+ * Resize of height and width, on codes and on reals: the taps of docs/numerics.md, worked out once in integers.
+ * Nearest, and linear where every weight is 0 (one pixel spread over a picture), moves pixels; the rest are kernels
+ * over rows. One tile is one output row.
  */
 #include <string.h>
 
@@ -26,7 +26,8 @@ typedef struct resize_state {
 } resize_state;
 
 /** Position of output i in the input, a fraction of two integers, before it is clamped to the picture. */
-static void position_of(nw_resize_coordinates coordinates, int64_t i, int64_t in, int64_t out, int64_t *num, int64_t *den)
+static void position_of(nw_resize_coordinates coordinates, int64_t i, int64_t in, int64_t out, int64_t *num,
+                        int64_t *den)
 {
     *num = 0;
     *den = 1;
@@ -103,8 +104,8 @@ static const uint8_t *blend_row(const resize_state *s, int32_t row, float to[ROW
 }
 
 /** The pixels [first, first + n) of an output row, to `y`; blended: from blend_row. */
-static void make_pixels(const resize_state *s, int32_t row, const uint8_t *blended, int32_t first, int32_t n, uint8_t *y,
-                        ptrdiff_t y_step)
+static void make_pixels(const resize_state *s, int32_t row, const uint8_t *blended, int32_t first, int32_t n,
+                        uint8_t *y, ptrdiff_t y_step)
 {
     if (!s->kernel) {
         const size_t size = (size_t)nw_view_channels(&s->y) * (size_t)s->y.element_size;
@@ -175,7 +176,8 @@ nw_job nw_resize_make(const nw_resize_params *params, const nw_kernels *kernels,
     const bool codes = y->element_size == 1;
     bool plain = true;
     const nw_tap *rows = make_taps(params, nw_view_height(x), nw_view_height(y), nw_view_row_stride(x), &plain, arena);
-    const nw_tap *columns = make_taps(params, nw_view_width(x), nw_view_width(y), nw_view_pixel_stride(x), &plain, arena);
+    const nw_tap *columns =
+        make_taps(params, nw_view_width(x), nw_view_width(y), nw_view_pixel_stride(x), &plain, arena);
     const int32_t *shift = codes ? nw_shift_copy(params->y_codes.shift, nw_view_channels(y), arena) : NULL;
     resize_state *s = nw_arena_take(arena, sizeof(*s));
     if (s)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Softmax of reals along one axis, on plain C and the exponential of the kernels. Where both pictures are dense, memory is
- * a row of blocks [n, lanes], n along the axis; whole blocks are worked on together, so that the exponential sees long
- * lines. One tile is a few blocks, or everything.
+ * Softmax of reals along one axis, on plain C and the exponential of the kernels. Where both pictures are dense, memory
+ * is a row of blocks [n, lanes], n along the axis; whole blocks are worked on together, so that the exponential sees
+ * long lines. One tile is a few blocks, or everything.
  */
 #include <math.h>
 #include <string.h>

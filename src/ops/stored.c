@@ -71,10 +71,11 @@ uint8_t *nw_stored_low(const nw_stored *stored, uint8_t *temporary)
 }
 
 /**
- * Codes of fine channels with a bit that no low one is, so that they are not 0, and 0 for all others: what squeeze leaves out.
- * `zero` counts as one of the others if `except` says so.
+ * Codes of fine channels with a bit that no low one is, so that they are not 0, and 0 for all others: what squeeze
+ * leaves out. `zero` counts as one of the others if `except` says so.
  */
-static NW_INLINE void mark(const nw_stored *s, uint8_t *restrict to, const uint8_t *restrict from, uint8_t zero, bool except)
+static NW_INLINE void mark(const nw_stored *s, uint8_t *restrict to, const uint8_t *restrict from, uint8_t zero,
+                           bool except)
 {
     const uint8_t *restrict mask = s->fine_mask; /* and the sizes: bytes that are written might be theirs */
     const size_t channels = (size_t)s->channels;

@@ -59,8 +59,8 @@ size_t nw_stored_fine_size(const nw_stored *stored);
 uint8_t *nw_stored_low(const nw_stored *stored, uint8_t *temporary);
 
 /**
- * The fine channels' codes of a row to nw_stored_low; only their low `shift` bits mean something. Returns how many: all, or
- * with zero >= 0 those that are not `zero`.
+ * The fine channels' codes of a row to nw_stored_low; only their low `shift` bits mean something. Returns how many:
+ * all, or with zero >= 0 those that are not `zero`.
  */
 size_t nw_stored_gather(const nw_stored *stored, const nw_kernels *kernels, const uint8_t *from, int32_t zero,
                         uint8_t *temporary);

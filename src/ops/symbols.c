@@ -167,7 +167,8 @@ size_t nw_symbols_encode(const nw_symbols *symbols, uint8_t *to, size_t most, co
     size_t size[STREAMS];
     join_row(temporary, from, width, (size_t)channels, bits, shift, zero);
     for (size_t q = 0; q < STREAMS; q++)
-        size[q] = write_stream(symbols, streams + q * room, temporary + begin_of(n, q), begin_of(n, q + 1) - begin_of(n, q));
+        size[q] =
+            write_stream(symbols, streams + q * room, temporary + begin_of(n, q), begin_of(n, q + 1) - begin_of(n, q));
     const size_t total = 2 + size[0] + size[1] + size[2] + size[3];
     if (total > most || size[0] + size[1] > UINT16_MAX)
         return 0;

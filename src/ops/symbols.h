@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of narrow codes as words of a prefix code (base/prefix_code.h). A symbol is a pair of codes of the same channel in two
- * pixels that lie side by side, which are often alike: first + second * 2^bits, where that has at most 8 bits; else a
- * single code. The symbols of a row in the order of the pixels (pairs of pixels), channel by channel; of an odd
+ * Rows of narrow codes as words of a prefix code (base/prefix_code.h). A symbol is a pair of codes of the same channel
+ * in two pixels that lie side by side, which are often alike: first + second * 2^bits, where that has at most 8 bits;
+ * else a single code. The symbols of a row in the order of the pixels (pairs of pixels), channel by channel; of an odd
  * number of pixels the last one is paired with zero points.
  *
- * A block of n symbols is cut into four streams, symbols n q / 4 to n (q + 1) / 4 each, so that a decoder has four words to
- * look up at any time; two of them are read backwards, so that only one place has to be stored:
+ * A block of n symbols is cut into four streams, symbols n q / 4 to n (q + 1) / 4 each, so that a decoder has four
+ * words to look up at any time; two of them are read backwards, so that only one place has to be stored:
  *
  *     | u16: bytes of streams 0 and 1 | stream 0 ->  <- stream 1 | stream 2 ->  <- stream 3 |
  *
- * A stream is its words one behind the other, from bit 0 of its first byte on, up to a whole byte; the arrow says where its
- * first byte is and which way the next one lies.
+ * A stream is its words one behind the other, from bit 0 of its first byte on, up to a whole byte; the arrow says where
+ * its first byte is and which way the next one lies.
  */
 #ifndef NARROW_OPS_SYMBOLS_H
 #define NARROW_OPS_SYMBOLS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * 3 x 3 layers with stride 1 by Winograd's convolution (kernels/winograd.h), where that is faster: a share of the work
- * for each lane, because every share needs scratch of its own. Shares are bands of tiles, or of output channels where the
- * weights are many and the tiles few.
+ * for each lane, because every share needs scratch of its own. Shares are bands of tiles, or of output channels where
+ * the weights are many and the tiles few.
  */
 #include <stdlib.h>
 

@@ -258,7 +258,9 @@ static nw_status exchange_once(bool *made, chooser *c, exchange *list, bool pair
     return NW_OK;
 }
 
-/** Exchanges bits as long as that lessens the damage and the layout has room: pairs, if wanted, where nothing else does. */
+/**
+ * Exchanges bits as long as that lessens the damage and the layout has room: pairs, if wanted, where nothing else does.
+ */
 static nw_status exchange_bits(chooser *c, bool pairs, nw_error *error)
 {
     exchange *list = malloc(((size_t)c->n * (size_t)c->n * EXCHANGES + 1) * sizeof(*list));
@@ -372,7 +374,8 @@ nw_status nw_activations_choose(nw_activation_choice *choice, nw_item *items, co
         const int32_t bits = nw_choice_bits(c.bits[i]);
         set_width(&c, i, c.bits[i]);
         item->least = item->most = bits;
-        item->extended = nw_choice_is_extended(c.bits[i]) || (!wanted && row->extended && bits <= NW_MOST_EXTENDED_BITS);
+        item->extended =
+            nw_choice_is_extended(c.bits[i]) || (!wanted && row->extended && bits <= NW_MOST_EXTENDED_BITS);
     }
     if (!status)
         status = nw_costs_arena(&choice->arena, task->costs, choice->packed, error);

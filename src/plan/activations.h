@@ -6,9 +6,10 @@
  * the weights.
  *
  * A mean width is a knapsack over values (allocate.h). An arena is a peak (peak.h): what is alive at each node is taken
- * from layouts of the network at every width, packed storage on one thread. Scratch and holes between buffers differ from
- * mixture to mixture, so the real layout has the last word: the peak is solved for several budgets, the best choice whose
- * layout fits is taken, and bits are exchanged between tensors as long as that lessens the damage and the layout fits.
+ * from layouts of the network at every width, packed storage on one thread. Scratch and holes between buffers differ
+ * from mixture to mixture, so the real layout has the last word: the peak is solved for several budgets, the best
+ * choice whose layout fits is taken, and bits are exchanged between tensors as long as that lessens the damage and the
+ * layout fits.
  */
 #ifndef NARROW_PLAN_ACTIVATIONS_H
 #define NARROW_PLAN_ACTIVATIONS_H

@@ -12,7 +12,8 @@
  *     sqnr      b_i = c + 1/2 log2(1 / s_i): the same without looking at the network (Lin et al. 2016)
  *     equal     one width for all
  *
- * The closed forms are rounded down, then what is left of the budget goes where the modelled damage falls most per cost.
+ * The closed forms are rounded down, then what is left of the budget goes where the modelled damage falls most per
+ * cost.
  */
 #ifndef NARROW_PLAN_ALLOCATE_H
 #define NARROW_PLAN_ALLOCATE_H
@@ -37,7 +38,12 @@ typedef struct nw_item {
     double rate;               /* p_i / t_i */
 } nw_item;
 
-typedef enum nw_allocation { NW_ALLOCATE_EXACT, NW_ALLOCATE_ADAPTIVE, NW_ALLOCATE_SQNR, NW_ALLOCATE_EQUAL } nw_allocation;
+typedef enum nw_allocation {
+    NW_ALLOCATE_EXACT,
+    NW_ALLOCATE_ADAPTIVE,
+    NW_ALLOCATE_SQNR,
+    NW_ALLOCATE_EQUAL
+} nw_allocation;
 
 /** "exact", "adaptive", "sqnr", "equal"; NULL-terminated. */
 extern const char *const nw_allocation_names[];

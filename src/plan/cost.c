@@ -197,7 +197,8 @@ static nw_status follow(nw_plan *followed, const nw_costs *costs, const nw_plan 
         row->bits = said.bits;
         row->method = said.bits < 8 ? said.method : NW_PLAN_UNSAID;
         row->extra_points = said.extra_points;
-        row->book = nw_code_book_make(costs->book, said.bits).kind != NW_BOOK_UNIFORM ? (int32_t)costs->book : NW_PLAN_UNSAID;
+        row->book =
+            nw_code_book_make(costs->book, said.bits).kind != NW_BOOK_UNIFORM ? (int32_t)costs->book : NW_PLAN_UNSAID;
         free(row->why); /* what the skeleton said, of --acc 16 for instance */
         row->why = said.why ? nw_plan_brief(said.why) : NULL;
         if (said.why && !row->why)

@@ -35,7 +35,9 @@ nw_layout_options nw_costs_storage(const nw_costs *costs, bool packed);
 /** Options for a network whose structure is right and whose weights do not matter: quickly made, 8 bits, no plan. */
 nw_quantize_options nw_quickest(const nw_quantize_options *options);
 
-/** node_of[i] = the linear node of an integer network that float node i became, or NW_NONE. @param node_of  [n_nodes] */
+/**
+ * node_of[i] = the linear node of an integer network that float node i became, or NW_NONE. @param node_of  [n_nodes]
+ */
 void nw_match_nodes(int32_t *node_of, const nw_model *model, const nw_model *integer);
 
 nw_status nw_costs_create(nw_costs **out, const nw_model *model, const nw_calibration *calibration,

@@ -205,7 +205,8 @@ static nw_status extend(list *to, const list *from, const solver *s, int32_t i)
         for (int32_t j = 0; j < from->n; j++)
             for (int32_t at = 0; at < n_choices; at++) {
                 const int32_t b = order[at];
-                const state one = {from->states[j].cost + item->cost[b], from->states[j].damage + item->damage[b], j, b};
+                const state one = {from->states[j].cost + item->cost[b], from->states[j].damage + item->damage[b], j,
+                                   b};
                 const double room = s->budget - one.cost - rest_cost;
                 if (room >= 0.0 &&
                     one.damage + rest_damage - relaxed_fall(cost, fall, n, room) < s->best * (1.0 - s->gap))

@@ -73,7 +73,8 @@ bool nw_measurement_has(const nw_measurement *measurement, int32_t i);
 /**
  * Measures the rows of the shard that are not done.
  *
- * @param samples  [n_inputs], each [n, ...]: the first half is what damage is measured on, weights are rounded on the rest
+ * @param samples  [n_inputs], each [n, ...]: the first half is what damage is measured on, weights are rounded on the
+ *                 rest
  */
 nw_status nw_measure(nw_measurement *measurement, const nw_model *model, nw_trials *trials,
                      const float *const *samples, int32_t n, const nw_measure_options *options, nw_error *error);

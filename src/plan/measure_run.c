@@ -179,7 +179,8 @@ nw_status nw_measure_show_inputs(nw_measure_run *run, int32_t node, nw_error *er
     const int32_t x = run->model->nodes[node].inputs[0];
     const int32_t batches = nw_prefix_batches(run->prefix);
     const int32_t first = run->n_judged < batches ? run->n_judged : 0; /* a single sample is all there is */
-    const int32_t last = nw_prefix_batch_first(run->prefix, batches - 1) + nw_prefix_batch_count(run->prefix, batches - 1);
+    const int32_t last =
+        nw_prefix_batch_first(run->prefix, batches - 1) + nw_prefix_batch_count(run->prefix, batches - 1);
     NW_TRY(nw_trials_open(run->trials, node, last - nw_prefix_batch_first(run->prefix, first), error));
     for (int32_t b = first; b < batches; b++)
         NW_TRY(nw_trials_see(run->trials, nw_prefix_tensor(run->prefix, b, x), nw_prefix_batch_count(run->prefix, b),

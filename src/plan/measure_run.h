@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One row of a measurement: measure_run.c quantizes, measure_noise.c injects noise; measure.c decides what comes next. */
+/*
+ * One row of a measurement: measure_run.c quantizes, measure_noise.c injects noise; measure.c decides what comes
+ * next.
+ */
 #ifndef NARROW_PLAN_MEASURE_RUN_H
 #define NARROW_PLAN_MEASURE_RUN_H
 

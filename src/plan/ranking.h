@@ -8,8 +8,8 @@
  *     tensor l        likewise but for channel i
  *     the others      are real, and so are all weights
  *
- * and those channels are important whose network keeps most answers. The paper counts labels; here an answer counts if it
- * is the float network's, and where as many are kept the smaller divergence (yardstick.h) decides. What comes before
+ * and those channels are important whose network keeps most answers. The paper counts labels; here an answer counts if
+ * it is the float network's, and where as many are kept the smaller divergence (yardstick.h) decides. What comes before
  * tensor l is computed once (prefix.h), so a channel costs the tail alone: sum over l of channels times half a network.
  *
  *     nw_plan *plan = nw_plan_create();
@@ -25,8 +25,8 @@
 #define NW_RANKING_BITS 3 /* whatever the width that is wanted, as in the paper */
 
 /**
- * Adds a row with its important channels for every tensor that options and plan give DQA's extra bits, but for those whose
- * channels the plan names already.
+ * Adds a row with its important channels for every tensor that options and plan give DQA's extra bits, but for those
+ * whose channels the plan names already.
  *
  * @param plan         rows are added to; may be options->plan
  * @param calibration  its kept samples are what answers are counted on

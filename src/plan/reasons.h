@@ -13,8 +13,8 @@
  *             "with_points" (a tensor's: "with_scheme"): [likewise, where that is a choice],
  *             "narrowed": [likewise, widths at which rows narrowed for 16-bit sums are one]}
  *
- * and "time" (seconds) beside every "bytes" of a layer if times are known, "noise_rate" (p_i) and "robustness" (t_i) if t_i
- * was measured. Bytes of a tensor: its values, and those that share its grid.
+ * and "time" (seconds) beside every "bytes" of a layer if times are known, "noise_rate" (p_i) and "robustness" (t_i) if
+ * t_i was measured. Bytes of a tensor: its values, and those that share its grid.
  *
  * @param items  [measurement->n] of the search
  * @param choices  [measurement->n] choice.h

@@ -72,7 +72,8 @@ static void make_item(nw_item *item, const nw_search *s, const nw_measured *row)
         item->damage[choice] = nw_damage_of(&row->at[choice], task->kind);
     item->rate = rate_of(task->measurement, row);
     if (row->tensor) {
-        const int32_t least = nw_activations_is_input(task->model, task->trials, row->index) ? task->options->input_bits : 0;
+        const int32_t least =
+            nw_activations_is_input(task->model, task->trials, row->index) ? task->options->input_bits : 0;
         item->least = item->most = least > task->options->activation_bits ? least : task->options->activation_bits;
         item->size = nw_activations_size(task->model, task->trials, row->index);
         return;
@@ -123,8 +124,9 @@ nw_status nw_search_create(nw_search **out, const nw_search_task *task, nw_error
     s->n = task->measurement->n;
     s->items = calloc((size_t)s->n + 1, sizeof(*s->items));
     s->priced = calloc((size_t)s->n + 1, sizeof(*s->priced));
-    nw_status status = s->items && s->priced ? nw_costs_create(&s->costs, task->model, task->calibration, task->options, error)
-                                : nw_fail_memory(error, "planning");
+    nw_status status = s->items && s->priced
+                           ? nw_costs_create(&s->costs, task->model, task->calibration, task->options, error)
+                           : nw_fail_memory(error, "planning");
     for (int32_t i = 0; !status && i < s->n; i++)
         make_item(&s->items[i], s, &task->measurement->rows[i]);
     if (!status)
@@ -228,7 +230,8 @@ static double time_of(const nw_search *s, const int32_t *choices)
 }
 
 /** Allocates with a price on time. */
-static nw_status allocate_priced(int32_t *choices, bool *fits, nw_search *s, double budget, double price, nw_error *error)
+static nw_status allocate_priced(int32_t *choices, bool *fits, nw_search *s, double budget, double price,
+                                 nw_error *error)
 {
     memcpy(s->priced, s->items, (size_t)s->n * sizeof(*s->priced));
     for (int32_t i = 0; price > 0.0 && i < s->n; i++) {
@@ -272,7 +275,9 @@ static nw_status allocate(int32_t *choices, bool *fits, nw_search *s, double bud
 
 /* one budget */
 
-/** Bytes of the file: to the byte where weights are packed; else with coded weights as long as they were when measured. */
+/**
+ * Bytes of the file: to the byte where weights are packed; else with coded weights as long as they were when measured.
+ */
 static nw_status count_bytes(nw_found *found, nw_search *s, nw_error *error)
 {
     NW_TRY(nw_costs_file_bytes(&found->bytes, s->costs, found->plan, error));
@@ -318,7 +323,8 @@ static nw_status make(nw_found *found, nw_search *s, nw_error *error)
     nw_quantize_options options = *s->task.options;
     nw_bytes file = {0};
     options.plan = found->plan;
-    options.point_budget = options.points == NW_POINTS_BY_ERROR ? 0.0 : options.point_budget; /* the plan gives points */
+    /* the plan gives points */
+    options.point_budget = options.points == NW_POINTS_BY_ERROR ? 0.0 : options.point_budget;
     NW_TRY(nw_quantize(&found->model, s->task.model, s->task.calibration, &options, error));
     NW_TRY(nw_model_serialize(&file, found->model, error));
     found->bytes = file.size;
@@ -418,7 +424,9 @@ nw_status nw_search_front(nw_front_point *points, int32_t *n, nw_search *search,
         if (!status && (kept == 0 || one.bytes > points[kept - 1].bytes)) {
             double sum = 0.0;
             for (int32_t j = 0; j < search->n; j++)
-                sum += search->task.measurement->rows[j].tensor ? 0.0 : search->items[j].size * nw_choice_bits(one.choices[j]);
+                sum += search->task.measurement->rows[j].tensor
+                           ? 0.0
+                           : search->items[j].size * nw_choice_bits(one.choices[j]);
             points[kept++] = (nw_front_point){one.bytes, one.damage, weights > 0.0 ? sum / weights : 0.0};
         }
         nw_found_clear(&one);

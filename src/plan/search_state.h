@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A search from inside: search.c decides for one budget, search_drop.c looks for the budget that meets a goal for the drop. */
+/*
+ * A search from inside: search.c decides for one budget, search_drop.c looks for the budget that meets a goal for the
+ * drop.
+ */
 #ifndef NARROW_PLAN_SEARCH_STATE_H
 #define NARROW_PLAN_SEARCH_STATE_H
 
@@ -29,8 +32,8 @@ static inline double nw_search_byte_limit(const nw_goals *goals)
 nw_status nw_search_decide(nw_found *found, nw_search *s, double bytes, nw_error *error);
 
 /**
- * The network for a budget, judged. Coded weights may come out a little longer than they were when measured: if the file
- * then exceeds `limit`, again with a smaller budget, unless there is nothing smaller.
+ * The network for a budget, judged. Coded weights may come out a little longer than they were when measured: if the
+ * file then exceeds `limit`, again with a smaller budget, unless there is nothing smaller.
  */
 nw_status nw_search_try(nw_found *found, nw_search *s, double budget, double limit, bool dry, nw_error *error);
 

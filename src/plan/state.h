@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A measurement as a JSON file: written after every row, so that an interrupted run goes on where it was, and put
- * together from shards. Figures are written so that they read back exactly: a merged file equals the one of a single run
- * byte for byte.
+ * together from shards. Figures are written so that they read back exactly: a merged file equals the one of a single
+ * run byte for byte.
  *
  *     {"version":1,"fingerprint":"0123456789abcdef","samples":128,"classes":10,"margin":7.1,"signal":93.0,
  *      "drop":0.1,"robustness":false,

@@ -27,7 +27,8 @@ typedef struct fit {
 } fit;
 
 /** Counts the codes of some channels of a picture as symbols of `bits` bits each code. */
-static void count_picture(counts *to, const nw_view *x, const uint8_t *channels, int32_t bits, int32_t shift, uint8_t zero)
+static void count_picture(counts *to, const nw_view *x, const uint8_t *channels, int32_t bits, int32_t shift,
+                          uint8_t zero)
 {
     const uint8_t mask = (uint8_t)((1u << bits) - 1u);
     const bool pairs = nw_symbol_bits(bits) > bits;
@@ -38,7 +39,9 @@ static void count_picture(counts *to, const nw_view *x, const uint8_t *channels,
                     continue;
                 const uint8_t *at = x->data + c * x->strides[1] + y * x->strides[2] + i * x->strides[3];
                 const unsigned first = (unsigned)*at >> shift & mask;
-                const unsigned second = !pairs ? 0 : i + 1 < x->dims[3] ? (unsigned)at[x->strides[3]] >> shift & mask : zero;
+                const unsigned second = !pairs               ? 0
+                                        : i + 1 < x->dims[3] ? (unsigned)at[x->strides[3]] >> shift & mask
+                                                             : zero;
                 to->n[first | second << bits]++;
             }
 }
@@ -245,8 +248,8 @@ static bool settle(nw_model *model, fit *f)
     return done;
 }
 
-nw_status nw_stored_codes_fit(nw_stored_codes *about, nw_model *model, const nw_calibration *calibration, size_t threads,
-                              nw_error *error)
+nw_status nw_stored_codes_fit(nw_stored_codes *about, nw_model *model, const nw_calibration *calibration,
+                              size_t threads, nw_error *error)
 {
     fit f;
     if (!calibration->n_kept)

@@ -65,7 +65,8 @@ static double mean_shift(const nw_scheme *scheme, int32_t t, int32_t c)
         const double b = fmin((i + 1) * width, (double)stats->channels[c].max);
         if (count > 0.0 && b > a)
             sum += count / (b - a) *
-                   nw_grid_shift_integral(step, (double)tensor->lo[c] * step, (double)tensor->hi[c] * step, a + offset, b + offset);
+                   nw_grid_shift_integral(step, (double)tensor->lo[c] * step, (double)tensor->hi[c] * step, a + offset,
+                                          b + offset);
     }
     return stats->n_values ? sum / (double)stats->n_values : 0.0;
 }

@@ -47,7 +47,8 @@ typedef struct nw_calibrate_options {
     void *progress_context;
 } nw_calibrate_options;
 
-#define NW_CALIBRATE_DEFAULTS {.batch = 8, .auto_kept = 96} /* so that 100 samples take as much memory as any larger number */
+/* Kept so that 100 samples take as much memory as any larger number. */
+#define NW_CALIBRATE_DEFAULTS {.batch = 8, .auto_kept = 96}
 
 /**
  * Runs every sample through the float engine and gathers statistics of all activations.

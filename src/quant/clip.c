@@ -6,7 +6,10 @@
 
 #define PER_OCTAVE 6.0
 
-/** rint of |x| < 2^51, and beyond it something as large: this loop is most of the time of narrow activations, and rint a call. */
+/**
+ * rint of |x| < 2^51, and beyond it something as large: this loop is most of the time of narrow activations, and rint a
+ * call.
+ */
 static double nearest(double x)
 {
     const double big = 0x1.8p52;

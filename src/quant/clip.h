@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a channel loses on a grid, from its histogram alone: rounding, clipping and an offset together, for many steps at
- * once. Where few codes are left the best step of every channel is another one, and clipping pays.
+ * What a channel loses on a grid, from its histogram alone: rounding, clipping and an offset together, for many steps
+ * at once. Where few codes are left the best step of every channel is another one, and clipping pays.
  *
  *     const nw_clip clip = {lo, hi, 0.0};                      a channel of the codes lo .. hi around the real 0
  *     nw_clip_curve curve;

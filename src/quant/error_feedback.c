@@ -60,7 +60,8 @@ static void take_off(double *r, size_t k, size_t i, size_t n, size_t l)
     }
     if (n == PANEL) {
         for (size_t j = l; j < k; j++)
-            below[j] = below[j] - share[0] * row[0][j] - share[1] * row[1][j] - share[2] * row[2][j] - share[3] * row[3][j];
+            below[j] =
+                below[j] - share[0] * row[0][j] - share[1] * row[1][j] - share[2] * row[2][j] - share[3] * row[3][j];
         return;
     }
     for (size_t p = 0; p < n; p++)
@@ -68,7 +69,9 @@ static void take_off(double *r, size_t k, size_t i, size_t n, size_t l)
             below[j] -= share[p] * row[p][j];
 }
 
-/** L L' = permuted gram, L = R': row by row of R, each taken off those below; PANEL rows at once, to fetch those seldom. */
+/**
+ * L L' = permuted gram, L = R': row by row of R, each taken off those below; PANEL rows at once, to fetch those seldom.
+ */
 static void factorize(nw_feedback *f, const double *gram)
 {
     const size_t k = (size_t)f->k;

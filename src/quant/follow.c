@@ -77,7 +77,8 @@ static nw_accumulator accumulator_of(const nw_scheme *scheme, int32_t index, boo
     const nw_quantize_options *options = scheme->options;
     const nw_node *node = &scheme->model->nodes[index];
     const bool depthwise = node->groups > 1 && node->groups == scheme->tensors[node->inputs[0]].n_channels;
-    return is_narrow(options->accumulator) && (depthwise || (first && !options->sums_first)) ? NW_ACCUMULATOR_AUTO : options->accumulator;
+    return is_narrow(options->accumulator) && (depthwise || (first && !options->sums_first)) ? NW_ACCUMULATOR_AUTO
+                                                                                             : options->accumulator;
 }
 
 /** Width, method and accumulator of a node: what the options say for all, and the plan for this one. */
@@ -126,10 +127,11 @@ static nw_status check_points(const nw_scheme *scheme, int32_t index, nw_error *
     if (linear->extra_points <= 0)
         return NW_OK;
     if (linear->extra_points > (NW_MAX_POINTS - 1) * shape.n_channels)
-        return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_points\": at most %d, %d for each channel", node->name,
-                       (NW_MAX_POINTS - 1) * shape.n_channels, NW_MAX_POINTS - 1);
+        return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_points\": at most %d, %d for each channel",
+                       node->name, (NW_MAX_POINTS - 1) * shape.n_channels, NW_MAX_POINTS - 1);
     if (hindrance)
-        return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_points\" cannot go with %s", node->name, hindrance);
+        return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_points\" cannot go with %s", node->name,
+                       hindrance);
     return NW_OK;
 }
 
@@ -185,8 +187,10 @@ static nw_status check_dqa(const nw_plan *plan, const nw_plan_tensor *settled, c
         const nw_plan_tensor *row = &plan->tensors[i];
         if (!row->key.is_expression && row->scheme == NW_PLAN_UNSAID && nw_plan_matches(&row->key, name) &&
             nw_plan_tensor_wants_dqa(row))
-            return nw_fail(error, NW_ERROR_USAGE, "plan: \"%s\": \"extra_bits\", \"share\" and \"channels\" are for the "
-                           "scheme \"dqa\", which it does not have", name);
+            return nw_fail(error, NW_ERROR_USAGE,
+                           "plan: \"%s\": \"extra_bits\", \"share\" and \"channels\" are for the "
+                           "scheme \"dqa\", which it does not have",
+                           name);
     }
     return NW_OK;
 }
@@ -206,9 +210,11 @@ static nw_status group_row(const nw_scheme *scheme, int32_t group, nw_plan_tenso
         nw_plan_tensor row = NW_PLAN_TENSOR_UNSAID;
         nw_plan_tensor_of(&row, scheme->options->plan, name);
         if (said_by && differ(&said, &row))
-            return nw_fail(error, NW_ERROR_USAGE,
-                           "tensors \"%s\" and \"%s\" share one grid, so what the plan says of their activation bits and "
-                           "scheme contradicts", said_by, name);
+            return nw_fail(
+                error, NW_ERROR_USAGE,
+                "tensors \"%s\" and \"%s\" share one grid, so what the plan says of their activation bits and "
+                "scheme contradicts",
+                said_by, name);
         nw_plan_tensor_of(&said, scheme->options->plan, name);
         nw_plan_tensor_of(out, scheme->options->plan, name);
         NW_TRY(check_dqa(scheme->options->plan, out, name, error));
@@ -280,8 +286,8 @@ static nw_status add_sums_reason(nw_plan_layer *row, const nw_node_scheme *linea
                            s->rows, s->weight_alpha * s->code_alpha, s->weight_alpha, s->code_alpha,
                            8.0 - log2(s->weight_alpha), s->code_bits);
     if (linear->accumulator == NW_ACCUMULATOR_16)
-        snprintf(text + n, sizeof(text) - (size_t)n, ",\"run\":%.1f,\"longest_run\":%.0f,\"gain\":%.2f}", s->run, s->longest,
-                 s->gain);
+        snprintf(text + n, sizeof(text) - (size_t)n, ",\"run\":%.1f,\"longest_run\":%.0f,\"gain\":%.2f}", s->run,
+                 s->longest, s->gain);
     else
         snprintf(text + n, sizeof(text) - (size_t)n, ",\"wraps_expected\":%.1e}", s->outside);
     char *why = nw_plan_add_reasons(row->why, text);

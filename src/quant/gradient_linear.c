@@ -30,8 +30,9 @@ static pass make_pass(nw_gradient *g, int32_t index)
     pass p = {g, node, &g->linears[index], &g->tensors[node->inputs[0]], &g->tensors[node->output], true, 0};
     const nw_window *w = &node->window;
     if (node->op != NW_OP_GEMM)
-        p.direct = node->op == NW_OP_CONV && !p.linear->depthwise && p.linear->shape.taps == 1 && w->stride[0] == 1 && w->stride[1] == 1 &&
-                   p.x->height == p.y->height && p.x->width == p.y->width && w->pad[0] == 0 && w->pad[1] == 0;
+        p.direct = node->op == NW_OP_CONV && !p.linear->depthwise && p.linear->shape.taps == 1 && w->stride[0] == 1 &&
+                   w->stride[1] == 1 && p.x->height == p.y->height && p.x->width == p.y->width && w->pad[0] == 0 &&
+                   w->pad[1] == 0;
     p.pixels = (size_t)g->batch * (size_t)p.y->height * (size_t)p.y->width;
     return p;
 }
@@ -51,7 +52,8 @@ static int32_t source_of(const nw_node *node, int32_t axis, int32_t y, int32_t k
         return at >= 0 && at < n_x ? at : -1;
     }
     const int32_t spread = y + w->pad[axis] - k * w->dilation[axis];
-    return spread >= 0 && spread % w->stride[axis] == 0 && spread / w->stride[axis] < n_x ? spread / w->stride[axis] : -1;
+    return spread >= 0 && spread % w->stride[axis] == 0 && spread / w->stride[axis] < n_x ? spread / w->stride[axis]
+                                                                                          : -1;
 }
 
 /** Fills g->places: for every output pixel of a sample and every tap the input's first channel there, or -1. */

@@ -27,8 +27,8 @@ bool nw_gradient_knows_plain(const nw_model *model, int32_t index)
 {
     const nw_node *node = &model->nodes[index];
     return is_elementwise(node->op) || node->op == NW_OP_ADD || node->op == NW_OP_MUL ||
-           node->op == NW_OP_AVERAGE_POOL || node->op == NW_OP_MAX_POOL || node->op == NW_OP_RESHAPE || (node->op == NW_OP_CONCAT && node->axis == 1) ||
-           is_placement(model, node);
+           node->op == NW_OP_AVERAGE_POOL || node->op == NW_OP_MAX_POOL || node->op == NW_OP_RESHAPE ||
+           (node->op == NW_OP_CONCAT && node->axis == 1) || is_placement(model, node);
 }
 
 /* elementwise functions */

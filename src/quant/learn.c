@@ -11,14 +11,15 @@
 #include "quant/gradient.h"
 #include "quant/learned.h"
 
-/* Chosen on training pictures that calibration did not see, output SQNR in dB of mobilenetv2-cifar10 at W8A3, 9.1 before:
- * 400 updates at 0.001, 0.003, 0.01: 10.4, 10.7, 10.3; without the blocks' share of the loss 10.3, with five times of it
- * 10.7; steps of whole tensors only 10.4, no steps 10.2; pictures also mirrored 10.7, half of them blended 10.7; offsets for
- * signed channels too 10.8; 1,600 updates, mirrored and blended, 11.2. At W8A4 14.6 before, 15.5. */
+/* Chosen on training pictures that calibration did not see, output SQNR in dB of mobilenetv2-cifar10 at W8A3, 9.1
+ * before: 400 updates at 0.001, 0.003, 0.01: 10.4, 10.7, 10.3; without the blocks' share of the loss 10.3, with five
+ * times of it 10.7; steps of whole tensors only 10.4, no steps 10.2; pictures also mirrored 10.7, half of them blended
+ * 10.7; offsets for signed channels too 10.8; 1,600 updates, mirrored and blended, 11.2. At W8A4 14.6 before, 15.5. */
 #define RATE 0.003
-#define WEIGHT_RATE 0.0055 /* over the root of the loss that learning begins with, at most RATE: the less there is to be made
-                              good for, the more do large moves spoil. With DQA at W8A4 19.3 before, after 1,000 updates
-                              at 0.003 19.4, at 0.001 19.8; at W8A3 10.3 before, 700 at 0.003 10.8, at 0.001 10.2 */
+#define WEIGHT_RATE 0.0055 /* over the root of the loss that learning begins with, at most RATE: the less there is to be
+                              made good for, the more do large moves spoil. With DQA at W8A4 19.3 before, after 1,000
+                              updates at 0.003 19.4, at 0.001 19.8; at W8A3 10.3 before, 700 at 0.003 10.8, at 0.001
+                              10.2 */
 #define MOST_BATCH 16
 #define BATCH_BYTES ((size_t)256 << 20) /* of activations and their gradients */
 #define PART_BYTES ((size_t)48 << 20)   /* of what is played at a time, about what a cache holds */

@@ -8,10 +8,10 @@
  *     L = sum over ends t of E |x_t - y_t|^2 / E |y_t - mean|^2  +  the mean over ends of blocks t of the same
  *
  * Ends are the network's outputs, in front of a closing Softmax and whatever else gradients do not pass. Rounding is
- * straight-through (gradient.h; LSQ, Esser et al. 2020), targets at the ends of blocks are those of block reconstruction
- * (BRECQ, Li et al. 2021), but gradients pass from block to block, so that every layer learns what those behind it make of
- * its errors. Adam, its rate falling along half a cosine. Some samples are kept back: if their loss has not fallen in the
- * end, nothing changes.
+ * straight-through (gradient.h; LSQ, Esser et al. 2020), targets at the ends of blocks are those of block
+ * reconstruction (BRECQ, Li et al. 2021), but gradients pass from block to block, so that every layer learns what those
+ * behind it make of its errors. Adam, its rate falling along half a cosine. Some samples are kept back: if their loss
+ * has not fallen in the end, nothing changes.
  */
 #ifndef NARROW_QUANT_LEARN_H
 #define NARROW_QUANT_LEARN_H

@@ -16,7 +16,8 @@ typedef struct layer {
 } layer;
 
 typedef struct step {
-    nw_adam log;    /* of the step over the one it began with: of every channel, of the group (at its lowest tensor), none */
+    nw_adam log;    /* of the step over the one it began with: of every channel, of the group (at its lowest tensor),
+                       none */
     double scale;   /* it began with */
     double *factor; /* [n_channels] owned; the same; NULL unless every channel has its own */
 } step;
@@ -286,7 +287,8 @@ static const float *step_gradient(nw_learned *learned, const nw_gradient *studen
     double sum = 0.0;
     for (int32_t u = t; u < scheme->model->n_tensors; u++) {
         const nw_gradient_tensor *x = &student->tensors[u];
-        for (int32_t c = 0; x->rounded && scheme->tensors[u].group == scheme->tensors[t].group && c < x->channels; c++) {
+        for (int32_t c = 0; x->rounded && scheme->tensors[u].group == scheme->tensors[t].group && c < x->channels;
+             c++) {
             sum += x->step_gradient[c];
             if (of->factor)
                 learned->gradient[c] = (float)x->step_gradient[c];

@@ -9,9 +9,9 @@
  *     ... gradients ...
  *     nw_learned_update(learned, student, rate, update);
  *
- * A tensor that shares its grid with others has one number for all of them. Any other has one per channel: its channels'
- * factors absorb them, which costs nothing when the network runs. Weights stay as they are where their codes are not
- * simply the nearest of a uniform book (further points, other books, one bit).
+ * A tensor that shares its grid with others has one number for all of them. Any other has one per channel: its
+ * channels' factors absorb them, which costs nothing when the network runs. Weights stay as they are where their codes
+ * are not simply the nearest of a uniform book (further points, other books, one bit).
  */
 #ifndef NARROW_QUANT_LEARNED_H
 #define NARROW_QUANT_LEARNED_H

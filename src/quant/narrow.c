@@ -80,8 +80,8 @@ static void pass_back(void *context, int32_t input, int32_t c_in, int32_t output
 }
 
 /**
- * What noise of power 1 in a channel adds behind the nodes that read it, relative to the power there: backwards, because
- * PASS nodes hand on what their own readers say.
+ * What noise of power 1 in a channel adds behind the nodes that read it, relative to the power there: backwards,
+ * because PASS nodes hand on what their own readers say.
  */
 static void set_importance(nw_scheme *scheme)
 {

@@ -14,8 +14,8 @@
 #include "quant/scheme.h"
 
 /**
- * Whether the group's grid is chosen here: fewer than 8 bits, ranges by output error, and neither a picture, whose every
- * value is signal, nor something that only tables read.
+ * Whether the group's grid is chosen here: fewer than 8 bits, ranges by output error, and neither a picture, whose
+ * every value is signal, nor something that only tables read.
  */
 bool nw_is_narrow(const nw_scheme *scheme, int32_t group);
 

@@ -15,12 +15,12 @@
 #define NW_PATCHES_MOST 8192  /* positions per layer that rounding looks at */
 /* Shares for nw_moments_damp: how far weights keep to the float ones where the samples do not say otherwise. Chosen on
  * calibration pictures that rounding did not see, output SQNR in dB with 0.03, 0.1, 0.3 (1): mobilenetv1-0.25 on 50
- * pictures, two halves, W4 7.6, 9.6, 9.4 (7.2) and 9.3, 11.0, 10.7 (10.6), W3 2.6, 3.3, 3.5 (4.0) and 4.0, 3.9, 4.5 (3.9);
- * on 1,000 pictures they tie: mobilenetv2-cifar10 W4 24.5, 24.4, 24.5, W3 18.3, 17.9, 18.2, W2 10.0, 10.2, 10.2; resnet20 W4
- * 22.4, 22.5, 22.6, W3 17.2, 17.2, 16.9, W2 10.4, 10.5, 10.5.
+ * pictures, two halves, W4 7.6, 9.6, 9.4 (7.2) and 9.3, 11.0, 10.7 (10.6), W3 2.6, 3.3, 3.5 (4.0) and 4.0, 3.9, 4.5
+ * (3.9); on 1,000 pictures they tie: mobilenetv2-cifar10 W4 24.5, 24.4, 24.5, W3 18.3, 17.9, 18.2, W2 10.0, 10.2, 10.2;
+ * resnet20 W4 22.4, 22.5, 22.6, W3 17.2, 17.2, 16.9, W2 10.4, 10.5, 10.5.
  * Behind activations so narrow that their errors are what weights make good for, more is better: agreement on held-out
- * training pictures at W8A3 with 0.03, 0.3, 1, 3: resnet32 96.6, 97.2, 97.3, 97.2 %; mobilenetv2-cifar10 90.5, 91.0, 91.8,
- * 91.7 %. */
+ * training pictures at W8A3 with 0.03, 0.3, 1, 3: resnet32 96.6, 97.2, 97.3, 97.2 %; mobilenetv2-cifar10 90.5, 91.0,
+ * 91.8, 91.7 %. */
 #define NW_PATCHES_DAMPING 0.3
 #define NW_PATCHES_DAMPING_NARROW 1.0
 
@@ -43,7 +43,8 @@ void nw_patches_weights(double *w, const nw_node *node, const nw_tensor *weights
  *
  * @param data     [batch, C, H, W] the node's input
  * @param y        [n_groups, n, group_outputs] outputs without bias but with the residual, computed here if `compute`
- * @param moments  gets every input with what its y leaves to the weights: y less the residual; NULL: nothing is gathered
+ * @param moments  gets every input with what its y leaves to the weights: y less the residual; NULL: nothing is
+ *                 gathered
  * @return NW_ERROR_MEMORY
  */
 nw_status nw_patches_see(const nw_patches *patches, const float *data, float *y, bool compute, nw_moments *moments);

@@ -20,7 +20,8 @@
  *
  * A row names one node or tensor ("node", "tensor") or all that a POSIX extended regular expression matches from their
  * first to their last letter ("match"). What a row leaves out stays as it is. A row that names beats expressions; among
- * expressions the last one that matches wins. Two rows that name the same thing, and rows that match nothing, are errors.
+ * expressions the last one that matches wins. Two rows that name the same thing, and rows that match nothing, are
+ * errors.
  */
 #ifndef NARROW_QUANT_PLAN_H
 #define NARROW_QUANT_PLAN_H
@@ -49,8 +50,8 @@ typedef struct nw_plan_layer {
     int32_t method;  /* nw_rounding, or NW_PLAN_UNSAID */
     int32_t book;    /* nw_book_kind, or NW_PLAN_UNSAID */
     int32_t accumulator; /* nw_accumulator, or NW_PLAN_UNSAID */
-    int32_t extra_points; /* weight vectors beyond one per output channel, in all: 0 to 3 per channel (multipoint.h), given
-                             to the channels whose output errs most; or NW_PLAN_UNSAID */
+    int32_t extra_points; /* weight vectors beyond one per output channel, in all: 0 to 3 per channel (multipoint.h),
+                             given to the channels whose output errs most; or NW_PLAN_UNSAID */
     char *why;       /* owned JSON object for people, or NULL */
 } nw_plan_layer;
 
@@ -137,7 +138,9 @@ extern const char *const nw_plan_accumulators[];
 nw_status nw_plan_read(nw_plan **out, const char *path, nw_error *error);
 nw_status nw_plan_parse(nw_plan **out, const char *text, size_t size, const char *what, nw_error *error);
 
-/** A row's reasons as they are stored in a network: without the long list "by_bits". To be freed; NULL without memory. */
+/**
+ * A row's reasons as they are stored in a network: without the long list "by_bits". To be freed; NULL without memory.
+ */
 char *nw_plan_brief(const char *why);
 
 /** A row's reasons (NULL: none) with those of another object, which win. To be freed; NULL without memory. */

@@ -38,8 +38,8 @@ static nw_status read_int(const reader *r, int32_t *out, const cJSON *item, int3
                           const char *key)
 {
     if (item && !nw_json_int(out, item, lo, hi))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"%s\" must be a whole number from %d to %d", r->what, name,
-                       key, lo, hi);
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"%s\" must be a whole number from %d to %d", r->what,
+                       name, key, lo, hi);
     return NW_OK;
 }
 
@@ -131,8 +131,10 @@ static nw_status read_tensor(const reader *r, const cJSON *item)
     NW_TRY(read_share(r, &row->share, items[5], name));
     NW_TRY(read_channels(r, row, items[6], name));
     if (row->scheme != NW_PLAN_UNSAID && row->scheme != NW_ACTIVATION_DQA && nw_plan_tensor_wants_dqa(row))
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\": \"extra_bits\", \"share\" and \"channels\" are for the scheme "
-                       "\"dqa\", not \"%s\"", r->what, name, nw_plan_schemes[row->scheme]);
+        return nw_fail(r->error, NW_ERROR_DATA,
+                       "%s: \"%s\": \"extra_bits\", \"share\" and \"channels\" are for the scheme "
+                       "\"dqa\", not \"%s\"",
+                       r->what, name, nw_plan_schemes[row->scheme]);
     return read_why(r, &row->why, items[7], name);
 }
 
@@ -140,7 +142,8 @@ static nw_status read_rows(const reader *r, const cJSON *rows, const char *label
                            nw_status (*read)(const reader *, const cJSON *))
 {
     if (rows && nw_json_length(rows, MAX_ROWS) < 0)
-        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\" must be a list of at most %d rows", r->what, label, MAX_ROWS);
+        return nw_fail(r->error, NW_ERROR_DATA, "%s: \"%s\" must be a list of at most %d rows", r->what, label,
+                       MAX_ROWS);
     const cJSON *row;
     cJSON_ArrayForEach(row, rows)
         NW_TRY(read(r, row));

@@ -40,12 +40,14 @@ static nw_status check_options(const nw_quantize_options *options, nw_error *err
     if (options->book == NW_BOOK_PER_TENSOR && pieces)
         return nw_fail(error, NW_ERROR_USAGE, "piecewise grids and split channels choose a step per channel");
     if (options->input_bits < 0 || options->input_bits > 8)
-        return nw_fail(error, NW_ERROR_USAGE, "inputs: bits must be 0 (like the rest) to 8, not %d", options->input_bits);
+        return nw_fail(error, NW_ERROR_USAGE, "inputs: bits must be 0 (like the rest) to 8, not %d",
+                       options->input_bits);
     if (options->extra_bits < 1 || options->extra_bits > 7 || !(options->share >= 0.0 && options->share <= 1.0))
         return nw_fail(error, NW_ERROR_USAGE, "DQA needs 1 to 7 extra bits and a share of 0 to 1, not %d and %g",
                        options->extra_bits, options->share);
     if (options->learn_updates < NW_LEARN_AUTO)
-        return nw_fail(error, NW_ERROR_USAGE, "updates to learn with must be 0 or more, not %d", options->learn_updates);
+        return nw_fail(error, NW_ERROR_USAGE, "updates to learn with must be 0 or more, not %d",
+                       options->learn_updates);
     return NW_OK;
 }
 

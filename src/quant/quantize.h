@@ -38,7 +38,8 @@ typedef enum nw_placement {
 typedef enum nw_ranking {
     NW_RANKING_OUTPUT,  /* those whose rounding error does most behind the nodes that read them */
     NW_RANKING_RANDOM,  /* any; a rival */
-    NW_RANKING_ACCURACY /* those that save most answers: plan/ranking.h finds them, for the plan. Without it as OUTPUT */
+    NW_RANKING_ACCURACY /* those that save most answers: plan/ranking.h finds them, for the plan. Without it as
+                           OUTPUT */
 } nw_ranking;
 
 typedef struct nw_quantize_options {
@@ -66,27 +67,32 @@ typedef struct nw_quantize_options {
     bool equalize;           /* factors per channel */
     double equalize_power;   /* 0 to 1: a channel of range r gets the factor (r_max / r)^power; NW_EQUALIZE_AUTO: the
                                 power with the least predicted noise, for each group of tensors */
-    double equalize_room;    /* 0 to 1: added to r, grown by limit_margin, as a share of r_max: factors stay below 1 / room */
+    double equalize_room;    /* 0 to 1: added to r, grown by limit_margin, as a share of r_max: factors stay below 1 /
+                                room */
     bool limits;             /* clamp every channel to what calibration saw, plus ... */
     double limit_margin;     /* ... this share of the channel's range ... */
     double limit_floor;      /* ... and this share of the tensor's range */
-    int32_t learn_updates;   /* >= 0 (learn.h); NW_LEARN_AUTO: behind activations of 6 bits or fewer if the calibration has a
-                                pool, as many as pay and take a minute or so; none with methods that are not the defaults */
-    uint64_t seed;           /* of NoisyQuant's offsets, of random rankings, of the order in which samples are learned from */
+    int32_t learn_updates;   /* >= 0 (learn.h); NW_LEARN_AUTO: behind activations of 6 bits or fewer if the calibration
+                                has a pool, as many as pay and take a minute or so; none with methods that are not the
+                                defaults */
+    uint64_t seed;           /* of NoisyQuant's offsets, of random rankings, of the order in which samples are learned
+                                from */
 } nw_quantize_options;
 
-#define NW_QUANTIZE_DEFAULTS                                                                                         \
-    {                                                                                                                \
-        .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_OUTPUT, .percentile = 0.9999,              \
-        .input_bits = 8, .extra_bits = 3, .share = 0.4, .weight_range = NW_WEIGHTS_OUTPUT, .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,        \
-        .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,               \
-        .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .learn_updates = NW_LEARN_AUTO, .seed = 1                                \
+#define NW_QUANTIZE_DEFAULTS                                                                                          \
+    {                                                                                                                 \
+        .weight_bits = 8, .activation_bits = 8, .activation_range = NW_RANGE_OUTPUT, .percentile = 0.9999,            \
+        .input_bits = 8, .extra_bits = 3, .share = 0.4, .weight_range = NW_WEIGHTS_OUTPUT,                            \
+        .bias_correction = NW_BIAS_CORRECTION_EMPIRICAL, .equalize = true,                                            \
+        .equalize_power = NW_EQUALIZE_AUTO, .equalize_room = 0.2, .limits = true, .limit_margin = 0.5,                \
+        .limit_floor = 0.05, .border_bits = 8, .rounding = NW_ROUND_REFINE, .learn_updates = NW_LEARN_AUTO, .seed = 1 \
     }
 
 /**
  * How many channels of every tensor DQA will take as important.
  *
- * @param counts  [model->n_tensors] out; NW_NONE: no extra bits, codes of another tensor, or channels that the plan names
+ * @param counts  [model->n_tensors] out; NW_NONE: no extra bits, codes of another tensor, or channels that the plan
+ *                names
  * @return as nw_quantize
  */
 nw_status nw_important_counts(int32_t *counts, const nw_model *model, const nw_calibration *calibration,
@@ -97,7 +103,8 @@ nw_status nw_important_counts(int32_t *counts, const nw_model *model, const nw_c
  *
  * Linear nodes become the one layer form; tensors between them codes of the wanted widths; functions of one tensor
  * become tables; what nothing but reals can carry (Softmax and what stands between it and the last linear node,
- * outputs) stays float. The plan that was followed is stored with the network. The result passes nw_model_validate. It is deterministic for one machine and thread count.
+ * outputs) stays float. The plan that was followed is stored with the network. The result passes nw_model_validate. It
+ * is deterministic for one machine and thread count.
  *
  * @param model        as the passes leave it; borrowed for the call
  * @param calibration  of this very model

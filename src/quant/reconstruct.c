@@ -176,8 +176,8 @@ static int8_t *first_points(const reconstruction *r, const layer *l)
 }
 
 /**
- * Rows narrowed for 16-bit sums are rounded from the steps that were planned; where runs would become shorter by that, with
- * steps a little larger. *kept: the codes found keep the plan; else those at hand stay.
+ * Rows narrowed for 16-bit sums are rounded from the steps that were planned; where runs would become shorter by that,
+ * with steps a little larger. *kept: the codes found keep the plan; else those at hand stay.
  */
 static nw_status round_narrowed(reconstruction *r, layer *l, const nw_moments *moments, bool *kept)
 {
@@ -436,8 +436,9 @@ static void clear_layer(layer *l)
 }
 
 /**
- * Narrow weights; 8-bit ones behind narrow activations, whose errors they can make good for; and those narrowed for proven
- * 16-bit sums. Not for sums modulo 2^16: their ranges were chosen for the sums that just these codes make on data.
+ * Narrow weights; 8-bit ones behind narrow activations, whose errors they can make good for; and those narrowed for
+ * proven 16-bit sums. Not for sums modulo 2^16: their ranges were chosen for the sums that just these codes make on
+ * data.
  */
 static bool is_wanted(const nw_node_scheme *linear, bool behind_narrow)
 {

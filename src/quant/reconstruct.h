@@ -16,9 +16,10 @@
 #include "quant/scheme.h"
 
 /**
- * Sets weights, steps and rows of all linear nodes of fewer than 8 bits, and of those behind activations of fewer than 7
- * (options: rounding, point_budget). What a layer adds as its residual counts as part of its output: its weights make
- * good for the residual's errors too, as far as they can know of them. Layers whose moments would take more than 256 MiB keep their nearest codes and one point.
+ * Sets weights, steps and rows of all linear nodes of fewer than 8 bits, and of those behind activations of fewer than
+ * 7 (options: rounding, point_budget). What a layer adds as its residual counts as part of its output: its weights make
+ * good for the residual's errors too, as far as they can know of them. Layers whose moments would take more than 256
+ * MiB keep their nearest codes and one point.
  *
  * @return NW_ERROR_USAGE without kept samples; NW_ERROR_MEMORY; what the float engine returned
  */

@@ -104,11 +104,11 @@ static void set_products(double *products, const int8_t *codes, int32_t n_points
 }
 
 /**
- * Sets the steps of least error for the codes, but for the first n_fixed (0 or 1): the normal equations of the points. Steps stay as they are where these
- * are singular or ask for one that is not positive. Returns the error.
+ * Sets the steps of least error for the codes, but for the first n_fixed (0 or 1): the normal equations of the points.
+ * Steps stay as they are where these are singular or ask for one that is not positive. Returns the error.
  */
-static double fit_steps(const int8_t *codes, double *steps, int32_t n_fixed, int32_t n_points, const nw_row_target *target,
-                        const double *products)
+static double fit_steps(const int8_t *codes, double *steps, int32_t n_fixed, int32_t n_points,
+                        const nw_row_target *target, const double *products)
 {
     const size_t k = (size_t)target->k;
     double a[NW_MAX_POINTS][NW_MAX_POINTS] = {{0}};

@@ -60,8 +60,9 @@ nw_row_solver *nw_row_solver_create(const double *gram, int32_t k, const nw_code
 void nw_row_solver_free(nw_row_solver *solver);
 
 /**
- * Finds up to n_points points of one row. The first one's step is that of the solver's book if this gives one: kept as it
- * is by books per tensor, else where its search begins. A point after which nothing is left has step 0 and code 0 (one bit: 1).
+ * Finds up to n_points points of one row. The first one's step is that of the solver's book if this gives one: kept as
+ * it is by books per tensor, else where its search begins. A point after which nothing is left has step 0 and code 0
+ * (one bit: 1).
  *
  * @param codes   [n_points, k] out
  * @param steps   [n_points] out, >= 0

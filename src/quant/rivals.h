@@ -33,8 +33,8 @@ nw_status nw_piecewise_row(int8_t *codes, double *steps, const double *w, int32_
                            const double *importance);
 
 /**
- * The input channels that outlier channel splitting (OCS, Zhao et al. 2019) doubles: ceil(share * channels) of them, those
- * with the largest weights.
+ * The input channels that outlier channel splitting (OCS, Zhao et al. 2019) doubles: ceil(share * channels) of them,
+ * those with the largest weights.
  *
  * @param split  [k] out: whether the column belongs to such a channel
  * @param w      [n_rows, k], columns (tap, channel of the group): channel = column mod group_inputs

@@ -20,9 +20,9 @@
  *     learn.c       weights, biases and steps of narrow activations by gradients (gradient.h, learned.h)
  *     emit.c        the integer nw_model
  *
- * Codes and reals: real = scale * (code - zero_point) / factor[c] - offset[c]. A factor costs nothing when the network runs: the
- * producer's multiplier and bias and its consumers' weight columns absorb it (cross-layer equalization, Nagel et al.
- * 2019, extended to residuals, clamps and pools because these have per-channel numbers here too).
+ * Codes and reals: real = scale * (code - zero_point) / factor[c] - offset[c]. A factor costs nothing when the network
+ * runs: the producer's multiplier and bias and its consumers' weight columns absorb it (cross-layer equalization, Nagel
+ * et al. 2019, extended to residuals, clamps and pools because these have per-channel numbers here too).
  */
 #ifndef NARROW_QUANT_SCHEME_H
 #define NARROW_QUANT_SCHEME_H
@@ -53,13 +53,15 @@ typedef struct nw_tensor_scheme {
     bool only_tables; /* a code that nothing but TABLE nodes read */
     double useful_lo, useful_hi; /* range that they tell apart, <= 0 and >= 0; infinite if others read it too */
     nw_grid grid;
-    int32_t sum_bits;   /* most bits that nodes planned for sums modulo 2^16 want to read, the same for the whole group; 0: none */
+    int32_t sum_bits;   /* most bits that nodes planned for sums modulo 2^16 want to read, the same for the whole group;
+                           0: none */
     nw_activation_kind kind;
     int32_t extra_bits; /* of important channels, within grid.bits; 0 unless DQA */
     double share;       /* of the channels that are important */
     int32_t n_channels; /* 0 for constants, and then all arrays NULL */
     double *factor;     /* [n_channels] owned; 1 without equalization */
-    uint8_t *shift;     /* [n_channels] owned; extra_bits or 0: a channel's codes are multiples of 2^shift away from z */
+    uint8_t *shift;     /* [n_channels] owned; extra_bits or 0: a channel's codes are multiples of 2^shift away from
+                           z */
     double *offset;     /* [n_channels] owned; reals: added before rounding, taken out of the readers' biases */
     double *importance; /* [n_channels] owned; error behind all readers by error in the channel, see narrow.c */
     nw_clip_curve *curves; /* [n_channels] owned, or NULL: see narrow.c */
@@ -71,8 +73,8 @@ typedef struct nw_sum_reasons {
     double weight_alpha, code_alpha; /* steps of weights (mean over rows) and codes over those of 8 bits */
     double code_bits;                /* log2 of the codes that the mean channel's limits leave */
     int32_t rows;                   /* channels whose steps are larger than those of their width */
-    double run, longest, gain;       /* 16: predicted length of runs in steps, mean and longest; time of the exact 8-bit form
-                                        over this one */
+    double run, longest, gain;       /* 16: predicted length of runs in steps, mean and longest; time of the exact 8-bit
+                                        form over this one */
     double cost;                     /* 16: predicted time per step (runs.h) that rounding must keep to */
     double outside;                  /* 16-wrap: probability with which a sum is expected to wrap */
 } nw_sum_reasons;
@@ -86,10 +88,12 @@ typedef struct nw_node_scheme {
     nw_rounding rounding; /* of weights below 8 bits */
     nw_accumulator accumulator;
     bool accumulator_said; /* by the plan: stays even where it does not pay */
-    int32_t extra_points;  /* rows beyond one per channel that the plan gives it; NW_PLAN_UNSAID: its part of the budget, */
+    int32_t extra_points;  /* rows beyond one per channel that the plan gives it; NW_PLAN_UNSAID: its part of the
+                              budget, */
     int32_t given_points;  /* which is this; rows for which nothing was left are none in the end */
     int32_t sum_bits;      /* 16-wrap: most bits of the codes it reads */
-    bool narrowed;        /* steps of some rows are larger than the width asks for, so that sums fit 16 bits for longer */
+    bool narrowed;        /* steps of some rows are larger than the width asks for, so that sums fit 16 bits for
+                             longer */
     nw_sum_reasons sums;  /* 16, 16-wrap: what they were planned with (sums.c, wraps.c) */
     bool reconstructed;   /* codes were chosen on quantized inputs, whose mean they take into account */
     int32_t n_rows;       /* n_channels, and more with further points (order of rows: nw_linear) */
@@ -123,7 +127,9 @@ bool nw_is_linear(const nw_node *node);
 /** Sets `group` of every tensor that is a code. */
 void nw_scheme_groups(nw_scheme *scheme);
 
-/** Whether points beyond one per channel were asked for, by the options or by a plan (0 too). After nw_scheme_settle. */
+/**
+ * Whether points beyond one per channel were asked for, by the options or by a plan (0 too). After nw_scheme_settle.
+ */
 bool nw_scheme_has_points(const nw_scheme *scheme);
 
 /**
@@ -175,7 +181,8 @@ nw_status nw_scheme_linear_node(nw_scheme *scheme, int32_t node);
 void nw_scheme_row(double *row, double *importance, const nw_scheme *scheme, int32_t node, int32_t o);
 
 /**
- * Nearest codes of one row of a linear node, on the book's step or the one that options.weight_range chooses; returns it.
+ * Nearest codes of one row of a linear node, on the book's step or the one that options.weight_range chooses; returns
+ * it.
  *
  * @param row, importance  [k] scratch; row is left holding the real weights with the input's factors divided out
  */
@@ -186,8 +193,8 @@ double nw_scheme_round_row(int8_t *q, const nw_scheme *scheme, int32_t node, int
 double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel);
 
 /**
- * Decides on what nw_scheme_settle made candidates for 16-bit sums: weights are narrowed row by row, or the node stays as
- * the options say. NW_ERROR_MEMORY.
+ * Decides on what nw_scheme_settle made candidates for 16-bit sums: weights are narrowed row by row, or the node stays
+ * as the options say. NW_ERROR_MEMORY.
  */
 nw_status nw_scheme_sums(nw_scheme *scheme, nw_error *error);
 
@@ -195,8 +202,8 @@ nw_status nw_scheme_sums(nw_scheme *scheme, nw_error *error);
 nw_status nw_scheme_sum_node(nw_scheme *scheme, int32_t node);
 
 /**
- * Whether a node's weights, rounded again, still form runs as long as planned, within what the choice of ranges leaves open
- * too; if so, its reasons become theirs.
+ * Whether a node's weights, rounded again, still form runs as long as planned, within what the choice of ranges leaves
+ * open too; if so, its reasons become theirs.
  *
  * @param weights  [n_channels, k] in place of the node's
  * @return NW_ERROR_MEMORY
@@ -204,9 +211,9 @@ nw_status nw_scheme_sum_node(nw_scheme *scheme, int32_t node);
 nw_status nw_scheme_keeps_sums(bool *keeps, nw_scheme *scheme, int32_t node, const int8_t *weights);
 
 /**
- * The same choice for 16-wrap: weights narrowed row by row until sums fit 16 bits on the kept samples, or the node and the
- * codes that only it reads go back to what the options say, or to fewer bits; then *dropped, and all since nw_scheme_settle
- * is to be done again. NW_ERROR_USAGE without these; NW_ERROR_MEMORY; what the float engine returned.
+ * The same choice for 16-wrap: weights narrowed row by row until sums fit 16 bits on the kept samples, or the node and
+ * the codes that only it reads go back to what the options say, or to fewer bits; then *dropped, and all since
+ * nw_scheme_settle is to be done again. NW_ERROR_USAGE without these; NW_ERROR_MEMORY; what the float engine returned.
  */
 nw_status nw_scheme_wraps(nw_scheme *scheme, bool *dropped, nw_error *error);
 
@@ -217,8 +224,8 @@ nw_sum_reasons nw_scheme_sum_reasons(const nw_scheme *scheme, int32_t index, con
 double nw_scheme_most_alpha(const nw_node_scheme *linear);
 
 /**
- * Makes the steps of rows alpha[o] >= 1 times larger and rounds them again; the width becomes the least that holds them.
- * NW_ERROR_MEMORY.
+ * Makes the steps of rows alpha[o] >= 1 times larger and rounds them again; the width becomes the least that holds
+ * them. NW_ERROR_MEMORY.
  */
 nw_status nw_scheme_narrow_node(nw_scheme *scheme, int32_t index, const double *alpha);
 

@@ -14,26 +14,27 @@
  *
  * reconstruct.c then rounds these rows by the outputs they give, and asks here whether runs stay as long.
  *
- * Only weights are narrowed: what a coarser step does to them learned rounding makes good for, and what narrower codes or
- * tighter limits do to activations nothing does. Output SQNR in dB on pictures that calibration did not see (50 of the
- * calibration list's for mobilenetv2-imagenet, 1,000 to 2,000 training pictures else), with predicted gains alike, 1.53 to
- * 1.57: codes of 7 bits and limits that clip a tenth of the rounding noise, weights to the nearest (as it was once);
- * codes of 7 bits, learned rounding; codes of 8 bits, learned rounding; exact 8 x 8 bits:
+ * Only weights are narrowed: what a coarser step does to them learned rounding makes good for, and what narrower codes
+ * or tighter limits do to activations nothing does. Output SQNR in dB on pictures that calibration did not see (50 of
+ * the calibration list's for mobilenetv2-imagenet, 1,000 to 2,000 training pictures else), with predicted gains alike,
+ * 1.53 to 1.57: codes of 7 bits and limits that clip a tenth of the rounding noise, weights to the nearest (as it was
+ * once); codes of 7 bits, learned rounding; codes of 8 bits, learned rounding; exact 8 x 8 bits:
  *
  *     resnet8-cifar10        24.8   28.1   30.6   33.1        mobilenetv2-cifar10    28.7   30.6   33.2   34.9
  *     mobilenetv2-imagenet   12.0   15.7   17.6   18.4
  *
  * Clipping costs most where nothing is clipped on calibration pictures: limits at their extremes alone take 4 dB from
- * mobilenetv2-imagenet. With 5 bits left for the widest weights (15) instead of 6 runs are 1.5 times as long and the time is
- * within 3 % of this.
+ * mobilenetv2-imagenet. With 5 bits left for the widest weights (15) instead of 6 runs are 1.5 times as long and the
+ * time is within 3 % of this.
  *
  * Nothing here makes a result inexact: kernels prove every run (kernels/runs.h).
  *
- * Zero-centred rows (A2Q+), left out: W less the rounded mean of its row, whose share mean * sum x a further row of ones per
- * layer restores. Rows of trained networks are balanced already: the larger of their positive and negative weights' sums is
- * 1.08 to 1.15 times the mean of both (median), and a panel's runs end at its fullest row. In the networks that --acc 16 makes of
- * resnet8, 20, 32, 56 and the MobileNets, centred rows have runs 0 to 3 % longer (14.5 steps become 14.7 on resnet20; single
- * layers: 0.75 to 1.5 times), which the further row costs again: the forecast is 1 to 4 % more time.
+ * Zero-centred rows (A2Q+), left out: W less the rounded mean of its row, whose share mean * sum x a further row of
+ * ones per layer restores. Rows of trained networks are balanced already: the larger of their positive and negative
+ * weights' sums is 1.08 to 1.15 times the mean of both (median), and a panel's runs end at its fullest row. In the
+ * networks that --acc 16 makes of resnet8, 20, 32, 56 and the MobileNets, centred rows have runs 0 to 3 % longer (14.5
+ * steps become 14.7 on resnet20; single layers: 0.75 to 1.5 times), which the further row costs again: the forecast is
+ * 1 to 4 % more time.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -65,7 +66,10 @@ nw_sum_reasons nw_scheme_sum_reasons(const nw_scheme *scheme, int32_t index, con
     }
     for (int32_t c = 0; c < x->n_channels; c++)
         codes += ((double)x->hi[c] - (double)x->lo[c] + 1.0) / x->n_channels;
-    return (nw_sum_reasons){.rows = rows, .weight_alpha = weights, .code_alpha = 255.0 / ((1 << x->grid.bits) - 1), .code_bits = log2(codes)};
+    return (nw_sum_reasons){.rows = rows,
+                            .weight_alpha = weights,
+                            .code_alpha = 255.0 / ((1 << x->grid.bits) - 1),
+                            .code_bits = log2(codes)};
 }
 
 typedef struct layer {

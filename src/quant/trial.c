@@ -212,7 +212,8 @@ typedef struct rounding {
     const nw_code_book *book;
     const double *given;               /* [O] steps, or NULL */
     const uint8_t *points;             /* [O], or NULL: one each */
-    nw_multipoint_channel *channels;   /* [O]: what 1 to NW_MAX_POINTS points would leave is wanted, no codes; or NULL */
+    nw_multipoint_channel *channels;   /* [O]: what 1 to NW_MAX_POINTS points would leave is wanted, no codes; or
+                                          NULL */
     float *weights, *bias;             /* out */
 } rounding;
 
@@ -300,7 +301,9 @@ static nw_row_solver *make_solver(const nw_trials *trials, int32_t group, const 
                                 trials->options[8].weight_range, STARTS);
 }
 
-/** What large layers need for every width alike: the factors of the gram, and the real weights that the data ask for. */
+/**
+ * What large layers need for every width alike: the factors of the gram, and the real weights that the data ask for.
+ */
 static nw_status keep_solver(nw_trials *trials, const rounding *to)
 {
     const size_t k = (size_t)trials->shape.k;

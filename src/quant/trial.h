@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Single layers and single tensors at any width, everything around them float: what the planner asks "what if" with.
- * Weights are rounded as nw_quantize would, on inputs of the float network, the mean of the error taken back by the bias
- * if empirical bias correction is wanted; tensors are rounded to the grid nw_quantize would choose.
+ * Weights are rounded as nw_quantize would, on inputs of the float network, the mean of the error taken back by the
+ * bias if empirical bias correction is wanted; tensors are rounded to the grid nw_quantize would choose.
  *
  *     nw_trials *trials;
  *     NW_TRY(nw_trials_create(&trials, model, calibration, &options, error));
@@ -66,8 +66,8 @@ nw_status nw_trials_see(nw_trials *trials, const float *data, int32_t n, nw_erro
 nw_status nw_trials_round(nw_trials *trials, int32_t bits, int32_t extra, float *weights, float *bias, nw_error *error);
 
 /**
- * The same, rows narrowed first as `--acc 16` narrows them (sums.c), whatever the options' accumulator, so that sums stay
- * in 16 bits for longer. One weight vector per channel.
+ * The same, rows narrowed first as `--acc 16` narrows them (sums.c), whatever the options' accumulator, so that sums
+ * stay in 16 bits for longer. One weight vector per channel.
  */
 nw_status nw_trials_narrow(nw_trials *trials, int32_t bits, float *weights, float *bias, nw_error *error);
 

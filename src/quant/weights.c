@@ -30,7 +30,8 @@ static double row_error(const double *w, int32_t k, const nw_code_book *book, do
 }
 
 /** Many codes: tries steps down to a share of the largest, and for each the best fit to the codes it gives. */
-static double search_grid(const double *w, int32_t k, const nw_code_book *book, double largest, const double *importance)
+static double search_grid(const double *w, int32_t k, const nw_code_book *book, double largest,
+                          const double *importance)
 {
     const double lowest = book->limit > 31 ? 0.5 : 0.3; /* the more codes, the less clipping pays */
     double best_step = largest;
@@ -52,9 +53,11 @@ static double search_grid(const double *w, int32_t k, const nw_code_book *book, 
     return best_step;
 }
 
-static double search_step(const double *w, int32_t k, const nw_code_book *book, double largest, const double *importance)
+static double search_step(const double *w, int32_t k, const nw_code_book *book, double largest,
+                          const double *importance)
 {
-    const bool few = book->n_levels - 1 <= EXACT_LEVELS || (int64_t)k * (book->n_levels - 1) <= EXACT_POINTS || book->levels;
+    const bool few =
+        book->n_levels - 1 <= EXACT_LEVELS || (int64_t)k * (book->n_levels - 1) <= EXACT_POINTS || book->levels;
     const double exact = few ? nw_code_book_step(w, k, book, importance) : 0.0;
     return exact > 0.0 ? exact : search_grid(w, k, book, largest, importance);
 }

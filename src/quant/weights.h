@@ -27,8 +27,8 @@ typedef enum nw_weight_method {
  * @param q           [k] out
  * @param w           [k] finite
  * @param importance  [k] >= 0, NW_WEIGHTS_OUTPUT only: variance of the input that meets the weight; NULL: all alike
- * @return the step, >= 0: of the book if that gives one and, but for books per tensor, it is large enough for every code
- *         to fit
+ * @return the step, >= 0: of the book if that gives one and, but for books per tensor, it is large enough for every
+ *         code to fit
  */
 double nw_weights_quantize_row(int8_t *q, const double *w, int32_t k, const nw_code_book *book, nw_weight_method method,
                                const double *importance);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ranges for sums modulo 2^16 (16-wrap): overflow-aware quantization after training, as Xie et al. 2020 mean it, where "no
- * overflow" is a statement about data. Codes have 7 bits (follow.c); rows get steps alpha[o] times as large until sums
- * fit. The quantized network runs over the kept samples; a layer's sums S = sum_k W[o,k] x[k] are formed at some thousand
- * positions, with mean m and deviation s per row, and all rows share one tail, that of |S - m| / s:
+ * Ranges for sums modulo 2^16 (16-wrap): overflow-aware quantization after training, as Xie et al. 2020 mean it, where
+ * "no overflow" is a statement about data. Codes have 7 bits (follow.c); rows get steps alpha[o] times as large until
+ * sums fit. The quantized network runs over the kept samples; a layer's sums S = sum_k W[o,k] x[k] are formed at some
+ * thousand positions, with mean m and deviation s per row, and all rows share one tail, that of |S - m| / s:
  *
- *     t(p)     |S - m| exceeds t(p) s in a share p of the sums; seen down to p = 10 / (sums seen), at least 1e-5, and from
- *              there on to OUTSIDE drawn on in a straight line over log p, as sums with heavy tails (exponential) do; those
- *              of normal ones fall faster
+ *     t(p)     |S - m| exceeds t(p) s in a share p of the sums; seen down to p = 10 / (sums seen), at least 1e-5, and
+ *              from there on to OUTSIDE drawn on in a straight line over log p, as sums with heavy tails (exponential)
+ *              do; those of normal ones fall faster
  *     alpha[o] = GUARD max(|m| + t s, the row's largest |S| seen) / 32767, and at least 1
  *
- * Why 1e-7: a sum that wraps is wrong by 65536, weights narrowed by alpha round sums off by about alpha sqrt(k E x^2 / 12),
- * some 200 alpha. The expected squares of both are alike at one sum in 10^5; a hundredth of that is left to wraps, because
- * a network makes 10^5 to 10^7 sums for an answer.
+ * Why 1e-7: a sum that wraps is wrong by 65536, weights narrowed by alpha round sums off by about alpha sqrt(k E x^2 /
+ * 12), some 200 alpha. The expected squares of both are alike at one sum in 10^5; a hundredth of that is left to wraps,
+ * because a network makes 10^5 to 10^7 sums for an answer.
  *
- * A layer that needs more than alpha = 4 in some row is tried with codes of 6 bits; if that is not enough either, it stays
- * exact, unless the plan says otherwise.
+ * A layer that needs more than alpha = 4 in some row is tried with codes of 6 bits; if that is not enough either, it
+ * stays exact, unless the plan says otherwise.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -47,9 +47,10 @@ nw_status nw_attack_bounds(const nw_model *model, int32_t index, nw_error *error
         }
         const int32_t channel = linear->row_channel[row];
         if (linear->offset[row] != -zero * weights)
-            return nw_fail(error, NW_GOAL_MISSED,
-                           "node \"%s\", channel %d: its zero-point term is %d, but weights and zero point give %" PRId64,
-                           node->name, channel, linear->offset[row], -zero * weights);
+            return nw_fail(
+                error, NW_GOAL_MISSED,
+                "node \"%s\", channel %d: its zero-point term is %d, but weights and zero point give %" PRId64,
+                node->name, channel, linear->offset[row], -zero * weights);
         const int64_t z = linear->offset[row];
         if (above > INT32_MAX || below < -INT32_MAX || above + z > INT32_MAX || below + z < -INT32_MAX)
             return nw_fail(error, NW_GOAL_MISSED, "node \"%s\", channel %d: its sums reach from %" PRId64 " to %" PRId64
@@ -113,7 +114,8 @@ static bool block_init(block *b)
     b->shift = calloc(channels, 1);
     b->row_channel = malloc(rows * sizeof(int32_t));
     b->offset = calloc(rows, sizeof(int32_t));
-    if (!b->picture || !b->sums || !b->ones || !b->zeros || !b->lo || !b->hi || !b->shift || !b->row_channel || !b->offset)
+    if (!b->picture || !b->sums || !b->ones || !b->zeros || !b->lo || !b->hi || !b->shift || !b->row_channel ||
+        !b->offset)
         return false;
     memset(b->picture + size, 0, NW_OVERREAD);
     for (int32_t r = 0; r < b->n_rows; r++) {
@@ -123,7 +125,10 @@ static bool block_init(block *b)
     const ptrdiff_t c = b->n_inputs;
     const ptrdiff_t row = c * b->width * b->n;
     const ptrdiff_t out = (ptrdiff_t)rows * 4;
-    b->x = (nw_view){.data = b->picture, .rank = 4, .element_size = 1, .dims = {1, b->n_inputs, b->height, b->width * b->n},
+    b->x = (nw_view){.data = b->picture,
+                     .rank = 4,
+                     .element_size = 1,
+                     .dims = {1, b->n_inputs, b->height, b->width * b->n},
                      .strides = {row * b->height, 1, row, c}};
     const int32_t columns = b->step * (b->n - 1) + 1;
     b->y = (nw_view){.data = (uint8_t *)b->sums, .rank = 4, .element_size = 4, .dims = {1, b->n_rows, 1, columns},
@@ -179,7 +184,9 @@ static int64_t write_input(block *b, int32_t r, int32_t i, int32_t p)
     return sum;
 }
 
-/** The layer as it is packed: bias 0, multipliers 1, no zero point, sums as reals. scratch: for Winograd's convolution. */
+/**
+ * The layer as it is packed: bias 0, multipliers 1, no zero point, sums as reals. scratch: for Winograd's convolution.
+ */
 static nw_status make_job(nw_job *job, const block *b, const nw_kernels *kernels, nw_scratch *scratch, nw_arena *arena)
 {
     const nw_linear *linear = b->node->linear;
@@ -216,8 +223,9 @@ static nw_status compare(const block *b, int32_t r, int32_t p, int64_t exact, nw
     const float sum = b->sums[(size_t)p * (size_t)b->step * (size_t)b->n_rows + (size_t)r];
     if (sum >= (float)wanted && sum <= (float)wanted)
         return NW_OK;
-    return nw_fail(error, NW_GOAL_MISSED, "node \"%s\", channel %d: a worst input sums to %" PRId64 ", the kernel says %.0f",
-                   b->node->name, b->node->linear->row_channel[b->first + r], wanted, (double)sum);
+    return nw_fail(error, NW_GOAL_MISSED,
+                   "node \"%s\", channel %d: a worst input sums to %" PRId64 ", the kernel says %.0f", b->node->name,
+                   b->node->linear->row_channel[b->first + r], wanted, (double)sum);
 }
 
 /** What a block runs with: the job, and the memory behind it. */

@@ -11,8 +11,8 @@
 /**
  * `size` bytes, aligned to NW_ARENA_ALIGNMENT, for free(); NULL if there is no memory. From NW_HUGE_FROM on aligned to
  * NW_HUGE_PAGE, and where the system offers it (Linux, madvise) the whole huge pages among them are asked for: no byte
- * more becomes resident than without. Large matrices that meet one pixel stream their weights from memory, and one entry
- * of the translation buffer then covers 2 MiB.
+ * more becomes resident than without. Large matrices that meet one pixel stream their weights from memory, and one
+ * entry of the translation buffer then covers 2 MiB.
  */
 void *nw_block_create(size_t size);
 

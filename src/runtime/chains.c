@@ -3,8 +3,8 @@
  * See strips.h: which nodes run in one pass over strips. Nodes that follow each other, each the only reader of the one
  * before, form a run; a run is cut into chains, which is a shortest path over its nodes:
  *
- *     fast:   the sum of (size of a tensor - fusion_bytes) over the tensors that vanish becomes largest, among chains whose
- *             scratch is small enough: what does not fit into cache anyway is not written and read again
+ *     fast:   the sum of (size of a tensor - fusion_bytes) over the tensors that vanish becomes largest, among chains
+ *             whose scratch is small enough: what does not fit into cache anyway is not written and read again
  *     small:  the fewest tensors vanish that the peak allows: it may be 1 / SLACK above the least that any cut reaches
  *
  * Rows that an arena budget robs of their low bits are rows of stored tensors: with a budget there are no chains.
@@ -29,7 +29,9 @@ typedef struct chooser {
     int32_t *begin;  /* [n_nodes] where the last chain of that cut begins */
 } chooser;
 
-/** Whether a reader looks at every row of its input but the last ones: gaps would never be made, nor seen by observers. */
+/**
+ * Whether a reader looks at every row of its input but the last ones: gaps would never be made, nor seen by observers.
+ */
 static bool reads_all_rows(const nw_node *node)
 {
     if (node->op == NW_OP_SLICE)

@@ -135,7 +135,8 @@ static nw_traffic count_traffic(const nw_layout *layout, const nw_model *model)
         traffic.n_stored += layout->places[node->output].stored && !layout->places[node->output].joined;
         for (int32_t i = -1; i < node->n_inputs; i++) {
             const int32_t t = i < 0 ? node->output : node->inputs[i];
-            if (t == NW_NONE || layout->places[t].root == NW_NONE || layout->places[t].stored || layout->places[t].inner)
+            if (t == NW_NONE || layout->places[t].root == NW_NONE || layout->places[t].stored ||
+                layout->places[t].inner)
                 continue;
             const size_t element = model->tensors[t].type == NW_TYPE_F32 ? sizeof(float) : 1;
             traffic.moved += (uint64_t)nw_tensor_elements(&model->tensors[t]) * element;
@@ -263,7 +264,8 @@ static nw_status measure(plan *p, const nw_model *model, const nw_engine_options
     NW_TRY(nw_isa_choose(&p->isa, isa ? isa : getenv("NARROW_ISA"), error));
     NW_TRY(check_outputs(model, error));
     if (p->storage == NW_STORAGE_HUFFMAN && !model->n_symbol_codes)
-        return nw_fail(error, NW_ERROR_USAGE, "the network has no codes for stored activations: quantize it with --act-codes");
+        return nw_fail(error, NW_ERROR_USAGE,
+                       "the network has no codes for stored activations: quantize it with --act-codes");
     NW_TRY(nw_layout_make(&p->layout, model, &layout_options, error));
     nw_arena counting = {0};
     const nw_status status = lay_out(NULL, p, model, &counting, error);
@@ -470,7 +472,8 @@ static int32_t open_rooms(nw_engine *engine, int32_t n, uint8_t *room)
 static void run_observed(nw_engine *engine, const nw_run_options *options, uint8_t *observed)
 {
     const size_t size = observed_size(engine);
-    nw_run_options alone = *options; /* else lanes of a chain would show the same rows of inner tensors at the same time */
+    nw_run_options alone = *options; /* else lanes of a chain would show the same rows of inner tensors at the same
+                                        time */
     alone.threads = NULL;
     int32_t step = 0;
     for (int32_t n = 0; n < engine->n_nodes;) {

@@ -50,7 +50,9 @@ nw_traffic nw_engine_traffic(const nw_engine *engine);
 
 /** Name of the kernel that computes a node; "none" if it needs no work. */
 const char *nw_engine_kernel(const nw_engine *engine, int32_t node);
-/** How the sums of a linear node are formed. False, *counts untouched: no linear node, or every product goes to 32 bits. */
+/**
+ * How the sums of a linear node are formed. False, *counts untouched: no linear node, or every product goes to 32 bits.
+ */
 bool nw_engine_count_runs(const nw_engine *engine, int32_t node, nw_run_counts *counts);
 
 #endif

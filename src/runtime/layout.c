@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See layout.h. Steps: who lives in whom, halos, lifetimes, sizes, offsets (largest buffer first, lowest free place). */
+/*
+ * See layout.h. Steps: who lives in whom, halos, lifetimes, sizes, offsets (largest buffer first, lowest free
+ * place).
+ */
 #include "runtime/layout.h"
 
 #include <stdlib.h>
@@ -152,7 +155,9 @@ static void choose_stored(nw_layout *layout, const nw_model *model)
             layout->places[model->nodes[n].output].joined = layout->places[model->nodes[n].output].stored;
 }
 
-/** Large float outputs that nothing in the network reads never lie in the arena as a whole. A Resize needs no strips. */
+/**
+ * Large float outputs that nothing in the network reads never lie in the arena as a whole. A Resize needs no strips.
+ */
 static void choose_caller(nw_layout *layout, const nw_model *model, bool strips)
 {
     for (int32_t i = 0; i < model->n_outputs; i++) {
@@ -183,8 +188,8 @@ static void choose_roots(nw_layout *layout, const nw_model *model)
 }
 
 /**
- * A Reshape of reals that cuts axes for a Transpose shows its input, and what a Transpose writes for one that joins them
- * is written into that one's output.
+ * A Reshape of reals that cuts axes for a Transpose shows its input, and what a Transpose writes for one that joins
+ * them is written into that one's output.
  */
 static void choose_wholes(nw_layout *layout, const nw_model *model)
 {
@@ -314,8 +319,9 @@ static nw_status fit_budget(nw_layout *layout, const nw_model *model, size_t bud
     if (layout->stored_full <= budget || !budget)
         return NW_OK;
     if (layout->stored_least > budget)
-        return nw_fail(error, NW_GOAL_MISSED, "the arena budget of %zu bytes is too small: stored tensors need %zu at least",
-                       budget, layout->stored_least);
+        return nw_fail(error, NW_GOAL_MISSED,
+                       "the arena budget of %zu bytes is too small: stored tensors need %zu at least", budget,
+                       layout->stored_least);
     while (too_much - part > 1) {
         const size_t middle = (part + too_much) / 2;
         if (choose_slots(layout, model, middle) <= budget)

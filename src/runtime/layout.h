@@ -16,8 +16,8 @@
  *     | ...                                 |
  *     | b rows of halo                      |
  *
- * With packed storage (strips.h) pictures of narrow codes have no halo: they lie in stored rows, one behind the other, and
- * the nodes around them have scratch in the arena while they run. What cannot be read or written in strips stays as
+ * With packed storage (strips.h) pictures of narrow codes have no halo: they lie in stored rows, one behind the other,
+ * and the nodes around them have scratch in the arena while they run. What cannot be read or written in strips stays as
  * above, and so does what would not become smaller. With fusion, tensors inside chains of nodes have no place at all.
  */
 #ifndef NARROW_RUNTIME_LAYOUT_H
@@ -34,9 +34,11 @@ struct nw_strips; /* strips.h */
 
 /** Place of one tensor. Fields after `channel_offset` count only for roots. */
 typedef struct nw_place {
-    int32_t root;           /* tensor whose buffer holds this one (itself, mostly); NW_NONE: none (network input, constant) */
+    int32_t root;           /* tensor whose buffer holds this one (itself, mostly); NW_NONE: none (network input,
+                               constant) */
     int32_t channel_offset; /* first channel inside the root */
-    int32_t whole;          /* tensor of reals that this one shows under another shape, some axes cut in two, or NW_NONE */
+    int32_t whole;          /* tensor of reals that this one shows under another shape, some axes cut in two, or
+                               NW_NONE */
     int32_t halo[4];        /* top, left, bottom, right, in pixels */
     int32_t first, last;    /* nodes between which the buffer is alive, both included */
     size_t offset, size;    /* bytes in the arena */
@@ -68,7 +70,8 @@ typedef struct nw_layout_options {
     nw_fusion fusion;
     size_t fusion_bytes;   /* fast: what a tensor must exceed to be worth it; 0: NW_CHAIN_BYTES */
     size_t fusion_scratch; /* of a lane; 0: NW_CHAIN_SCRATCH */
-    int32_t lanes; /* shares of every picture that may be computed at the same time, >= 1: each has scratch of its own */
+    int32_t lanes; /* shares of every picture that may be computed at the same time, >= 1: each has scratch of its
+                      own */
 } nw_layout_options;
 
 /**
@@ -97,7 +100,9 @@ bool nw_stored_form(nw_stored *stored, const nw_model *model, int32_t tensor, nw
 /** Bytes of a tensor in stored rows; 0 if it has no such form. */
 size_t nw_tensor_stored_size(const nw_model *model, int32_t tensor);
 
-/** Puts nodes into chains (strips.h) and adapts lifetimes, for nw_layout_make: who is stored and all sizes are known. */
+/**
+ * Puts nodes into chains (strips.h) and adapts lifetimes, for nw_layout_make: who is stored and all sizes are known.
+ */
 nw_status nw_chains_choose(nw_layout *layout, const nw_model *model, const nw_layout_options *options, nw_error *error);
 
 /** Plans the nodes' strips (strips.h), for nw_layout_make: who is stored, chains, lifetimes and sizes are known. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See overflow.h. A node falls into phases (one; stride * stride of a transposed convolution, whose output pixels with the
- * same remainder see the same taps) and its rows into panels of 16 rows of one group:
+ * See overflow.h. A node falls into phases (one; stride * stride of a transposed convolution, whose output pixels with
+ * the same remainder see the same taps) and its rows into panels of 16 rows of one group:
  *
  *     node -> phases -> panels: weights [n columns of the phase][16 rows], and where each run of steps ends
  */
@@ -310,7 +310,8 @@ static void count_phase(layer *l, const phase *p, const nw_model *model, const n
             int32_t gathered = NW_NONE;
             for (int32_t i = 0; i < p->n_panels; i++) {
                 if (p->panels[i].group != gathered)
-                    gather(l->codes, p, &model->tensors[node->inputs[0]], picture, p->panels[i].group, node->groups, y, x);
+                    gather(l->codes, p, &model->tensors[node->inputs[0]], picture, p->panels[i].group, node->groups, y,
+                           x);
                 gathered = p->panels[i].group;
                 count_panel(&l->count, &p->panels[i], l->codes, p->n);
             }

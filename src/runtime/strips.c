@@ -114,8 +114,8 @@ static int32_t even_rows(int32_t height, int32_t lanes, int32_t rows)
 }
 
 /**
- * Rows of a strip where memory is no matter: enough pixels for a matrix kernel, and enough rows that those which two strips
- * share are at most a third.
+ * Rows of a strip where memory is no matter: enough pixels for a matrix kernel, and enough rows that those which two
+ * strips share are at most a third.
  */
 static int32_t preferred_rows(const nw_model *model, const nw_node *node)
 {
@@ -204,8 +204,8 @@ static size_t chain_temporary(const nw_layout *layout, const nw_model *model, in
     return most;
 }
 
-void nw_strips_plan_chain(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t first, int32_t last,
-                          int32_t lanes, int32_t rows)
+void nw_strips_plan_chain(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t first,
+                          int32_t last, int32_t lanes, int32_t rows)
 {
     const int32_t height = nw_tensor_height(&model->tensors[model->nodes[last].output]);
     const int32_t n_links = last - first + 1;

@@ -10,16 +10,17 @@
  * A lane is a share of the output's rows, the same for every number of threads: lane l of L computes rows H l / L to
  * H (l + 1) / L. Going down, it keeps the rows that the next strip needs again.
  *
- * Chains: nodes that follow each other, each the only reader of the one before, can run in one pass over strips. Before a
- * node makes its rows, the node before it makes those input rows that are missing; what lies between them (nw_place.inner)
- * exists only as the rows that the reader's window spans, with their halo, in a lane's scratch:
+ * Chains: nodes that follow each other, each the only reader of the one before, can run in one pass over strips. Before
+ * a node makes its rows, the node before it makes those input rows that are missing; what lies between them
+ * (nw_place.inner) exists only as the rows that the reader's window spans, with their halo, in a lane's scratch:
  *
- *     a lane:   | rows of input 0, if stored | window of tensor 0-1 | window of tensor 1-2 | rows of the output | temporary |
+ *     a lane:   | rows of input 0, if stored | window of tensor 0-1 | window of tensor 1-2 | rows of the output |
+ *               temporary |
  *
  * No row is made twice but by neighbouring lanes, where a window reaches across their border.
  *
- * chains.c chooses the chains, strips.c plans (which nodes, how many rows, how much scratch: layout.c asks), strip_job.c
- * runs.
+ * chains.c chooses the chains, strips.c plans (which nodes, how many rows, how much scratch: layout.c asks),
+ * strip_job.c runs.
  */
 #ifndef NARROW_RUNTIME_STRIPS_H
 #define NARROW_RUNTIME_STRIPS_H
@@ -51,8 +52,8 @@ typedef struct nw_strip_operand {
 } nw_strip_operand;
 
 /**
- * How a node runs. rows = 0: whole, none of its operands is stored. Nodes of a chain (first < last) share lanes, scratch
- * and temporary; what lies between two of them is the second one's input and the first one's output.
+ * How a node runs. rows = 0: whole, none of its operands is stored. Nodes of a chain (first < last) share lanes,
+ * scratch and temporary; what lies between two of them is the second one's input and the first one's output.
  */
 typedef struct nw_strips {
     int32_t first, last; /* nodes of the chain that this one belongs to; both itself: alone */
@@ -75,10 +76,11 @@ int32_t nw_strip_inner(const nw_layout *layout, const nw_node *node);
 
 /**
  * Plans a chain whose inner tensors are marked as such, for strips of up to `rows` rows of the last output.
- * @param strips  [last - first + 1] their offsets are left to the caller; rows = 0 if a node alone has nothing in scratch
+ * @param strips  [last - first + 1] their offsets are left to the caller; rows = 0 if a node alone has nothing in
+ *                scratch
  */
-void nw_strips_plan_chain(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t first, int32_t last,
-                          int32_t lanes, int32_t rows);
+void nw_strips_plan_chain(nw_strips *strips, const nw_layout *layout, const nw_model *model, int32_t first,
+                          int32_t last, int32_t lanes, int32_t rows);
 
 /** Bytes of the tensors that are alive while a chain runs, and of its scratch. */
 size_t nw_strips_bytes(const nw_layout *layout, const nw_model *model, const nw_strips *strips);

@@ -6,7 +6,9 @@
 #include "narrow/narrow.h"
 #include "ops/job.h"
 
-/** Runs all tiles; with threads NULL or few tiles on the calling thread. The floating-point environment is set inside. */
+/**
+ * Runs all tiles; with threads NULL or few tiles on the calling thread. The floating-point environment is set inside.
+ */
 void nw_threads_run(nw_threads *threads, const nw_job *job);
 
 /** Processors that are there to work at once, at least 1; 1 without threads. */

@@ -177,7 +177,8 @@ static nw_status read_table(cJSON **document, cJSON **rows, const char *path, nw
         status = nw_json_parse(document, (const char *)file.data, file.size, DEEPEST, path, error);
     if (!status && (nw_json_match(items, *document, keys, 5, path, NULL) || !nw_json_int(&version, items[0], 2, 2)))
         status = nw_fail(error, NW_ERROR_DATA, "%s: is no table of measured choices", path);
-    if (!status && !(is_text(items[1], brand) && is_text(items[2], nw_isa_name(isa)) && is_text(items[3], NARROW_VERSION)))
+    if (!status &&
+        !(is_text(items[1], brand) && is_text(items[2], nw_isa_name(isa)) && is_text(items[3], NARROW_VERSION)))
         status = nw_fail(error, NW_ERROR_DATA, "%s: was measured on another CPU, kernel family or version", path);
     if (!status && !check_rows(items[4]))
         status = nw_fail(error, NW_ERROR_DATA, "%s: has a damaged row", path);

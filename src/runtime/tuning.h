@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was measured to be fastest on this machine, network by network (`narrow tune`): a file, which belongs to one CPU,
- * kernel family and version of the library. It says how an engine is built, never what it computes.
+ * What was measured to be fastest on this machine, network by network (`narrow tune`): a file, which belongs to one
+ * CPU, kernel family and version of the library. It says how an engine is built, never what it computes.
  *
  *     {"version": 2, "cpu": "...", "isa": "avx512", "library": "0.1.0",
  *      "networks": [{"network": "0123456789abcdef", "threads": 1, "fusion": "fast", "fusion_bytes": 300000,
@@ -61,7 +61,10 @@ nw_status nw_tuning_find(nw_tuning *out, const char *path, const nw_model *model
                          nw_error *error);
 void nw_tuning_free(nw_tuning *tuning);
 
-/** Puts the row into the file, in place of one for the same network and threads. A file that is none of ours is made anew. */
+/**
+ * Puts the row into the file, in place of one for the same network and threads. A file that is none of ours is made
+ * anew.
+ */
 nw_status nw_tuning_keep(const nw_tuning *row, const char *path, nw_isa isa, nw_error *error);
 
 /** Fills in fusion and choices, which stay the row's. */

@@ -13,7 +13,10 @@ double bench_now(void);
 /** The median of v[n], which is sorted. */
 double bench_median(double *v, size_t n);
 
-/** Every arrangement of avx2/gemm_pack.c, by the families that read it, beside the limit of the core; json: a line for each K. */
+/**
+ * Every arrangement of avx2/gemm_pack.c, by the families that read it, beside the limit of the core; json: a line for
+ * each K.
+ */
 void bench_gemm(bool json);
 
 /** Winograd's convolution beside the products of windows, a line of JSON for each shape. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernelcheck --bench, for every level: depthwise, sum, pooling, table and rows of narrow codes as networks have them, in time per
- * output byte and as a ratio to the reference. Kernels and reference take turns; medians.
+ * kernelcheck --bench, for every level: depthwise, sum, pooling, table and rows of narrow codes as networks have them,
+ * in time per output byte and as a ratio to the reference. Kernels and reference take turns; medians.
  */
 #include <stdio.h>
 #include <stdlib.h>

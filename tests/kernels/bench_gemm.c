@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernelcheck --bench and --bench-json: what each arrangement of the matrix products that read avx2/gemm_pack.c reaches,
- * beside the arithmetic limit of the core.
+ * kernelcheck --bench and --bench-json: what each arrangement of the matrix products that read avx2/gemm_pack.c
+ * reaches, beside the arithmetic limit of the core.
  *
  * The limit is measured here, with operands in registers: 8 products of a vector of bytes into int32 sums (vpmaddubsw,
- * vpmaddwd, vpaddd) and into int16 sums (vpmaddubsw, vpaddw). The kernels compute 3x3 convolutions of C channels (K = 9 C)
- * over a row of pixels, requantization included. All arrangements take turns within one run; figures are medians, and only
- * ratios carry over to another machine. Cycles, which avx2/gemm_pack.c decides by, are those of a step of a tile in what
- * the larger of two K takes more, so without requantization; the clock is that of a chain of dependent additions.
+ * vpmaddwd, vpaddd) and into int16 sums (vpmaddubsw, vpaddw). The kernels compute 3x3 convolutions of C channels (K = 9
+ * C) over a row of pixels, requantization included. All arrangements take turns within one run; figures are medians,
+ * and only ratios carry over to another machine. Cycles, which avx2/gemm_pack.c decides by, are those of a step of a
+ * tile in what the larger of two K takes more, so without requantization; the clock is that of a chain of dependent
+ * additions.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,11 +257,12 @@ static void print_text(const family *f, const result *results, size_t n)
     for (size_t i = 0; i < n; i++) {
         const result *r = &results[i];
         printf("\nK = %d; limit %.1f GMAC/s with int32 sums, %.1f with int16 sums\n", r->k, r->limit32, r->limit16);
-        printf("  %-18s %8s %14s %15s %15s %15s\n", "form", "GMAC/s", "x int32 sums", "of int32 limit", "of int16 limit",
-               "cycles a step");
+        printf("  %-18s %8s %14s %15s %15s %15s\n", "form", "GMAC/s", "x int32 sums", "of int32 limit",
+               "of int16 limit", "cycles a step");
         for (int32_t v = 0; v < N_VARIANTS; v++) {
             printf("  %-18s %8.1f %14.2f %14.0f%% %14.0f%%", variants[v].name, gmacs(r, v),
-                   r->seconds[INT32_SUMS] / r->seconds[v], 100 * gmacs(r, v) / r->limit32, 100 * gmacs(r, v) / r->limit16);
+                   r->seconds[INT32_SUMS] / r->seconds[v], 100 * gmacs(r, v) / r->limit32,
+                   100 * gmacs(r, v) / r->limit16);
             if (i > 0)
                 printf(" %15.2f", step_cycles(f, &results[i - 1], r, v));
             printf("\n");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernelcheck --bench-winograd: 3 x 3 layers by Winograd's convolution and by the products of their windows, a line of JSON
- * for each family and shape. Both take turns; ratios are of medians. Weights are 8 bits, bell-shaped as trained ones; codes
- * take all 8 bits; outputs are codes of 8 bits.
+ * kernelcheck --bench-winograd: 3 x 3 layers by Winograd's convolution and by the products of their windows, a line of
+ * JSON for each family and shape. Both take turns; ratios are of medians. Weights are 8 bits, bell-shaped as trained
+ * ones; codes take all 8 bits; outputs are codes of 8 bits.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,8 +88,14 @@ static void pack(layer *l, const nw_kernels *kernels)
     nw_segment segments[3];
     for (int32_t y = 0; y < 3; y++)
         segments[y] = (nw_segment){y * (l->shape.size + 2) * c, 3 * c, 3 * c * y};
-    const nw_gemm_source source = {.weights = l->weights, .n_rows = c, .k = 9 * c, .n_channels = c, .segments = segments,
-                                   .n_segments = 3, .x_lo = l->limits, .x_hi = l->limits + 9 * c};
+    const nw_gemm_source source = {.weights = l->weights,
+                                   .n_rows = c,
+                                   .k = 9 * c,
+                                   .n_channels = c,
+                                   .segments = segments,
+                                   .n_segments = 3,
+                                   .x_lo = l->limits,
+                                   .x_hi = l->limits + 9 * c};
     const nw_winograd_source own = {l->weights, c, c, l->limits, l->limits + 9 * c};
     const int32_t tiles = (l->shape.size + 3) / 4 * ((l->shape.size + 3) / 4);
     l->block = nw_min32(tiles, c > 64 ? NW_WINOGRAD_TILES : 28); /* near what ops/winograd.c chooses */
@@ -153,8 +159,8 @@ static void one_shape(shape s, const nw_kernels *kernels, const char *name)
         times[0][round] = seconds(run_direct, &l, kernels, n);
         times[1][round] = seconds(run_winograd, &l, kernels, n);
     }
-    printf("{\"family\": \"%s\", \"channels\": %d, \"size\": %d, \"ratio\": %.3f}\n", name, (int)s.channels, (int)s.size,
-           bench_median(times[0], ROUNDS) / bench_median(times[1], ROUNDS));
+    printf("{\"family\": \"%s\", \"channels\": %d, \"size\": %d, \"ratio\": %.3f}\n", name, (int)s.channels,
+           (int)s.size, bench_median(times[0], ROUNDS) / bench_median(times[1], ROUNDS));
     void *const owned[] = {l.weights, l.limits, l.x, l.y, l.reals, l.offset, l.codes, l.direct, l.winograd, l.scratch};
     for (size_t i = 0; i < NW_COUNT(owned); i++)
         free(owned[i]);

@@ -111,7 +111,8 @@ static void run_rows(const nw_depthwise *depthwise, const nw_depthwise_call *cal
 }
 
 /* common: 3x3 or 5x5 over codes that lie together, to codes that do, none of the rarer options. */
-static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt, int32_t n, int32_t channels, bool common)
+static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt, int32_t n, int32_t channels,
+                     bool common)
 {
     depthwise_case t = {.n = n, .channels = channels, .common = common};
     check_case(c);
@@ -125,10 +126,10 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
                                   .float_output = !common && check_one_in(c, 5),
                                   .magnitude = 3000.0f * (float)t.n_taps};
     check_requant(c, &t.requant, 12, channels, &t.kind);
-    check_describe(c,
-                   "n=%d rows=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d",
-                   n, t.rows, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual,
-                   t.kind.wrap16, t.kind.float_output);
+    check_describe(
+        c, "n=%d rows=%d channels=%d taps=%d stride=%d weights=%d extreme=%d shift=%d residual=%d wrap=%d float=%d", n,
+        t.rows, channels, t.n_taps, t.stride, t.weight_max, t.extreme, t.kind.shift, t.kind.residual, t.kind.wrap16,
+        t.kind.float_output);
     const void *packed_ref = pack(c, &t, ref, 4);
     const void *packed_opt = pack(c, &t, opt, 5);
     if (opt->count_runs) {
@@ -137,7 +138,8 @@ static void one_case(check *c, const nw_depthwise *ref, const nw_depthwise *opt,
         opt->count_runs(&counts, packed_opt);
         for (int32_t length = 0; length <= NW_LONGEST_RUN; length++)
             n_steps += length * counts.runs[length];
-        check_true(c, "count_runs: a place for every tap", n_steps > 0 && counts.places >= (int64_t)t.channels * t.n_taps);
+        check_true(c, "count_runs: a place for every tap",
+                   n_steps > 0 && counts.places >= (int64_t)t.channels * t.n_taps);
     }
     const int32_t spare = check_one_in(c, 2) ? 22 : 3;
     const int32_t c_step = common ? channels : (channels * (t.kind.float_output ? 4 : 1) + spare) / 4 * 4;

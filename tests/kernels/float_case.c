@@ -11,8 +11,9 @@
 
 static float any_real(check *c)
 {
-    static const float special[] = {0.0f,       -0.0f,      INFINITY,    -INFINITY,   NAN,  0x1p-149f, -0x1p-130f, 88.72283f,
-                                    88.722839f, -87.33654f, -87.336548f, 0x1.fffffep127f, 1.0f};
+    static const float special[] = {0.0f,        -0.0f,           INFINITY,  -INFINITY,  NAN,
+                                    0x1p-149f,   -0x1p-130f,      88.72283f, 88.722839f, -87.33654f,
+                                    -87.336548f, 0x1.fffffep127f, 1.0f};
     if (check_one_in(c, 8))
         return special[check_range(c, 0, (int32_t)NW_COUNT(special) - 1)];
     if (check_one_in(c, 3)) { /* any bits */

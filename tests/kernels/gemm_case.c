@@ -225,7 +225,8 @@ static void check_runs(check *c, const gemm_case *t, const nw_gemm *gemm, const 
     for (int32_t length = 0; length <= NW_LONGEST_RUN; length++)
         n_steps += length * counts.runs[length];
     n_steps += counts.wide;
-    check_true(c, "count_runs: a place for every weight", counts.places >= n_weights && (n_steps > 0) == (n_weights > 0));
+    check_true(c, "count_runs: a place for every weight",
+               counts.places >= n_weights && (n_steps > 0) == (n_weights > 0));
     check_true(c, "count_runs: steps of some places", n_steps ? counts.places >= 8 * n_steps : counts.places == 0);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Winograd's convolution against the reference's matrix product over the same windows, byte for byte; and what pack() must
- * decline, against sums in 64 bits.
+ * Winograd's convolution against the reference's matrix product over the same windows, byte for byte; and what pack()
+ * must decline, against sums in 64 bits.
  *
- * slots: 0 picture, 1 weights, 2 limits by channel, 3 limits by column, 4 packed (ref), 5 packed (opt), 6 and 7 outputs,
- * 8 residual, 9 scratch, 12.. requant
+ * slots: 0 picture, 1 weights, 2 limits by channel, 3 limits by column, 4 packed (ref), 5 packed (opt), 6 and 7
+ * outputs, 8 residual, 9 scratch, 12.. requant
  */
 #include <string.h>
 
@@ -90,7 +90,8 @@ static void run_direct(check *c, const winograd_case *t, const nw_gemm *gemm, ui
     uint8_t *x_hi = x_lo + k;
     nw_segment segments[9];
     for (int32_t tap = 0; tap < 9; tap++) {
-        segments[tap] = (nw_segment){(int32_t)(tap / 3 * t->x_row + tap % 3 * t->x_pixel), t->channels, tap * t->channels};
+        segments[tap] =
+            (nw_segment){(int32_t)(tap / 3 * t->x_row + tap % 3 * t->x_pixel), t->channels, tap * t->channels};
         memcpy(x_lo + tap * t->channels, t->x_lo, (size_t)t->channels);
         memcpy(x_hi + tap * t->channels, t->x_hi, (size_t)t->channels);
     }
@@ -147,9 +148,10 @@ static void one_case(check *c, const nw_gemm *ref, const nw_winograd *winograd, 
                                   .float_output = check_one_in(c, 5),
                                   .magnitude = 6000.0f * (float)t.channels};
     check_requant(c, &t.requant, 12, t.n, &t.kind);
-    check_describe(c, "%d x %d, %d to %d channels, tiles by %d, weights=%d/%d codes=%d shift=%d residual=%d wrap=%d float=%d",
-                   t.height, t.width, t.channels, t.n, block, t.weight_kind, t.weight_max, t.x_kind, t.kind.shift,
-                   t.kind.residual, t.kind.wrap16, t.kind.float_output);
+    check_describe(
+        c, "%d x %d, %d to %d channels, tiles by %d, weights=%d/%d codes=%d shift=%d residual=%d wrap=%d float=%d",
+        t.height, t.width, t.channels, t.n, block, t.weight_kind, t.weight_max, t.x_kind, t.kind.shift, t.kind.residual,
+        t.kind.wrap16, t.kind.float_output);
     const nw_winograd_source source = {t.weights, t.n, t.channels, t.x_lo, t.x_hi};
     const size_t size = winograd->pack(NULL, &source);
     check_true(c, "pack: declines sums beyond the limit, and no others", (size > 0) == sums_fit(&t));

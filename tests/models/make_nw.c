@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes random valid .nw files, every other one with coded weights, every third with prefix codes, for open_nw.sh and as a corpus for fuzz/fuzz_nw.c, and reads one:
+ * Writes random valid .nw files, every other one with coded weights, every third with prefix codes, for open_nw.sh and
+ * as a corpus for fuzz/fuzz_nw.c, and reads one:
  *     make_nw FOLDER NUMBER
  *     make_nw --offsets FOLDER NUMBER     beside each file what a reader must derive: node, row, offset, a line each
  *     make_nw --check FILE

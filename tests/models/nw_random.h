@@ -37,14 +37,14 @@ float nw_rng_unit(nw_rng *rng);
 nw_model *nw_random_model(uint64_t seed, int32_t n_nodes);
 
 /**
- * Makes weights small and asks for coded ones: most values of at least two bits become 0, 1 or -1 (of code books the first
- * levels), so that some layers become shorter when they are coded. Offsets follow.
+ * Makes weights small and asks for coded ones: most values of at least two bits become 0, 1 or -1 (of code books the
+ * first levels), so that some layers become shorter when they are coded. Offsets follow.
  */
 void nw_random_sparsify(nw_model *model, uint64_t seed);
 
 /**
- * Gives tensors that packed storage holds prefix codes (nw_quant.code, low_code) for random symbols, one of four for each
- * number of bits; some tensors get none. No answer depends on them. False without memory.
+ * Gives tensors that packed storage holds prefix codes (nw_quant.code, low_code) for random symbols, one of four for
+ * each number of bits; some tensors get none. No answer depends on them. False without memory.
  */
 bool nw_random_codes(nw_model *model, uint64_t seed);
 

@@ -555,7 +555,9 @@ static void add_transpose(builder *b, nw_type type)
     memcpy(add_node(b, NW_OP_TRANSPOSE, 1, x, y)->perm, perm, (size_t)in.rank * sizeof(*perm));
 }
 
-/** The same elements in another shape: rank 2 or 4 for codes, any for reals. Mostly [1, C, 1, 1] <-> [1, C] if it is. */
+/**
+ * The same elements in another shape: rank 2 or 4 for codes, any for reals. Mostly [1, C, 1, 1] <-> [1, C] if it is.
+ */
 static void add_reshape(builder *b, nw_type type)
 {
     const int32_t x = any_tensor(b, type, 0);

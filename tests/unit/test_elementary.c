@@ -78,7 +78,8 @@ static worst measure(float function(float), exact_function *exact, float lo, flo
 
 static void check(const char *name, worst w, double bound)
 {
-    print_message("%s: %.3f units in the last place at %a, of %u arguments\n", name, (double)w.error, (double)w.at, w.n);
+    print_message("%s: %.3f units in the last place at %a, of %u arguments\n", name, (double)w.error, (double)w.at,
+                  w.n);
     assert_true(w.n > 1000000);
     assert_true(w.error < (long double)bound);
 }

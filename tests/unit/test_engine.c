@@ -143,8 +143,8 @@ static void observe(void *context, int32_t node, const nw_view *view)
         float real = 0.0f;
         if (!expected->codes)
             memcpy(&real, got, sizeof(real));
-        print_error("%s: node \"%s\", element %zu: got %d / %g, not %d / %g\n", c->what, model->nodes[node].name, i, *got,
-                    (double)real, expected->codes ? expected->codes[i] : 0,
+        print_error("%s: node \"%s\", element %zu: got %d / %g, not %d / %g\n", c->what, model->nodes[node].name, i,
+                    *got, (double)real, expected->codes ? expected->codes[i] : 0,
                     expected->codes ? 0.0 : (double)expected->reals[i]);
         c->failed = true;
     }
@@ -288,7 +288,8 @@ static void count_chains(census *c, const nw_model *model)
     for (int32_t i = 0; i < model->n_nodes; i++) {
         const nw_place *p = &layout.places[model->nodes[i].output];
         c->inner[model->nodes[i].op] += p->inner;
-        c->moving += p->inner && layout.strips[i].output.rows < nw_tensor_height(&model->tensors[model->nodes[i].output]);
+        c->moving +=
+            p->inner && layout.strips[i].output.rows < nw_tensor_height(&model->tensors[model->nodes[i].output]);
     }
     nw_layout_free(&layout);
 }
@@ -448,7 +449,8 @@ static size_t tightest_budget(const nw_model *model, bool words, size_t *slots)
     assert_int_equal(nw_layout_make(&layout, model, &options, NULL), NW_OK);
     options.budget = layout.size;
     nw_layout_free(&layout);
-    for (; options.budget > 0 && !nw_layout_make(&layout, model, &options, NULL); options.budget -= options.budget / 16 + 1) {
+    for (; options.budget > 0 && !nw_layout_make(&layout, model, &options, NULL);
+         options.budget -= options.budget / 16 + 1) {
         for (int32_t t = 0; t < model->n_tensors; t++)
             slots[t] = layout.places[t].slot_size;
         nw_layout_free(&layout);
@@ -457,7 +459,9 @@ static size_t tightest_budget(const nw_model *model, bool words, size_t *slots)
     return options.budget > 0 ? found : 0; /* nothing stored fits into nothing */
 }
 
-/** Under an arena budget rows lose their low bits: the same ones with every family, storage of lanes and thread count. */
+/**
+ * Under an arena budget rows lose their low bits: the same ones with every family, storage of lanes and thread count.
+ */
 static void test_budget(void **state)
 {
     nw_threads **threads = *state;
@@ -496,7 +500,8 @@ static void test_budget(void **state)
         net_free(&n);
     }
     assert_true(n_tight >= 40 && n_dropped[0] >= 50 && n_dropped[1] >= 50);
-    print_message("%d networks under a budget, %d and %d rows dropped\n", (int)n_tight, (int)n_dropped[0], (int)n_dropped[1]);
+    print_message("%d networks under a budget, %d and %d rows dropped\n", (int)n_tight, (int)n_dropped[0],
+                  (int)n_dropped[1]);
 }
 
 /** The model may go once the engine stands, and engines of one model do not know of each other. */
@@ -680,9 +685,9 @@ int main(int argc, char **argv)
             print_message("SKIP: this machine cannot run %s\n", nw_isa_name((nw_isa)isa));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_special_inputs), cmocka_unit_test(test_wrong_inputs),  cmocka_unit_test(test_engine_size),
-        cmocka_unit_test(test_no_allocation),  cmocka_unit_test(test_budget),  cmocka_unit_test(test_two_engines),   cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_chains),         cmocka_unit_test(test_branches),      cmocka_unit_test(test_pictures),
-        cmocka_unit_test(test_many_channels),
+        cmocka_unit_test(test_no_allocation),  cmocka_unit_test(test_budget),        cmocka_unit_test(test_two_engines),
+        cmocka_unit_test(test_environment),    cmocka_unit_test(test_chains),        cmocka_unit_test(test_branches),
+        cmocka_unit_test(test_pictures),       cmocka_unit_test(test_many_channels),
     };
     return cmocka_run_group_tests(tests, make_threads, free_threads);
 }

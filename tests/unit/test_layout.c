@@ -90,7 +90,9 @@ typedef struct canvas {
     const nw_model *model;
 } canvas;
 
-/** The tensor whose values t holds under another shape: reshapes of one pixel, and those that cut axes, move nothing. */
+/**
+ * The tensor whose values t holds under another shape: reshapes of one pixel, and those that cut axes, move nothing.
+ */
 static int32_t original(const nw_model *model, int32_t t)
 {
     const nw_node *node = &model->nodes[nw_model_producer(model, t)];

@@ -425,8 +425,8 @@ static void test_shared_arrays(void **state)
     for (uint64_t seed = 0; !model; seed++) { /* one without shifts */
         model = make_model(seed);
         for (int32_t i = 0; model && i < model->n_tensors; i++)
-            for (int32_t c = 0; model && model->tensors[i].type == NW_TYPE_U8 && c < nw_tensor_channels(&model->tensors[i]);
-                 c++)
+            for (int32_t c = 0;
+                 model && model->tensors[i].type == NW_TYPE_U8 && c < nw_tensor_channels(&model->tensors[i]); c++)
                 if (model->tensors[i].quant.shift[c]) {
                     nw_model_free(model);
                     model = NULL;
@@ -497,9 +497,9 @@ static nw_model *usual_model(void)
 static void test_usual_keys(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"\"kernel\":[1,1]", "\"stride\":[1,1]",      "\"dilation\":[1,1]",   "\"pad\":[0,0,0,0]",
-                                       "\"groups\":1",     "\"weight_bits\":8",     "\"accumulator\":\"auto\"",
-                                       "\"inputs\":[1]",   "\"output\":2"};
+    static const char *const keys[] = {"\"kernel\":[1,1]",         "\"stride\":[1,1]", "\"dilation\":[1,1]",
+                                       "\"pad\":[0,0,0,0]",        "\"groups\":1",     "\"weight_bits\":8",
+                                       "\"accumulator\":\"auto\"", "\"inputs\":[1]",   "\"output\":2"};
     nw_model *model = usual_model();
     nw_safetensors file = unfold(model);
     expect(&file, NULL);
@@ -724,11 +724,20 @@ static void test_offset_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),      cmocka_unit_test(test_round_trips), cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_bit_flips), cmocka_unit_test(test_containers),  cmocka_unit_test(test_unused_tensor),
-        cmocka_unit_test(test_shared_arrays), cmocka_unit_test(test_usual_keys),    cmocka_unit_test(test_offset_overflow),
-        cmocka_unit_test(test_codes), cmocka_unit_test(test_coded_damage),  cmocka_unit_test(test_coded_is_smaller),
-        cmocka_unit_test(test_layout),    cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_bit_flips),
+        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_unused_tensor),
+        cmocka_unit_test(test_shared_arrays),
+        cmocka_unit_test(test_usual_keys),
+        cmocka_unit_test(test_offset_overflow),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_coded_damage),
+        cmocka_unit_test(test_coded_is_smaller),
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,9 +200,10 @@ static uint64_t check_network(uint64_t seed, const nw_graph_options *options)
         const nw_overflow_count *c = nw_overflow_counts(overflow, n);
         const expectation *e = &expected[n];
         assert_int_equal(c != NULL, model->nodes[n].linear != NULL);
-        if (c && (c->sums != e->sums || c->sums_outside != e->sums_outside || c->centred_outside != e->centred_outside ||
-                  c->partial_sums != e->partial_sums || c->partial_sums_outside != e->partial_sums_outside ||
-                  c->lowest != e->lowest || c->highest != e->highest || c->runs_outside))
+        if (c &&
+            (c->sums != e->sums || c->sums_outside != e->sums_outside || c->centred_outside != e->centred_outside ||
+             c->partial_sums != e->partial_sums || c->partial_sums_outside != e->partial_sums_outside ||
+             c->lowest != e->lowest || c->highest != e->highest || c->runs_outside))
             fail_msg("seed %llu, node \"%s\": counts differ", (unsigned long long)seed, model->nodes[n].name);
         n_outside += e->sums_outside;
     }

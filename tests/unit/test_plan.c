@@ -28,8 +28,8 @@ static nw_plan *plan_of(const char *text)
 
 #define PLAN                                                                                                          \
     "{\"version\": 1, \"about\": {\"for\": \"people\"}, \"layers\": ["                                                \
-    "{\"node\": \"fc\", \"bits\": 8}, {\"match\": \".*\", \"bits\": 4, \"method\": \"plain\", \"book\": \"flint\"}, "              \
-    "{\"match\": \"layer3\\\\..*\", \"bits\": 3, \"accumulator\": \"16\", \"why\": {\"damage\": 0.25}}],"                                      \
+    "{\"node\": \"fc\", \"bits\": 8}, {\"match\": \".*\", \"bits\": 4, \"method\": \"plain\", \"book\": \"flint\"}, " \
+    "{\"match\": \"layer3\\\\..*\", \"bits\": 3, \"accumulator\": \"16\", \"why\": {\"damage\": 0.25}}],"             \
     "\"tensors\": [{\"tensor\": \"relu\", \"bits\": 5}]}"
 
 /* Names beat expressions, later expressions earlier ones, and what a row leaves out stays. */

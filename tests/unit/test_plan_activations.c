@@ -125,8 +125,14 @@ static double brute_force(fixture *f, double arena)
 static nw_activation_choice choose(fixture *f, double arena, double mean_bits)
 {
     const nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
-    const nw_activation_task task = {.options = &options, .model = f->model, .trials = f->trials, .measurement = f->measurement,
-                                     .costs = f->costs, .most = 8, .how = NW_ALLOCATE_EXACT, .arena = arena,
+    const nw_activation_task task = {.options = &options,
+                                     .model = f->model,
+                                     .trials = f->trials,
+                                     .measurement = f->measurement,
+                                     .costs = f->costs,
+                                     .most = 8,
+                                     .how = NW_ALLOCATE_EXACT,
+                                     .arena = arena,
                                      .mean_bits = mean_bits};
     nw_activation_choice choice;
     assert_int_equal(nw_activations_choose(&choice, f->items, &task, NULL), NW_OK);

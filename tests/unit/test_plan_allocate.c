@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocation of bits: the exact one and the one under a peak against all combinations, the closed forms against their own
- * conditions.
+ * Allocation of bits: the exact one and the one under a peak against all combinations, the closed forms against their
+ * own conditions.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -28,7 +28,9 @@ static void add_points(nw_item *item, graph_random *random)
     }
 }
 
-/** Items with damages that fall about fourfold per bit, some of them not even falling; of every third seed with points. */
+/**
+ * Items with damages that fall about fourfold per bit, some of them not even falling; of every third seed with points.
+ */
 static int32_t make_items(nw_item *items, uint64_t seed)
 {
     graph_random random = {seed * 7919u + 3u};
@@ -178,7 +180,9 @@ typedef struct peak_case {
     nw_peak task;
 } peak_case;
 
-/** Items alive for a while, each of the same size as long as it lives; one in four twice, like a group of two tensors. */
+/**
+ * Items alive for a while, each of the same size as long as it lives; one in four twice, like a group of two tensors.
+ */
 static void make_peak(peak_case *c, uint64_t seed)
 {
     graph_random random = {seed * 6007u + 11u};

@@ -30,7 +30,9 @@ typedef struct fixture {
     nw_trials *trials;
 } fixture;
 
-/** Three convolutions, one across a residual, and a classifier of five classes. @param points  share of further points */
+/**
+ * Three convolutions, one across a residual, and a classifier of five classes. @param points  share of further points
+ */
 static fixture make_with(double points)
 {
     graph_random random = {17};
@@ -264,7 +266,9 @@ static void shards_make_the_whole(void **state)
     drop(&f);
 }
 
-/** Drop that falls with the mean width: a goal between two widths can be met or not, and is met as tightly as can be. */
+/**
+ * Drop that falls with the mean width: a goal between two widths can be met or not, and is met as tightly as can be.
+ */
 static nw_status judge(void *context, const nw_model *integer, nw_verdict *verdict, nw_error *error)
 {
     (void)error;

@@ -164,7 +164,8 @@ static void finds_what_whole_runs_find(void **state)
     for (int32_t t = 0; t < integer->n_tensors; t++) {
         const nw_plan_tensor *row = row_of(plan, integer->tensors[t].name);
         for (int32_t i = 0; row && i < row->n_channels; i++)
-            assert_int_equal(integer->tensors[t].quant.shift ? integer->tensors[t].quant.shift[row->channels[i]] : 0, 0);
+            assert_int_equal(integer->tensors[t].quant.shift ? integer->tensors[t].quant.shift[row->channels[i]] : 0,
+                             0);
     }
     nw_model_free(integer);
     nw_plan_free(plan);

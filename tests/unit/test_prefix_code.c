@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prefix codes: complete, no word begins another, as short as Huffman's where that is short enough, never longer than 11. */
+/*
+ * Prefix codes: complete, no word begins another, as short as Huffman's where that is short enough, never longer than
+ * 11.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +21,10 @@ static uint64_t draw(void)
     return state >> 33;
 }
 
-/** Bits of Huffman's code without a bound, by adding up the two smallest: the sum of all inner nodes; *deepest its depth. */
+/**
+ * Bits of Huffman's code without a bound, by adding up the two smallest: the sum of all inner nodes; *deepest its
+ * depth.
+ */
 static uint64_t huffman_bits(const uint64_t *counts, size_t n, int *deepest)
 {
     uint64_t weight[256];

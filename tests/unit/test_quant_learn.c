@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Learning by gradients: derivatives against differences, errors on samples nobody saw, the same bits by any number of threads. */
+/*
+ * Learning by gradients: derivatives against differences, errors on samples nobody saw, the same bits by any number of
+ * threads.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +46,8 @@ static void play(played *p, nw_model *model)
     assert_int_equal(nw_scheme_settle(p->scheme, &error), NW_OK);
     for (int32_t i = 0; i < model->n_nodes; i++)
         if (nw_is_linear(&model->nodes[i]))
-            p->scheme->nodes[i].shape = nw_linear_shape_of(&model->nodes[i], &model->tensors[model->nodes[i].inputs[1]]);
+            p->scheme->nodes[i].shape =
+                nw_linear_shape_of(&model->nodes[i], &model->tensors[model->nodes[i].inputs[1]]);
     assert_int_equal(nw_gradient_create(&p->g, p->scheme, BATCH, true), NW_OK);
     const size_t size = nw_tensor_elements(&model->tensors[model->inputs[0]]);
     float *x = malloc(size * sizeof(*x));
@@ -218,7 +222,10 @@ static void test_rounding(void **state)
     free(t.gradient);
 }
 
-/* Adam goes downhill to the minimum of a quadratic, whatever the numbers' scales, and leaves numbers of unit 0 alone. */
+/*
+ * Adam goes downhill to the minimum of a quadratic, whatever the numbers' scales, and leaves numbers of unit 0
+ * alone.
+ */
 static void test_adam(void **state)
 {
     (void)state;
@@ -274,7 +281,10 @@ static double learned_sqnr(nw_model *model, const nw_calibration *calibration, n
     return sqnr;
 }
 
-/* What was learned holds on samples that calibration did not see, by the integer engine: all forms of narrow tensors. */
+/*
+ * What was learned holds on samples that calibration did not see, by the integer engine: all forms of narrow
+ * tensors.
+ */
 static void test_learning_pays(void **state)
 {
     (void)state;
@@ -379,9 +389,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_derivatives), cmocka_unit_test(test_shortcut), cmocka_unit_test(test_rounding), cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_learning_pays), cmocka_unit_test(test_judges),
-        cmocka_unit_test(test_when), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_derivatives), cmocka_unit_test(test_shortcut),      cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_adam),        cmocka_unit_test(test_learning_pays), cmocka_unit_test(test_judges),
+        cmocka_unit_test(test_when),        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

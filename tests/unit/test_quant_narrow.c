@@ -15,7 +15,10 @@
 
 /* clip.h */
 
-/* The error told from the histogram is that of the values themselves, up to the width of a bin; and so is the best step. */
+/*
+ * The error told from the histogram is that of the values themselves, up to the width of a bin; and so is the best
+ * step.
+ */
 static void test_clip_error(void **state)
 {
     (void)state;
@@ -116,7 +119,8 @@ static void test_dqa_form(void **state)
     assert_int_equal(important_of(tensor_of(integer, "depthwise")), 9);   /* of 24 */
     assert_int_equal(important_of(tensor_of(integer, "pool")), 6);        /* project's */
     assert_int_equal(important_of(tensor_of(integer, "joined")), 6 + 4);  /* project's and up's */
-    assert_int_equal(memcmp(tensor_of(integer, "pool")->quant.shift, tensor_of(integer, "project")->quant.shift, 16), 0);
+    assert_int_equal(memcmp(tensor_of(integer, "pool")->quant.shift, tensor_of(integer, "project")->quant.shift, 16),
+                     0);
     nw_model_free(integer);
     nw_calibration_free(calibration);
     nw_model_free(model);
@@ -132,8 +136,9 @@ static void test_dqa_ends(void **state)
         nw_quantize_options dqa = options_for(NW_ACTIVATION_DQA, 3, 3, all);
         nw_quantize_options plain = options_for(NW_ACTIVATION_DIRECT, all ? 6 : 3, 1, 0.0);
         dqa.placement = plain.placement = NW_PLACEMENT_BLOCKS; /* ReLU's outputs: with a zero point 0 on both sides */
-        static const char only[] = "{\"version\": 1, \"tensors\": [{\"match\": \"project|joined|pool|up\", \"bits\": 8}, "
-                                   "{\"match\": \"stem|middle|depthwise\", \"bits\": %d}]}";
+        static const char only[] =
+            "{\"version\": 1, \"tensors\": [{\"match\": \"project|joined|pool|up\", \"bits\": 8}, "
+            "{\"match\": \"stem|middle|depthwise\", \"bits\": %d}]}";
         char text[256];
         nw_plan *plans[2] = {NULL, NULL};
         nw_error error = {""};
@@ -219,11 +224,14 @@ static void test_dqa_plan(void **state)
     nw_model *model = graph_zoo(5);
     nw_calibration *calibration = graph_calibrate(model, 8, 8);
     nw_quantize_options options = options_for(NW_ACTIVATION_DIRECT, 8, 3, 0.4);
-    static const char text[] = "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"scheme\": \"dqa\", "
-                               "\"extra_bits\": 2, \"channels\": [3, 15]}]}";
-    static const char wrong[] = "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"scheme\": \"dqa\", "
-                                "\"channels\": [16]}]}";
-    static const char unused[] = "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"channels\": [3]}]}";
+    static const char text[] =
+        "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"scheme\": \"dqa\", "
+        "\"extra_bits\": 2, \"channels\": [3, 15]}]}";
+    static const char wrong[] =
+        "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"scheme\": \"dqa\", "
+        "\"channels\": [16]}]}";
+    static const char unused[] =
+        "{\"version\": 1, \"tensors\": [{\"tensor\": \"stem\", \"bits\": 4, \"channels\": [3]}]}";
     nw_plan *plan = NULL;
     nw_error error = {""};
     assert_int_equal(nw_plan_parse(&plan, text, strlen(text), "plan", &error), NW_OK);

@@ -202,8 +202,8 @@ static void test_rows(void **state)
         nw_moments_damp(m, d->w, 0.01);
         for (int32_t bits = 1; bits <= 6; bits++)
             for (int rounding = 0; rounding < 3; rounding++) {
-                nw_row_solver *solver =
-                    nw_row_solver_create(m->gram, K, uniform_book(bits), (nw_rounding)rounding, NW_WEIGHTS_OUTPUT, NW_MAX_STARTS);
+                nw_row_solver *solver = nw_row_solver_create(m->gram, K, uniform_book(bits), (nw_rounding)rounding,
+                                                             NW_WEIGHTS_OUTPUT, NW_MAX_STARTS);
                 assert_non_null(solver);
                 for (int o = 0; o < O; o++) {
                     int8_t codes[NW_MAX_POINTS * K];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One step for all rows of a layer: as much noise as codes of a width with steps of their own, in fewer coded bytes; per tensor,
- * with further points on steps of their own. */
+/* One step for all rows of a layer: as much noise as codes of a width with steps of their own, in fewer coded bytes;
+ * per tensor, with further points on steps of their own. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,7 +151,9 @@ static void test_quiet_input(void **state)
     nw_model_free(model);
 }
 
-/** However codes are found, first points stay on one step; further ones have their own, and help where that step hurts. */
+/**
+ * However codes are found, first points stay on one step; further ones have their own, and help where that step hurts.
+ */
 static void test_per_tensor(void **state)
 {
     (void)state;
@@ -164,8 +166,8 @@ static void test_per_tensor(void **state)
             const result one = quantized_by(model, calibration, &options);
             options.point_budget = 0.5;
             const result points = quantized_by(model, calibration, &options);
-            printf("%d bits, rounding %d: own steps %.1f dB, one step %.1f, with points %.1f\n", (int)bits, how, own.sqnr,
-                   one.sqnr, points.sqnr);
+            printf("%d bits, rounding %d: own steps %.1f dB, one step %.1f, with points %.1f\n", (int)bits, how,
+                   own.sqnr, one.sqnr, points.sqnr);
             assert_true(one.sqnr < own.sqnr);
             assert_true(points.sqnr > one.sqnr + 0.3);
             assert_true(points.middle->n_rows > 32);
@@ -174,7 +176,8 @@ static void test_per_tensor(void **state)
             for (int32_t r = 1; r < points.middle->n_rows; r++) {
                 const float ratio = points.middle->multiplier[r] / points.middle->multiplier[0];
                 if (r < 32) /* multipliers are rounded */
-                    assert_true(fabsf(ratio - 1.0f) < 1e-5f && fabsf(one.middle->multiplier[r] / one.middle->multiplier[0] - 1.0f) < 1e-5f);
+                    assert_true(fabsf(ratio - 1.0f) < 1e-5f &&
+                                fabsf(one.middle->multiplier[r] / one.middle->multiplier[0] - 1.0f) < 1e-5f);
                 else
                     differ = fmaxf(differ, fabsf(ratio - points.middle->multiplier[32] / points.middle->multiplier[0]));
             }

@@ -251,7 +251,10 @@ static void test_wraps(void **state)
     nw_model_free(model);
 }
 
-/* Signed and unsigned codes, groups, a Gemm, and a transposed convolution, each of whose phases sees some of the taps. */
+/*
+ * Signed and unsigned codes, groups, a Gemm, and a transposed convolution, each of whose phases sees some of the
+ * taps.
+ */
 static void test_wraps_of_all_kinds(void **state)
 {
     (void)state;

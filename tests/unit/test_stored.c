@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stored rows on their own: what goes in comes out, by every kernel family, in slots of every size; the bits of words are
- * those that docs/numerics.md says, read here bit by bit.
+ * Stored rows on their own: what goes in comes out, by every kernel family, in slots of every size; the bits of words
+ * are those that docs/numerics.md says, read here bit by bit.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -112,7 +112,8 @@ static void test_rows(void **unused)
         if (!make_case(&r, round % 2))
             continue;
         const nw_stored *s = &r.coded.stored;
-        const size_t slot_size = draw(0, 1) ? s->row_size : s->base_size + (size_t)draw(0, (int32_t)(s->row_size - s->base_size));
+        const size_t slot_size =
+            draw(0, 1) ? s->row_size : s->base_size + (size_t)draw(0, (int32_t)(s->row_size - s->base_size));
         uint8_t *first = NULL;
         nw_coded_row first_row = 0;
         for (int isa = 0; isa < NW_ISA_COUNT; isa++) {
@@ -141,8 +142,8 @@ static void test_rows(void **unused)
         free(first);
         free_case(&r);
     }
-    print_message("%d short rows, %d plain, %d dropped, %d with fine channels, %d with words for low bits\n", n_short, n_plain,
-                  n_dropped, n_fine, n_low);
+    print_message("%d short rows, %d plain, %d dropped, %d with fine channels, %d with words for low bits\n", n_short,
+                  n_plain, n_dropped, n_fine, n_low);
     assert_true(n_short > 200 && n_plain > 200 && n_dropped > 50 && n_fine > 100 && n_low > 20);
 }
 
@@ -189,12 +190,14 @@ static void test_words(void **unused)
             for (size_t q = 0; q < 4; q++) {
                 size_t at = 0;
                 for (size_t i = n_symbols * q / 4; i < n_symbols * (q + 1) / 4; i++) {
-                    const int32_t symbol = next_symbol(r.code_lengths, pairs ? 2 * s->bits : s->bits, starts[q], q % 2, &at);
+                    const int32_t symbol =
+                        next_symbol(r.code_lengths, pairs ? 2 * s->bits : s->bits, starts[q], q % 2, &at);
                     const size_t c = i % (size_t)s->channels;
                     const size_t x = i / (size_t)s->channels * (pairs ? 2 : 1);
                     const int32_t low = r.bytes[x * (size_t)s->channels + c] >> s->shift;
-                    const int32_t high = x + 1 < (size_t)s->width ? r.bytes[(x + 1) * (size_t)s->channels + c] >> s->shift
-                                                                  : r.coded.zero_point >> s->shift;
+                    const int32_t high = x + 1 < (size_t)s->width
+                                             ? r.bytes[(x + 1) * (size_t)s->channels + c] >> s->shift
+                                             : r.coded.zero_point >> s->shift;
                     assert_int_equal(symbol, pairs ? low | high << s->bits : low);
                     n++;
                 }

@@ -33,9 +33,9 @@
  *     wide step:      int16  | w[0][0], w[0][2] | w[1][0], w[1][2] | ... | w[15][0], w[15][2] |  64 bytes
  *                     int16  | w[0][1], w[0][3] | w[1][1], w[1][3] | ... | w[15][1], w[15][3] |  64 bytes
  *
- * Which bytes share a pair is free: a *unit* takes NW_AVX2_UNIT_BYTES consecutive bytes and chooses, for this panel, pairs
- * that fit (gemm_unit_pack.c). It is a run of 1, 2 or 4 steps; step s multiplies bytes take[s][0..3] of the 16 (-1: none)
- * with its weights. Units come last, those of 4 steps first; they have one offset each:
+ * Which bytes share a pair is free: a *unit* takes NW_AVX2_UNIT_BYTES consecutive bytes and chooses, for this panel,
+ * pairs that fit (gemm_unit_pack.c). It is a run of 1, 2 or 4 steps; step s multiplies bytes take[s][0..3] of the 16
+ * (-1: none) with its weights. Units come last, those of 4 steps first; they have one offset each:
  *
  *     unit:           | take[0][0..3], 8 times | take[1][0..3], 8 times | ...                    32 bytes a step
  *                     | weights of step 0 | weights of step 1 | ...                              64 bytes a step
@@ -84,8 +84,8 @@ typedef struct nw_avx2_mode {
 #define NW_AVX2_MAX_RUN NW_LONGEST_RUN
 
 /**
- * Tenths of a cycle that a tile takes for the parts of a panel: what NW_AVX2_CHEAPEST decides by. Only their ratios count.
- * Every family that reads this layout has its own.
+ * Tenths of a cycle that a tile takes for the parts of a panel: what NW_AVX2_CHEAPEST decides by. Only their ratios
+ * count. Every family that reads this layout has its own.
  */
 typedef struct nw_avx2_costs {
     int32_t run[NW_AVX2_SHORT + 1]; /* runs of 1 .. NW_AVX2_SHORT steps */
@@ -129,8 +129,8 @@ void nw_gemm_narrow_count_runs_avx2(nw_run_counts *counts, const void *packed);
 size_t nw_winograd_pack_avx2(void *packed, const nw_winograd_source *source);
 void nw_winograd_run_avx2(const nw_winograd_call *call);
 /*
- * Depthwise 3x3 (depthwise_3x3.c): for each 8 channels six vectors of 16-bit weights, (w[0][x], w[1][x]) per channel for
- * x = 0, 1, 2 and then (w[2][x], 0).
+ * Depthwise 3x3 (depthwise_3x3.c): for each 8 channels six vectors of 16-bit weights, (w[0][x], w[1][x]) per channel
+ * for x = 0, 1, 2 and then (w[2][x], 0).
  */
 #define NW_AVX2_3X3_CHANNELS 8
 #define NW_AVX2_3X3_PIXELS 4 /* of a block */

@@ -3,7 +3,8 @@
  * Rows of narrow codes to bytes and back, 32 codes at a time; for every width eight codes are `bits` bytes.
  *
  * Unpacking: each half of the vector takes 8 codes. vpshufb brings the two bytes that hold code i into 16-bit lane i;
- * multiplying by 2^(8 - o), where o is the code's first bit in them, puts it at bit 8, and a shift to the right at bit 0.
+ * multiplying by 2^(8 - o), where o is the code's first bit in them, puts it at bit 8, and a shift to the right at bit
+ * 0.
  *
  * Packing: neighbours are joined, a + b * 2^bits, three times: into 16, 32 and 64 bits, of which `bits` bytes count.
  */
@@ -48,7 +49,8 @@ static NW_INLINE __m256i unpack_16(const unpacker *u, const uint8_t *from)
 {
     const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)from);
     const __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(from + u->bits));
-    const __m256i pairs = _mm256_shuffle_epi8(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), u->shuffle);
+    const __m256i pairs =
+        _mm256_shuffle_epi8(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), u->shuffle);
     const __m256i codes = _mm256_srli_epi16(_mm256_mullo_epi16(pairs, u->multiplier), 8);
     return _mm256_sll_epi16(_mm256_and_si256(codes, u->mask), u->shift);
 }

@@ -130,8 +130,8 @@ static NW_INLINE void plain_pixels(const nw_depthwise_call *call, const panel *p
 }
 
 /* The same two pixels at a time, for layers with limits in codes. */
-static NW_INLINE void pixels_in_twos(const nw_depthwise_call *call, const panel *p, const nw_avx2_parameters *parameters,
-                                     form form, int32_t n_steps)
+static NW_INLINE void pixels_in_twos(const nw_depthwise_call *call, const panel *p,
+                                     const nw_avx2_parameters *parameters, form form, int32_t n_steps)
 {
     const int32_t zero_point = call->requant->zero_point;
     int32_t i = 0;

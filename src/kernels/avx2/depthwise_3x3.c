@@ -2,8 +2,8 @@
 /*
  * Depthwise 3x3 with stride 1 or 2 along one output row: blocks of 4 pixels by 8 channels. Every column of the picture
  * is widened once for all the pixels of a block that see it, to pairs of 16-bit codes: rows 0 and 1, and row 2 beside
- * nothing. vpmaddwd sums such pairs in 32 bits, so nothing has to be proven, and 8 channels waste nothing where channels
- * are few.
+ * nothing. vpmaddwd sums such pairs in 32 bits, so nothing has to be proven, and 8 channels waste nothing where
+ * channels are few.
  *
  * For 4 pixels by 8 channels: 18 shuffles (27 with stride 2), 48 products and sums, 30 for the outputs; 25 instructions
  * a pixel, where pairs of taps as they lie (depthwise.c) take 36 and more as soon as they need runs.

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Elementwise kernels: sum and product of two pictures, 16 channels at a time, and functions of one code through a table. */
+/*
+ * Elementwise kernels: sum and product of two pictures, 16 channels at a time, and functions of one code through a
+ * table.
+ */
 #include <string.h>
 
 #include "base/arith.h"

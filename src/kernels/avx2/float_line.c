@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Elementwise functions of reals, 8 at a time: the operations of base/elementary.c in their order, with selections where
- * that one branches.
+ * Elementwise functions of reals, 8 at a time: the operations of base/elementary.c in their order, with selections
+ * where that one branches.
  */
 #include <math.h>
 

@@ -73,8 +73,8 @@ static NW_INLINE __m256i twice(const uint8_t *codes)
 }
 
 /*
- * Codes of pixels j and j + 1 of a tile, 16 bytes each. With `late` limits are met as bytes, 32 at a time. Saturation at
- * 16 and then at 8 bits keeps order, so what is beyond a limit stays beyond it or meets it.
+ * Codes of pixels j and j + 1 of a tile, 16 bytes each. With `late` limits are met as bytes, 32 at a time. Saturation
+ * at 16 and then at 8 bits keeps order, so what is beyond a limit stays beyond it or meets it.
  */
 static NW_INLINE __m256i two_pixels(const nw_requant *requant, const __m256i y[2 * MAX_FINISH], int32_t j, int32_t o,
                                     bool late)

@@ -5,9 +5,9 @@
  *
  * Before a step may join a run it must pass the pair test: vpmaddubsw forms the exact sum of two products and saturates
  * it, so every lane of the step must fit 16 bits by itself. Around steps that fail, bytes are paired otherwise
- * (gemm_unit_pack.c); widening them (32-bit products) costs 1.3 to 1.5 times a step with int32 sums, splitting them into
- * two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, two such steps. Each panel gets the arrangement that
- * costs least by the figures of the family that will run it.
+ * (gemm_unit_pack.c); widening them (32-bit products) costs 1.3 to 1.5 times a step with int32 sums, splitting them
+ * into two with w = w1 + w2, which NW_AVX2_SPLIT keeps for comparison, two such steps. Each panel gets the arrangement
+ * that costs least by the figures of the family that will run it.
  *
  * pack() needs no memory of its own: a first pass counts the runs of each length, a second one, with the same choices,
  * writes each run to its place.
@@ -76,8 +76,8 @@ static void write_unit(writer *w, const nw_avx2_unit *unit, const nw_avx2_bytes 
 #define MAX_NOTED_UNITS 1024
 
 /*
- * The units of a panel's groups of 16 bytes, in the order of k: the counting pass notes what it chose and the writing pass
- * reads it, because choosing takes most of the time of packing. Groups there was no room for are chosen again.
+ * The units of a panel's groups of 16 bytes, in the order of k: the counting pass notes what it chose and the writing
+ * pass reads it, because choosing takes most of the time of packing. Groups there was no room for are chosen again.
  */
 typedef struct notes {
     int32_t n_groups, n_units; /* noted */
@@ -201,8 +201,8 @@ static const nw_avx2_costs avx2_costs = {
     .run = {0, 86, 150, 206, 268}, .long_run = 46, .long_step = 56, .wide = 118, .unit = {0, 93, 154, 0, 290}};
 
 /*
- * Tenths of a cycle of a panel for a tile. They decide between arrangements of the same sums, so a machine where they are
- * wrong is slower, never different.
+ * Tenths of a cycle of a panel for a tile. They decide between arrangements of the same sums, so a machine where they
+ * are wrong is slower, never different.
  */
 static int64_t cost(const writer *w, const nw_avx2_costs *costs)
 {

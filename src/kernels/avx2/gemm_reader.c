@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See gemm_reader.h. A 16-bit lane is one channel and one pair of neighbouring k: channel c, k = 4 s + {0, 1} or {2, 3} in
- * step s.
+ * See gemm_reader.h. A 16-bit lane is one channel and one pair of neighbouring k: channel c, k = 4 s + {0, 1} or {2, 3}
+ * in step s.
  */
 #include "kernels/avx2/gemm_reader.h"
 

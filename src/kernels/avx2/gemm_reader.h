@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The steps of a panel, one after the other, with the ranges that the pair test and runs.h want: what gemm_pack.c reads.
+ * The steps of a panel, one after the other, with the ranges that the pair test and runs.h want: what gemm_pack.c
+ * reads.
  */
 #ifndef NARROW_KERNELS_AVX2_GEMM_READER_H
 #define NARROW_KERNELS_AVX2_GEMM_READER_H

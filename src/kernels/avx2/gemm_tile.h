@@ -68,8 +68,8 @@ static NW_INLINE void store_sums(__m256i *sums, const __m256i *r, int32_t n)
 /*
  * The loops over steps for a whole tile of 4 pixels. In assembly because eight sums, two weights, a broadcast and a
  * product must each keep their register: from intrinsics GCC 12 copies every sum once per step and spills one, which
- * costs a third of the speed. [at] is the offset of the step's bytes; ymm8 to ymm15 hold what a step needs, in every loop,
- * so that the sums stay in ymm0 to ymm7 from one loop to the next.
+ * costs a third of the speed. [at] is the offset of the step's bytes; ymm8 to ymm15 hold what a step needs, in every
+ * loop, so that the sums stay in ymm0 to ymm7 from one loop to the next.
  */
 #define NEXT_STEP "movslq (%[offset]), %[at]\n\tadd $4, %[offset]\n\t"
 #define END_STEP(size) "add $" #size ", %[w]\n\tdec %[n]\n\tjnz 1b\n\t"
@@ -283,8 +283,8 @@ static NW_INLINE void run_of_steps(__m256i *sums, cursor *at, int32_t length, co
 }
 
 /*
- * sums[2 i], sums[2 i + 1] = `start` + the exact int32 sums of channels 0-7 and 8-15 of the panel for pixel i. `a` holds
- * the base of each pixel's window; mr, 1 to 4, is a constant in each caller.
+ * sums[2 i], sums[2 i + 1] = `start` + the exact int32 sums of channels 0-7 and 8-15 of the panel for pixel i. `a`
+ * holds the base of each pixel's window; mr, 1 to 4, is a constant in each caller.
  */
 static NW_INLINE void tile_sums(__m256i *sums, const tile_panel *p, const uint8_t *const *a, int32_t mr,
                                 const __m256i start[2])

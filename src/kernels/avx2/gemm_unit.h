@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inner loops over units (avx2.h): 16 bytes of each pixel are loaded once, and every step takes its two pairs out of
- * them by vpshufb, which goes through ports that multiplications leave free. Included by gemm_tile.h alone.
+ * The inner loops over units (avx2.h): 16 bytes of each pixel are loaded once, and every step takes its two pairs out
+ * of them by vpshufb, which goes through ports that multiplications leave free. Included by gemm_tile.h alone.
  *
  * Cycles per step of a tile (256 products), beside plain runs of the same length in the same run:
  *
@@ -19,8 +19,9 @@
 #define UNIT_FIRST(take, b0, b1)                                                                                      \
     "vpshufb " take ", %%ymm11, %%ymm15\n\tvpmaddubsw " b0 ", %%ymm15, %%ymm12\n\t"                                  \
     "vpmaddubsw " b1 ", %%ymm15, %%ymm13\n\t"
-#define UNIT_NEXT(take, b0, b1)                                                                                       \
-    "vpshufb " take ", %%ymm11, %%ymm15\n\tvpmaddubsw " b0 ", %%ymm15, %%ymm14\n\tvpaddw %%ymm14, %%ymm12, %%ymm12\n\t" \
+#define UNIT_NEXT(take, b0, b1)                                                                              \
+    "vpshufb " take ", %%ymm11, %%ymm15\n\tvpmaddubsw " b0 ", %%ymm15, %%ymm14\n\tvpaddw %%ymm14, %%ymm12, " \
+    "%%ymm12\n\t"                                                                                            \
     "vpmaddubsw " b1 ", %%ymm15, %%ymm15\n\tvpaddw %%ymm15, %%ymm13, %%ymm13\n\t"
 #define UNIT_FOLD(s, s_next)                                                                                          \
     "vpmaddwd %%ymm8, %%ymm12, %%ymm12\n\tvpaddd %%ymm12, %[" #s "], %[" #s "]\n\t"                                  \

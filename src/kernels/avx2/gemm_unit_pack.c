@@ -2,13 +2,13 @@
 /*
  * Which bytes share a pair, and which pairs a run: the choice of units (avx2.h) for gemm_pack.c.
  *
- * vpmaddubsw adds neighbouring products, and on real 8-bit weights about half of the steps of 4 bytes as they lie hold a
- * pair that can exceed 16 bits in one of the panel's 16 channels, though few single pairs do. Among 16 bytes there is
- * nearly always a way to pair them that is safe in all channels, mostly even one in which four bytes may be summed in 16
- * bits: large weights meet small ones, or those of the other sign.
+ * vpmaddubsw adds neighbouring products, and on real 8-bit weights about half of the steps of 4 bytes as they lie hold
+ * a pair that can exceed 16 bits in one of the panel's 16 channels, though few single pairs do. Among 16 bytes there is
+ * nearly always a way to pair them that is safe in all channels, mostly even one in which four bytes may be summed in
+ * 16 bits: large weights meet small ones, or those of the other sign.
  *
- * Bytes are parted into groups of four, then what is left into groups of two, by local search: exchange two bytes of two
- * groups while that makes more groups fit. Ranges are kept in units of 8, rounded outward, in 16-bit lanes, one per
+ * Bytes are parted into groups of four, then what is left into groups of two, by local search: exchange two bytes of
+ * two groups while that makes more groups fit. Ranges are kept in units of 8, rounded outward, in 16-bit lanes, one per
  * channel; and never on the wrong side of 0, so that every part of a group that fits also fits. Both only make the test
  * stricter than the exact one of kernels/runs.h.
  */

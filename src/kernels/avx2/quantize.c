@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reals to codes and back. Codes of a channel are made 32 pixels at a time; one and three channels, which pictures have,
- * are interleaved in registers, others byte by byte. A single pixel (a vector of features) takes its channels as if they
- * were pixels.
+ * Reals to codes and back. Codes of a channel are made 32 pixels at a time; one and three channels, which pictures
+ * have, are interleaved in registers, others byte by byte. A single pixel (a vector of features) takes its channels as
+ * if they were pixels.
  */
 #include <immintrin.h>
 #include <string.h>

@@ -32,7 +32,10 @@ static NW_INLINE __m256i round_sums(__m256i sum)
     return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << (2 * NW_TAP_BITS - 1))), 2 * NW_TAP_BITS);
 }
 
-/* The same to the step of each channel; `shift` is that of channels 0-3 and 8-11 of the column's half, or 4-7, 12-15. */
+/*
+ * The same to the step of each channel; `shift` is that of channels 0-3 and 8-11 of the column's half, or 4-7,
+ * 12-15.
+ */
 static NW_INLINE __m256i round_shifted(__m256i sum, const int32_t *shift, int32_t zero_point)
 {
     const __m256i s = _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(const void *)(shift + 8)),
@@ -58,7 +61,8 @@ void nw_resize_codes_avx2(const nw_resize_call *call)
             __m256i codes[2];
             for (int32_t h = 0; h < 2; h++) {
                 const __m256i sum = blend_columns(left.half[h], right.half[h], weight);
-                codes[h] = call->shift ? round_shifted(sum, call->shift + c + 4 * h, call->zero_point) : round_sums(sum);
+                codes[h] =
+                    call->shift ? round_shifted(sum, call->shift + c + 4 * h, call->zero_point) : round_sums(sum);
             }
             const __m256i words = _mm256_packs_epi32(codes[0], codes[1]);
             store_bytes(y + c, _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)),
@@ -108,7 +112,8 @@ static NW_INLINE void resize_reals(const nw_resize_call *call, bool two_rows)
             const __m256 left = real_column(call, two_rows, t->low + 4 * c, rest_mask, down);
             const __m256 right = real_column(call, two_rows, t->high + 4 * c, rest_mask, down);
             const __m256 v = blend(left, right, across);
-            store_reals((float *)(void *)(y + 4 * c), _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)), rest);
+            store_reals((float *)(void *)(y + 4 * c), _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)),
+                        rest);
         }
     }
 }

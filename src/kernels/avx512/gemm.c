@@ -5,20 +5,22 @@
  *
  * A tile is mr <= 8 pixels by 16 channels. 32 registers hold both kinds of sums, 16-bit ones of the current run and
  * int32 ones, so runs of any length fold without memory. Cycles for a step of a tile of 8 (512 products). Cores without
- * VNNI have two ports that take 512-bit arithmetic, of which one shuffles: counted, and by llvm-mca -mcpu=skylake-avx512
- * (estimate, with loads). Zen 5 has four, of which two multiply and two shuffle, one of them both, and two loads a cycle:
- * counted, and measured by kernelcheck --bench:
+ * VNNI have two ports that take 512-bit arithmetic, of which one shuffles: counted, and by llvm-mca
+ * -mcpu=skylake-avx512 (estimate, with loads). Zen 5 has four, of which two multiply and two shuffle, one of them both,
+ * and two loads a cycle: counted, and measured by kernelcheck --bench:
  *
- *                                                                           two ports           Zen 5
- *     run of n    8 vpmaddubsw, 8 vpaddw of which the first step has        8 + 4 / n   8.4     5, 4 + 4 / n   5.3
- *     4, 3, 2     none, 16 / n to fold, 10 loads                            9, 9.3, 10  9.2 to 9.9   5, 5.3, 6    5.5, 5.8, 6.4
- *     1           8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd                        12          11.1    8          8.3
- *     unit of n   as a run, and 8 vpshufb; n = 4, 2, 1                      13, 14, 16  11.8, -, 14.1  6.5, 7, 8    9.5, 10.4, 13.0
- *     wide        16 vpmaddwd, 16 vpaddd, 16 to separate odd and even bytes 24          21.4    12         12.5
+ *                                                        two ports                 Zen 5
+ *     run of n   8 vpmaddubsw, 8 vpaddw of which the     8 + 4 / n   8.4           5, 4 + 4 / n  5.3
+ *                first step has none,
+ *     4, 3, 2    16 / n to fold, 10 loads                9, 9.3, 10  9.2 to 9.9    5, 5.3, 6     5.5, 5.8, 6.4
+ *     1          8 vpmaddubsw, 8 vpmaddwd, 8 vpaddd      12          11.1          8             8.3
+ *     unit of n  as a run, and 8 vpshufb; n = 4, 2, 1    13, 14, 16  11.8, -, 14.1 6.5, 7, 8     9.5, 10.4, 13.0
+ *     wide       16 vpmaddwd, 16 vpaddd, 16 to separate  24          21.4          12            12.5
+ *                odd and even bytes
  *
- * Loads, one of weights and 8 broadcasts of four codes, go through ports of their own, two a cycle. The broadcasts of 16
- * bytes that units need do so on Intel's cores only: on Zen 5 vbroadcasti32x4 takes a shuffle as well (8 of them beside 8
- * vpmaddubsw take 5.4 cycles, 8 vpbroadcastd 4.0), which is why units are worth less there than wide steps.
+ * Loads, one of weights and 8 broadcasts of four codes, go through ports of their own, two a cycle. The broadcasts of
+ * 16 bytes that units need do so on Intel's cores only: on Zen 5 vbroadcasti32x4 takes a shuffle as well (8 of them
+ * beside 8 vpmaddubsw take 5.4 cycles, 8 vpbroadcastd 4.0), which is why units are worth less there than wide steps.
  */
 #include <assert.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of codes most of which are one value, 64 at a time: with VBMI2 an instruction moves the bytes that a mask names, and
- * the mask is the map. Not every CPU with AVX-512 has it: init.c asks.
+ * Rows of codes most of which are one value, 64 at a time: with VBMI2 an instruction moves the bytes that a mask names,
+ * and the mask is the map. Not every CPU with AVX-512 has it: init.c asks.
  */
 #include <string.h>
 

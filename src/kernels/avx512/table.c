@@ -2,11 +2,11 @@
 /*
  * Functions of one code through a table: one table for all codes, or one per channel.
  *
- * A look-up of 64 codes takes 23 instructions on the vector ports. With a table per channel, 64 codes of one channel must
- * lie in a vector: blocks of 64 pixels by 16 channels are transposed in registers, looked up and transposed back, which
- * adds 14 instructions for 64 codes. Limit by these counts at three instructions a cycle: 5 codes a cycle, where byte by
- * byte it is 1 (one store). Measured on one Zen 5: 2.0 to 3.7 codes a cycle; pieces of 16 bytes bound the way without 16
- * channels that lie together.
+ * A look-up of 64 codes takes 23 instructions on the vector ports. With a table per channel, 64 codes of one channel
+ * must lie in a vector: blocks of 64 pixels by 16 channels are transposed in registers, looked up and transposed back,
+ * which adds 14 instructions for 64 codes. Limit by these counts at three instructions a cycle: 5 codes a cycle, where
+ * byte by byte it is 1 (one store). Measured on one Zen 5: 2.0 to 3.7 codes a cycle; pieces of 16 bytes bound the way
+ * without 16 channels that lie together.
  */
 #include "base/arith.h"
 #include "kernels/avx512/requant.h"

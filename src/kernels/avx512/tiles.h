@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tiles of the matrix products with 512-bit vectors: mr rows by q vectors of 16 channels, 24 sums at most, and ten
- * rows, whose pointers fill the general registers. Whoever includes this file has defined tile_fn and TILE(mr, q), which
- * defines the function tile_<mr>_<q>; what comes of it is tiles[q - 1][mr - 1].
+ * rows, whose pointers fill the general registers. Whoever includes this file has defined tile_fn and TILE(mr, q),
+ * which defines the function tile_<mr>_<q>; what comes of it is tiles[q - 1][mr - 1].
  */
 #ifndef NARROW_KERNELS_AVX512_TILES_H
 #define NARROW_KERNELS_AVX512_TILES_H

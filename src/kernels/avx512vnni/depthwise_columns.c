@@ -3,18 +3,19 @@
  * Depthwise 3x3 and 5x5 along one output row, four positions at a time: the bytes of a column lie together for vpdpbusd
  * after 8 shuffles (5x5: 14, the fifth byte beside zeros), and serve every position that sees the column.
  *
- * A vector always holds 64 codes: with 16 q channels, q < 4, those of 4 / q positions far apart. Positions are then split
- * into 4 / q parts of equal length, which may overlap: they write the same bytes twice.
+ * A vector always holds 64 codes: with 16 q channels, q < 4, those of 4 / q positions far apart. Positions are then
+ * split into 4 / q parts of equal length, which may overlap: they write the same bytes twice.
  *
- * With dilation, pixels whose columns meet are `column` bytes apart, and a row is that many walks over every second, third,
- * .. pixel. Eight channels fill half a lane: two pixels stand for one of 16 channels, and a column is half such a pixel.
+ * With dilation, pixels whose columns meet are `column` bytes apart, and a row is that many walks over every second,
+ * third, .. pixel. Eight channels fill half a lane: two pixels stand for one of 16 channels, and a column is half such
+ * a pixel.
  *
- * Instructions on the vector ports for 64 outputs (counted), by groups of taps in depthwise.c 48 for 3x3 in pairs and 60
- * else, 108 for 5x5; here for 3x3 with stride 1: 12 shuffles + 12 vpdpbusd + 23 of the epilogue, stride 2: 18 + 12 + 23,
- * q = 2 adds 5 or 7, q = 1 three times as many; 5x5: 28 + 40 + 23. What counts on Zen 5 (four ports, two loads a cycle)
- * is loads: a column is loaded once, and parameters once for four positions. Expected from a loop of its own for 3x3: 15
- * cycles, where depthwise.c took 26 in pairs and 43 else; measured there, with rows from the second-level cache: 19 to 25
- * with stride 1, 28 with stride 2. For 5x5: expected 40 instead of 75, measured 53 to 60.
+ * Instructions on the vector ports for 64 outputs (counted), by groups of taps in depthwise.c 48 for 3x3 in pairs and
+ * 60 else, 108 for 5x5; here for 3x3 with stride 1: 12 shuffles + 12 vpdpbusd + 23 of the epilogue, stride 2: 18 + 12 +
+ * 23, q = 2 adds 5 or 7, q = 1 three times as many; 5x5: 28 + 40 + 23. What counts on Zen 5 (four ports, two loads a
+ * cycle) is loads: a column is loaded once, and parameters once for four positions. Expected from a loop of its own for
+ * 3x3: 15 cycles, where depthwise.c took 26 in pairs and 43 else; measured there, with rows from the second-level
+ * cache: 19 to 25 with stride 1, 28 with stride 2. For 5x5: expected 40 instead of 75, measured 53 to 60.
  */
 #include <string.h>
 
@@ -210,7 +211,8 @@ static void run_positions(walk *w, int32_t n, int stride)
 /* Pixels from one that sees a column to the next that does, for a stride of 1; else 0. */
 static int32_t dilation_of(const nw_columns *shape, const nw_depthwise_call *call)
 {
-    return shape->column > 0 && call->a_step > 0 && shape->column % call->a_step == 0 ? shape->column / call->a_step : 0;
+    return shape->column > 0 && call->a_step > 0 && shape->column % call->a_step == 0 ? shape->column / call->a_step
+                                                                                      : 0;
 }
 
 static bool has_stride_2(const nw_columns *shape, const nw_depthwise_call *call)
@@ -247,8 +249,9 @@ void nw_columns_run(const nw_block *block, const nw_columns *shape, const int8_t
 
 bool nw_columns_can_pair(const nw_columns *shape, const nw_depthwise_call *call)
 {
-    return shape->side && shape->n_channels == PAIRED && shape->column == PAIRED && call->a_step == PAIRED && call->c_step == PAIRED &&
-           call->n % 2 == 0 && call->n >= 2 * POSITIONS && call->requant->lo_code && !call->requant->residual_multiplier;
+    return shape->side && shape->n_channels == PAIRED && shape->column == PAIRED && call->a_step == PAIRED &&
+           call->c_step == PAIRED && call->n % 2 == 0 && call->n >= 2 * POSITIONS && call->requant->lo_code &&
+           !call->requant->residual_multiplier;
 }
 
 static void twice(void *to, const void *from, size_t size)

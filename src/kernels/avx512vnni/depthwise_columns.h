@@ -2,9 +2,9 @@
 /*
  * Depthwise 3x3 and 5x5 by columns: what depthwise.c uses where it can.
  *
- * The packed weights: for each block of 16 q channels (kernels/depthwise_groups.h) the taps t of a row; for each the rows
- * in groups of four, each group four vectors j with the bytes w[r][t] w[r + 1][t] w[r + 2][t] w[r + 3][t] of the channels
- * in the interleaved order of depthwise_quads.h, 0 where there is no such row.
+ * The packed weights: for each block of 16 q channels (kernels/depthwise_groups.h) the taps t of a row; for each the
+ * rows in groups of four, each group four vectors j with the bytes w[r][t] w[r + 1][t] w[r + 2][t] w[r + 3][t] of the
+ * channels in the interleaved order of depthwise_quads.h, 0 where there is no such row.
  */
 #ifndef NARROW_KERNELS_AVX512VNNI_DEPTHWISE_COLUMNS_H
 #define NARROW_KERNELS_AVX512VNNI_DEPTHWISE_COLUMNS_H
@@ -30,7 +30,9 @@ static inline int32_t nw_columns_block(const nw_columns *shape)
 /** As nw_depthwise.pack; only for a shape with a side. */
 size_t nw_columns_pack(void *packed, const nw_depthwise_source *source, const nw_columns *shape);
 
-/** Whether every pixel of the call can be had by columns, and sooner than in another way, for a block of 16 q channels. */
+/**
+ * Whether every pixel of the call can be had by columns, and sooner than in another way, for a block of 16 q channels.
+ */
 bool nw_columns_serve(const nw_columns *shape, const nw_depthwise_call *call, int32_t q);
 
 /** All pixels of a row of a bounded block. */

@@ -22,9 +22,9 @@
  * Panels of more than 32 channels prefetch the next panel into L2, a line each step: deep layers read more weights than
  * L2 holds, for few pixels. A panel of 512 x 3 x 3 inputs takes 295 kB, which eight tiles of 6 x 64 have 28 us for.
  *
- * Tiles of 10 x 32 prefetch the pixels that the next tile is the first to read. On a picture larger than L2 (226 x 226 x 64) a
- * 3 x 3 layer of 32 channels takes 4 to 7 % less time by that; with 64 channels, where as many lines meet twice the work, it
- * took 1 % more, with 16 1 to 2 %.
+ * Tiles of 10 x 32 prefetch the pixels that the next tile is the first to read. On a picture larger than L2 (226 x 226
+ * x 64) a 3 x 3 layer of 32 channels takes 4 to 7 % less time by that; with 64 channels, where as many lines meet twice
+ * the work, it took 1 % more, with 16 1 to 2 %.
  *
  * Measured on Zen 5, operands in L1, of the peak of vpdpbusd: the loop alone 99 %. The epilogue of 6 x 64 outputs takes
  * 60 cycles, 110 with a residual, and hardly overlaps with the next tile; why is not known. What changed nothing: lower

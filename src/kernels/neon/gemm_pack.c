@@ -304,8 +304,8 @@ void nw_gemm_count_runs_neon(nw_run_counts *counts, const void *packed)
         for (int32_t i = 0; i < panel->n_runs; i++)
             counts->runs[runs[i]]++;
         counts->runs[1] += panel->n_single + panel->n_small;
-        counts->places +=
-            (int64_t)header->rows * ((int64_t)NW_NEON_STEP * (panel->n_run_steps + panel->n_single) + 8 * panel->n_small);
+        counts->places += (int64_t)header->rows *
+                          ((int64_t)NW_NEON_STEP * (panel->n_run_steps + panel->n_single) + 8 * panel->n_small);
     }
 }
 

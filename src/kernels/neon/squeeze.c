@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of codes most of which are one value. Squeezing: the map 16 codes at a time, and every code is stored where the next
- * one overwrites it unless it counts, so that nothing has to be guessed. Expanding: where a code comes from is the number of
- * bits before its own, which three additions of shifted vectors give for eight codes; a table look-up fetches it.
+ * Rows of codes most of which are one value. Squeezing: the map 16 codes at a time, and every code is stored where the
+ * next one overwrites it unless it counts, so that nothing has to be guessed. Expanding: where a code comes from is the
+ * number of bits before its own, which three additions of shifted vectors give for eight codes; a table look-up fetches
+ * it.
  */
 #include <arm_neon.h>
 #include <string.h>

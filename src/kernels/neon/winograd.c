@@ -38,7 +38,10 @@
         w += 32;                                                                                                      \
     } while (0)
 
-/* The product of mr tiles with one sixteen of channels, `g`; mr is a constant. V is padded with whatever: no weights. */
+/*
+ * The product of mr tiles with one sixteen of channels, `g`; mr is a constant. V is padded with whatever: no
+ * weights.
+ */
 static NW_INLINE void multiply_tile(int mr, const wino_product *p, int32_t first, int32_t g)
 {
     const int16_t *v = p->v + first * p->v_tile;
