@@ -152,7 +152,7 @@ static void print_front(const nw_planner *planner)
         printf("%12zu %12.2f %12.4g\n", points[i].bytes, points[i].mean_bits, points[i].damage);
 }
 
-/** "4", "4+3" with DQA's extra bits, "4 +6p" with further points; "" if it was not chosen. */
+/** "4", "4+3" with DQA's extra bits, "4+6p" with further points, "7n" with narrowed rows; "" if it was not chosen. */
 static void choice_text(char *text, size_t size, const nw_planner *planner, int32_t i)
 {
     const nw_measured *row = &planner->measurement->rows[i];
@@ -162,11 +162,11 @@ static void choice_text(char *text, size_t size, const nw_planner *planner, int3
     if (!planner->found.choices || (row->tensor && !planner->found.narrow))
         return;
     if (!extended)
-        snprintf(text, size, "%d", bits);
+        snprintf(text, size, nw_choice_is_narrowed(planner->found.choices[i]) ? "%dn" : "%d", bits);
     else if (row->tensor)
         snprintf(text, size, "%d+%d", bits, planner->options->extra_bits);
     else
-        snprintf(text, size, "%d +%dp", bits, row->extra_points);
+        snprintf(text, size, "%d+%dp", bits, row->extra_points);
 }
 
 void nw_planner_print_rows(const nw_planner *planner)

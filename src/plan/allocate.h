@@ -7,7 +7,8 @@
  *     int32_t *choices = ...;
  *     NW_TRY(nw_allocate(choices, &fits, items, n, budget, NW_ALLOCATE_EXACT, error));
  *
- *     exact     least sum of damages: the multiple-choice knapsack, solved to the end; the only one that extends or narrows widths
+ *     exact     least sum of damages: the multiple-choice knapsack, solved to the end; the only one that extends or
+ *               narrows widths
  *     adaptive  b_i = c + 1/2 log2(p_i / (t_i s_i)): closed form for damages (p_i / t_i) 4^-b (Zhou et al. 2018)
  *     sqnr      b_i = c + 1/2 log2(1 / s_i): the same without looking at the network (Lin et al. 2016)
  *     equal     one width for all

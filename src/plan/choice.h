@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a layer's weights or a tensor may be given, as one number: 1 to 8, a width; 8 + b, width b extended: a layer's
- * with further points (multipoint.h), a tensor's with DQA's extra bits, where it is else direct; 16 + b, width b narrowed:
- * a layer's with rows narrowed for 16-bit sums (quant/sums.c).
+ * with further points (multipoint.h), a tensor's with DQA's extra bits, where it is else direct; 16 + b, width b
+ * narrowed: a layer's with rows narrowed for 16-bit sums (quant/sums.c).
  */
 #ifndef NARROW_PLAN_CHOICE_H
 #define NARROW_PLAN_CHOICE_H

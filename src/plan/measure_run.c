@@ -227,7 +227,8 @@ static nw_status measure_choice(nw_measure_run *run, nw_measured *row, int32_t c
 }
 
 /** Some choices of a layer, in this order. */
-static nw_status measure_choices(nw_measure_run *run, nw_measured *row, const int32_t *choices, int32_t n, nw_error *error)
+static nw_status measure_choices(nw_measure_run *run, nw_measured *row, const int32_t *choices, int32_t n,
+                                 nw_error *error)
 {
     const nw_node *node = &run->model->nodes[row->index];
     const nw_tensor *tensor = &run->model->tensors[node->inputs[1]];

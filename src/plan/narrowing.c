@@ -112,8 +112,8 @@ nw_status nw_narrowing_explain(nw_model *integer, nw_plan *plan, const nw_measur
     return status;
 }
 
-nw_status nw_narrowing_measure(nw_measurement *measurement, const uint32_t *wanted, const nw_model *model, nw_trials *trials,
-                               const float *const *samples, int32_t n,
+nw_status nw_narrowing_measure(nw_measurement *measurement, const uint32_t *wanted, const nw_model *model,
+                               nw_trials *trials, const float *const *samples, int32_t n,
                                void (*progress)(void *context, int64_t done, int64_t total), void *context,
                                nw_error *error)
 {

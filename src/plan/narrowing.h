@@ -3,12 +3,13 @@
  * What ranges narrowed for 16-bit sums (quant/sums.c) do to the network's answer, layer by layer, beside what they
  * gain: only this layer is quantized, at its width and narrowed, the rest runs in float, as for its widths (measure.h).
  *
- *     NW_TRY(nw_narrowing_measure(measurement, wanted, model, trials, samples, n, show, context, error));  before a search
+ *     NW_TRY(nw_narrowing_measure(measurement, wanted, model, trials, samples, n, show, context,
+ *                                 error));                                          before a search
  *     NW_TRY(nw_narrowing_explain(integer, plan, measurement, model, trials, samples, n, NW_DAMAGE_DIVERGENCE, error));
  *
  * The first makes narrowed widths choices of the search (choice.h), the second explains a network that has some.
- * Reasons of a layer's row then hold, beside those of sums.c ("narrowed_channels", "gain", ...) and its "damage" without
- * any narrowing, "narrowed_damage", and "narrowed_changed", the share of answers that change.
+ * Reasons of a layer's row then hold, beside those of sums.c ("narrowed_channels", "gain", ...) and its "damage"
+ * without any narrowing, "narrowed_damage", and "narrowed_changed", the share of answers that change.
  */
 #ifndef NARROW_PLAN_NARROWING_H
 #define NARROW_PLAN_NARROWING_H
@@ -22,8 +23,8 @@
  * @param samples   as nw_measure
  * @param progress  called after every layer; NULL for none
  */
-nw_status nw_narrowing_measure(nw_measurement *measurement, const uint32_t *wanted, const nw_model *model, nw_trials *trials,
-                               const float *const *samples, int32_t n,
+nw_status nw_narrowing_measure(nw_measurement *measurement, const uint32_t *wanted, const nw_model *model,
+                               nw_trials *trials, const float *const *samples, int32_t n,
                                void (*progress)(void *context, int64_t done, int64_t total), void *context,
                                nw_error *error);
 

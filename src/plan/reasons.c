@@ -37,8 +37,8 @@ static bool add_robustness(cJSON *why, const nw_measurement *measurement, const 
 }
 
 /** A list of what the widths in `widths` (bit b) would do, as choices from `first` on. */
-static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item, uint32_t widths,
-                     int32_t first)
+static bool add_list(cJSON *why, const char *key, const nw_search_task *task, int32_t i, const nw_item *item,
+                     uint32_t widths, int32_t first)
 {
     cJSON *list = cJSON_AddArrayToObject(why, key);
     for (int32_t b = NW_LEAST_BITS; list && b <= NW_MOST_BITS; b++) {

@@ -10,15 +10,16 @@
  *     nw_found_clear(&found);
  *     nw_search_free(search);
  *
- * Layers may be given further points (options: point_budget, the share of a layer's multiply-accumulates that its points
- * may add) beside widths; the network made has them where the plan says so, and nowhere else. With a goal for the time
- * their rows may also be narrowed for 16-bit sums, where that is faster: times of both are told, then damages measured of
- * what nw_search_narrowing asks for.
+ * Layers may be given further points (options: point_budget, the share of a layer's multiply-accumulates that its
+ * points may add) beside widths; the network made has them where the plan says so, and nowhere else. With a goal for
+ * the time their rows may also be narrowed for 16-bit sums, where that is faster: times of both are told, then damages
+ * measured of what nw_search_narrowing asks for.
  *
- * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others. Widths of
- * activations are chosen first (activations.h), for the goals that they alone can meet: they cost no bytes of the file.
- * Goals that nothing meets are missed by as little as can be: the smallest file, the least drop; of times, the least damage
- * within NW_NEAR_FASTEST of the fastest, for where widths hardly change the time they would be given away for nothing.
+ * With a goal for the drop the smallest network that meets it is wanted; else the least damage within the others.
+ * Widths of activations are chosen first (activations.h), for the goals that they alone can meet: they cost no bytes of
+ * the file. Goals that nothing meets are missed by as little as can be: the smallest file, the least drop; of times,
+ * the least damage within NW_NEAR_FASTEST of the fastest, for where widths hardly change the time they would be given
+ * away for nothing.
  */
 #ifndef NARROW_PLAN_SEARCH_H
 #define NARROW_PLAN_SEARCH_H

@@ -137,7 +137,8 @@ static nw_status read_narrowed(nw_measured *row, const cJSON *list, const char *
 {
     const cJSON *width;
     if (row->tensor || !row->done || nw_json_length(list, NW_MOST_BITS) < 1)
-        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"narrowed\" is a list, of a measured layer", what, row->name);
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"narrowed\" is a list, of a measured layer", what,
+                       row->name);
     cJSON_ArrayForEach(width, list)
         NW_TRY(read_width(row, width, nw_choice_narrow(0), NW_MOST_BITS, what, error));
     for (int32_t bits = NW_LEAST_BITS; bits <= NW_MOST_BITS; bits++)
@@ -163,11 +164,13 @@ static nw_status read_row(nw_measurement *m, const cJSON *item, const char *what
     if (items[3] && !number(&row->drop_noise, items[3]))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"drop_noise\" must be a number >= 0", what, row->name);
     if (items[4] && (row->tensor || !nw_json_int(&row->extra_points, items[4], 1, INT32_MAX)))
-        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" must be a whole number, of a layer", what, row->name);
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" must be a whole number, of a layer", what,
+                       row->name);
     if (items[6] && (!row->tensor || !items[2]))
         return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"with_scheme\" is for measured tensors", what, row->name);
     if ((items[4] && !items[2]) || (items[4] == NULL) != (items[5] == NULL))
-        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" needs \"by_bits\" and \"with_points\"", what, row->name);
+        return nw_fail(error, NW_ERROR_DATA, "%s: \"%s\": \"extra_points\" needs \"by_bits\" and \"with_points\"", what,
+                       row->name);
     if (items[2])
         NW_TRY(read_widths(row, items[2], false, what, error));
     row->extended = items[5] || items[6];

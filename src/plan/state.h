@@ -10,8 +10,8 @@
  *              {"node":"conv2"},
  *              {"tensor":"relu1", ...}]}
  *
- * A row without "by_bits" is still to be measured. A layer's may have "narrowed" too, widths with rows narrowed for 16-bit
- * sums, those of them that a search asked for.
+ * A row without "by_bits" is still to be measured. A layer's may have "narrowed" too, widths with rows narrowed for
+ * 16-bit sums, those of them that a search asked for.
  */
 #ifndef NARROW_PLAN_STATE_H
 #define NARROW_PLAN_STATE_H

@@ -414,8 +414,8 @@ static void narrowed_rows_are_choices(void **state)
     const float *samples = f.calibration->kept[0];
     const uint32_t widths = 1u << 8 | 1u << 6;
     uint32_t wanted[4] = {widths, widths, 0, 0}, asked[4];
-    assert_int_equal(nw_narrowing_measure(m, wanted, f.model, f.trials, &samples, f.calibration->n_kept, NULL, NULL, NULL),
-                     NW_OK);
+    assert_int_equal(
+        nw_narrowing_measure(m, wanted, f.model, f.trials, &samples, f.calibration->n_kept, NULL, NULL, NULL), NW_OK);
     for (int32_t i = 0; i < m->n; i++) {
         assert_int_equal(m->rows[i].narrowed, wanted[i]);
         assert_true(m->rows[i].at[nw_choice_narrow(7)].n == 0);
