@@ -116,6 +116,8 @@ nw_status nw_planner_open(nw_planner *planner, nw_model *model, const nw_sample_
     planner->options = options;
     planner->threads = threads;
     NW_TRY(settle(planner, error));
+    if (options->book == NW_BOOK_AUTO)
+        return nw_fail(error, NW_ERROR_USAGE, "--weight-book auto: plans are made for one kind of values; name it");
     if (planner->state && !planner->shard)
         NW_TRY(nw_file_check_writable(planner->state, error));
     planner->choice = *choice;

@@ -52,7 +52,7 @@ typedef struct nw_quantize_choices {
     {"weight-book", "BOOK", NW_OPTION_TEXT, &(o)->weight_book,                                                         \
      "values of weights below 8 bits: uniform (default), power-of-two (3, 4 bits), flint (4, 5 bits), shared (one "    \
      "step a layer, for coded storage), "                                                                              \
-     "per-tensor (uniform, one step a layer)"},                                                                        \
+     "per-tensor (uniform, one step a layer), auto (uniform, or flint in layers where it errs clearly less)"},         \
     {"weight-storage", "HOW", NW_OPTION_TEXT, &(o)->weight_storage,                                                    \
      "weights in the file: packed (default), coded (entropy-coded: a smaller file, the same answers)"},                \
     {"point-budget", "PERCENT", NW_OPTION_TEXT, &(o)->point_budget,                                                    \

@@ -61,6 +61,7 @@ METHODS = {
     "refine": "--weight-method refine",
     "learned": "",  # the default behind narrow activations: docs/methods.md#learning
     "flint + refine": "--weight-method refine --weight-book flint",
+    "auto book + refine": "--weight-method refine --weight-book auto",
     "multipoint 2 % + refine": "--weight-method multipoint-refine --point-budget 2",
     "multipoint 5 % + refine": "--weight-method multipoint-refine --point-budget 5",
     "multipoint 10 % + refine": "--weight-method multipoint-refine --point-budget 10",
@@ -68,12 +69,12 @@ METHODS = {
     "per tensor: multipoint 10 %": f"--weight-method multipoint --point-budget 10 {PER_TENSOR}",
     "per tensor: refine": f"--weight-method refine {PER_TENSOR}",
 }
-BOOKS = {"power of two": (3, 4), "flint": (4,), "flint + refine": (4,)}  # widths that have such a code book
+BOOKS = {"power of two": (3, 4), "flint": (4,), "flint + refine": (4,), "auto book + refine": (4,)}  # widths that have such a code book
 GOALS = ("plain + bias correction", "refine", "multipoint 5 % + refine")
 # The most telling rows first, so that an interrupted run has them.
 ORDER = ["multipoint 10 %", "OCS 10 %", "random points 10 %", "piecewise linear", "power of two", "flint", "plain",
          "error feedback", "multipoint 5 %", "multipoint 10 % + refine", "multipoint 2 %", "multipoint 2 % + refine",
-         "flint + refine"]
+         "flint + refine", "auto book + refine"]
 
 
 def title_of(row):

@@ -22,7 +22,7 @@ static const uint8_t *levels_of(nw_book_kind kind, int32_t bits)
 bool nw_code_book_exists(nw_book_kind kind, int32_t bits)
 {
     return kind == NW_BOOK_UNIFORM || (kind == NW_BOOK_SHARED && bits >= 2) || kind == NW_BOOK_PER_TENSOR ||
-           levels_of(kind, bits) != NULL;
+           kind == NW_BOOK_AUTO || levels_of(kind, bits) != NULL;
 }
 
 bool nw_code_book_shares_step(const nw_code_book *book)

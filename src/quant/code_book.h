@@ -21,7 +21,8 @@ typedef enum nw_book_kind {
     NW_BOOK_FLINT,        /* 4 and 5 bits */
     NW_BOOK_SHARED,       /* 2 to 7 bits: every integer up to 127, one step for all rows of a layer (shared_step.h), so
                              coarse that there is as much noise as with uniform books of `bits` bits */
-    NW_BOOK_PER_TENSOR    /* 1 to 7 bits: the uniform codes, one step for the first points of a layer (shared_step.h) */
+    NW_BOOK_PER_TENSOR,   /* 1 to 7 bits: the uniform codes, one step for the first points of a layer (shared_step.h) */
+    NW_BOOK_AUTO          /* uniform, or flint (4, 5 bits), layer by layer (reconstruct.h) */
 } nw_book_kind;
 
 typedef struct nw_code_book {

@@ -103,6 +103,8 @@ static void settle_node(nw_scheme *scheme, int32_t index)
     linear->book = nw_code_book_make((nw_book_kind)row.book, row.bits);
     linear->rounding = (nw_rounding)row.method;
     linear->extra_points = row.extra_points;
+    linear->book_is_open = row.book == NW_BOOK_AUTO && nw_code_book_exists(NW_BOOK_FLINT, row.bits) &&
+                           linear->rounding != NW_ROUND_PLAIN;
 }
 
 bool nw_scheme_has_points(const nw_scheme *scheme)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 const char *const nw_plan_methods[] = {"plain", "feedback", "refine", NULL};
-const char *const nw_plan_books[] = {"uniform", "power-of-two", "flint", "shared", "per-tensor", NULL};
+const char *const nw_plan_books[] = {"uniform", "power-of-two", "flint", "shared", "per-tensor", "auto", NULL};
 const char *const nw_plan_accumulators[] = {"auto", "32", "16", "16-wrap", NULL};
 
 const char *const nw_plan_schemes[] = {"direct", "noisy", "dqa", NULL};

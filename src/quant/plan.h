@@ -120,7 +120,7 @@ extern const char *const nw_plan_methods[];
 /** Schemes of tensors: "direct", "noisy", "dqa"; NULL-terminated, by nw_activation_kind. */
 extern const char *const nw_plan_schemes[];
 
-/** Code books: "uniform", "power-of-two", "flint", "shared", "per-tensor"; NULL-terminated, by nw_book_kind. */
+/** Code books: "uniform", "power-of-two", "flint", "shared", "per-tensor", "auto"; NULL-terminated, by nw_book_kind. */
 extern const char *const nw_plan_books[];
 
 /** How files hold weights: "packed", "coded"; NULL-terminated, by nw_weight_storage. */

@@ -17,6 +17,7 @@
 #define LEAST_WIDE 7 /* bits of activations behind which 8-bit weights need no help */
 #define STRETCH 1.03 /* of the steps of rows narrowed for 16-bit sums, when runs have become shorter */
 #define MAX_STRETCHES 3
+#define BOOK_PAYS 0.9 /* flint's codes, whose sums leave 16 bits sooner, must leave less of the uniform ones' error */
 
 /** One layer to be rounded. */
 typedef struct layer {
@@ -27,6 +28,7 @@ typedef struct layer {
     float *y;        /* [n_groups, n_patches, group_outputs] owned; the float network's outputs without bias */
     int8_t *codes;   /* [O, NW_MAX_POINTS, k] owned; points found last */
     double *steps;   /* [O, NW_MAX_POINTS] owned */
+    double error;    /* an open book's: sum of the rows' errors, each over the power of its output */
     uint8_t *points; /* [O] owned */
     bool *split;     /* [k] owned; NW_POINTS_SPLIT: columns that come twice */
     nw_multipoint_channel *channels; /* [O] owned; NULL without a budget */
@@ -68,6 +70,13 @@ static nw_status see_patches(reconstruction *r, layer *l, const float *data, con
 
 /* rounding */
 
+/** Whether the layer's book is to be chosen: learning moves weights with uniform codes only. */
+static bool is_open(const reconstruction *r, const layer *l)
+{
+    const nw_node_scheme *linear = linear_of(r, l);
+    return r->quantized && linear->book_is_open && !linear->narrowed && r->scheme->learn_updates < 1;
+}
+
 /** First run: what 1 to NW_MAX_POINTS points would leave of channel o, relative to the power of its output. */
 static nw_status rate_row(reconstruction *r, layer *l, nw_row_solver *solver, int32_t o, const nw_row_target *target)
 {
@@ -87,12 +96,15 @@ static nw_status rate_row(reconstruction *r, layer *l, nw_row_solver *solver, in
     return NW_OK;
 }
 
-/** Second run: the codes that stay. */
-static nw_status settle_row(layer *l, nw_row_solver *solver, int32_t o, const nw_row_target *target)
+/** Second run: the codes that stay. @param asks  for their error */
+static nw_status settle_row(layer *l, nw_row_solver *solver, int32_t o, const nw_row_target *target, bool asks)
 {
     const size_t at = (size_t)o * NW_MAX_POINTS;
-    return nw_row_solve(solver, l->codes + at * (size_t)target->k, l->steps + at, NULL, l->points[o],
-                        l->w + (size_t)o * (size_t)target->k, target);
+    double errors[NW_MAX_POINTS];
+    NW_TRY(nw_row_solve(solver, l->codes + at * (size_t)target->k, l->steps + at, asks ? errors : NULL, l->points[o],
+                        l->w + (size_t)o * (size_t)target->k, target));
+    l->error += asks && target->energy > 0.0 ? errors[l->points[o] - 1] / target->energy : 0.0;
+    return NW_OK;
 }
 
 /** @param stretch  narrowed weights start from steps so many times as large as planned */
@@ -102,7 +114,9 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
     const nw_quantize_options *options = r->scheme->options;
     const bool shared_step = nw_code_book_shares_step(&linear->book);
     const bool several = r->quantized && linear->weight_bits < 7 && !shared_step;
+    const bool open = is_open(r, l);
     nw_status status = NW_OK;
+    l->error = 0.0;
     for (int32_t group = 0; !status && group < moments->n_groups; group++) {
         const int32_t first = group * moments->group_outputs;
         const nw_row_target shared = nw_moments_row(moments, first);
@@ -113,7 +127,7 @@ static nw_status round_rows(reconstruction *r, layer *l, const nw_moments *momen
             const nw_row_target target = nw_moments_row(moments, o);
             if (shared_step || linear->narrowed)
                 solver->book.step = linear->step[o] * stretch;
-            status = r->quantized ? settle_row(l, solver, o, &target) : rate_row(r, l, solver, o, &target);
+            status = r->quantized ? settle_row(l, solver, o, &target, open) : rate_row(r, l, solver, o, &target);
         }
         nw_row_solver_free(solver);
     }
@@ -193,6 +207,30 @@ static nw_status round_narrowed(reconstruction *r, layer *l, const nw_moments *m
     return NW_OK;
 }
 
+/** Uniform codes, or flint's where these leave clearly less error in the layer's output. */
+static nw_status round_open(reconstruction *r, layer *l, const nw_moments *moments)
+{
+    nw_node_scheme *linear = linear_of(r, l);
+    const size_t n = (size_t)linear->shape.n_channels * NW_MAX_POINTS;
+    const size_t k = (size_t)linear->shape.k;
+    NW_TRY(round_rows(r, l, moments, 1.0));
+    const layer uniform = *l;
+    const nw_code_book book = linear->book;
+    l->codes = malloc(n * k);
+    l->steps = calloc(n, sizeof(*l->steps));
+    linear->book = nw_code_book_make(NW_BOOK_FLINT, book.bits);
+    nw_status status = l->codes && l->steps ? round_rows(r, l, moments, 1.0) : NW_ERROR_MEMORY;
+    const bool flint = !status && l->error < BOOK_PAYS * uniform.error;
+    free(flint ? uniform.codes : l->codes);
+    free(flint ? uniform.steps : l->steps);
+    if (!flint) {
+        l->codes = uniform.codes;
+        l->steps = uniform.steps;
+        linear->book = book;
+    }
+    return status;
+}
+
 /** Whether the error's mean may be anything: only what is measured afterwards is taken back exactly. */
 static bool mean_is_free(const reconstruction *r)
 {
@@ -236,7 +274,9 @@ static nw_status round_layer(reconstruction *r, layer *l, const float *data, con
     if (!status && moments) {
         nw_moments_finish(moments, l->n_patches, mean_is_free(r));
         nw_moments_damp(moments, l->w, l->behind_narrow ? NW_PATCHES_DAMPING_NARROW : NW_PATCHES_DAMPING);
-        status = linear_of(r, l)->narrowed ? round_narrowed(r, l, moments, &kept) : round_rows(r, l, moments, 1.0);
+        status = linear_of(r, l)->narrowed ? round_narrowed(r, l, moments, &kept)
+                 : is_open(r, l)           ? round_open(r, l, moments)
+                                           : round_rows(r, l, moments, 1.0);
     }
     nw_moments_free(moments);
     if (!status && r->quantized && kept)

@@ -85,6 +85,7 @@ typedef struct nw_node_scheme {
     nw_linear_shape shape;
     int32_t weight_bits;
     nw_code_book book;
+    bool book_is_open; /* reconstruct.c chooses between uniform codes, which `book` says until then, and flint's */
     nw_rounding rounding; /* of weights below 8 bits */
     nw_accumulator accumulator;
     bool accumulator_said; /* by the plan: stays even where it does not pay */

@@ -138,13 +138,13 @@ def quantize_switches(narrow):
                     ["--acts", "6", "--learn", "0"],
                     ["--rounding-samples", "5"],
                     ["--weights", "4", "--weight-book", "flint"], ["--weights", "4", "--weight-book", "power-of-two"],
-                    ["--weights", "4", "--weight-book", "per-tensor"],
+                    ["--weights", "4", "--weight-book", "per-tensor"], ["--weights", "5", "--weight-book", "auto"],
                     ["--weights", "4", "--weight-method", "piecewise"], ["--weights", "4", "--weight-method", "ocs"],
                     ["--weights", "4", "--weight-method", "multipoint"],
                     ["--weights", "4", "--weight-method", "multipoint-random"]):
         with open(quantized(narrow, "net.nw", "--seed", "1", *options), "rb") as file:
             files.add(file.read())
-    assert len(files) == 17, "%d different files of 17" % len(files)
+    assert len(files) == 18, "%d different files of 18" % len(files)
     flags = os.path.join(narrow.folder, "flags.nw")
     narrow.good("quantize", ONNX, flags, "--calib", CALIB, "--mean", "127.5", "--std", "64,64,64", "--samples", "12")
     with open(flags, "rb") as a, open(quantized(narrow, "plain.nw"), "rb") as b:

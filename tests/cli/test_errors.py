@@ -30,6 +30,7 @@ def usage(narrow):
         (["quantize", ONNX, "o.nw", "more"], "more: one argument too many"),
         (["quantize", ONNX, "o.nw", "--calib", CALIB, "--layer-bits", "conv"], '"conv": must be EXPRESSION=BITS'),
         (["quantize", ONNX, "o.nw", "--calib", CALIB, "--weights", "2", "--weight-book", "flint"], "no codes of 2 bits"),
+        (["quantize", ONNX, "o.nw", "--weight-book", "auto", "--target-size", "50%"] + QUANTIZE, "for one kind of values"),
         (["quantize", ONNX, "o.nw", "--calib", CALIB, "--layer-bits", "(=4"], "no regular expression"),
         (["quantize", ONNX, "o.nw", "--calib", CALIB, "--preprocess", PREPROCESS, "--samples", "2", "--tensor-bits",
           "nobody=4"], "nobody"),

@@ -333,11 +333,86 @@ static void test_network(void **state)
     nw_model_free(model);
 }
 
+/** Three convolutions, the middle one with weights spread evenly, or a few of them large. */
+static nw_model *make_middle(bool tails)
+{
+    nw_model *model = graph_create(3, 12);
+    graph_random random = {7};
+    graph_layer layer = {.outputs = 16, .kernel = 3, .stride = 1, .pad = 1, .groups = 1, .hi = INFINITY,
+                         .residual = NW_NONE};
+    int32_t x = graph_linear(model, &random, 0, "first", layer);
+    x = graph_linear(model, &random, x, "middle", layer);
+    nw_tensor *weights = &model->tensors[model->nodes[model->n_nodes - 1].inputs[1]];
+    for (size_t i = 0; i < nw_tensor_elements(weights); i++) {
+        const float v = graph_normal(&random);
+        weights->data[i] = 0.05f * (tails ? v * v * v : fmodf(v, 1.0f));
+    }
+    layer.outputs = 10;
+    graph_finish(model, graph_linear(model, &random, x, "last", layer));
+    return model;
+}
+
+static nw_model *quantized_with(const nw_model *model, const nw_calibration *calibration, nw_book_kind book,
+                                int32_t bits, nw_rounding rounding)
+{
+    nw_error error = {""};
+    nw_model *integer = NULL;
+    nw_quantize_options options = NW_QUANTIZE_DEFAULTS;
+    options.weight_bits = bits;
+    options.book = book;
+    options.rounding = rounding;
+    if (nw_quantize(&integer, model, calibration, &options, &error))
+        fail_msg("%s", error.message);
+    return integer;
+}
+
+/** Whether all layers have the same levels and codes; *flint: whether any has levels. */
+static bool same_codes(const nw_model *a, const nw_model *b, bool *flint)
+{
+    bool same = true;
+    *flint = false;
+    for (int32_t i = 0; i < a->n_nodes; i++) {
+        const nw_linear *x = a->nodes[i].linear, *y = b->nodes[i].linear;
+        if (!x)
+            continue;
+        *flint = *flint || x->levels;
+        same = same && !x->levels == !y->levels &&
+               memcmp(x->weights, y->weights, (size_t)x->n_rows * (size_t)x->k) == 0;
+    }
+    return same;
+}
+
+/* An open book ends as the one of the two that suits the weights, rounded as if it had been asked for. */
+static void test_open_book(void **state)
+{
+    (void)state;
+    for (int tails = 0; tails < 2; tails++) {
+        nw_model *model = make_middle(tails);
+        nw_calibration *calibration = graph_calibrate(model, 48, 8);
+        for (int32_t bits = 3; bits <= 5; bits++)
+            for (int how = 0; how < 2; how++) {
+                const nw_rounding rounding = how ? NW_ROUND_REFINE : NW_ROUND_PLAIN;
+                const bool wanted = tails && how && bits > 3;
+                nw_model *open = quantized_with(model, calibration, NW_BOOK_AUTO, bits, rounding);
+                nw_model *named =
+                    quantized_with(model, calibration, wanted ? NW_BOOK_FLINT : NW_BOOK_UNIFORM, bits, rounding);
+                bool flint;
+                assert_true(same_codes(open, named, &flint));
+                assert_true(flint == wanted);
+                nw_model_free(open);
+                nw_model_free(named);
+            }
+        nw_calibration_free(calibration);
+        nw_model_free(model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moments), cmocka_unit_test(test_damping), cmocka_unit_test(test_patches),
         cmocka_unit_test(test_solve),   cmocka_unit_test(test_rows),    cmocka_unit_test(test_network),
+        cmocka_unit_test(test_open_book),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
