@@ -35,6 +35,7 @@ typedef struct learning {
     nw_gradient *student, *teacher;
     nw_learned *learned;
     float *weight; /* [n_tensors] of the tensor's mean squared difference in the loss */
+    double *losses; /* [2, n_judge / part] of those that judge, part by part: before, after */
     int32_t *order; /* [n_pool] of samples: first those to learn from, then those that judge */
     int32_t next, n_learn, n_judge;
     double weight_rate; /* before it falls */
@@ -185,17 +186,16 @@ static nw_status update(learning *l, int32_t number)
     return NW_OK;
 }
 
-/** Mean loss of the samples that judge. */
-static nw_status judge(learning *l, double *loss)
+/** Losses of the samples that judge, part by part. @param losses  [n_judge / part] */
+static nw_status judge(learning *l, double *losses)
 {
-    *loss = 0.0;
     NW_TRY(nw_learned_place(l->learned, l->student, l->error));
     for (int32_t i = 0; i < l->n_judge; i += l->part) {
         for (int32_t s = 0; s < l->part; s++)
             set_sample(l, s, l->order[l->n_learn + i + s]);
         NW_TRY(nw_gradient_forward(l->teacher));
         NW_TRY(nw_gradient_forward(l->student));
-        *loss += loss_of(l) * l->part / l->n_judge;
+        losses[i / l->part] = loss_of(l);
     }
     return NW_OK;
 }
@@ -214,7 +214,8 @@ static nw_status prepare(learning *l, nw_scheme *scheme)
     const int32_t n_pool = scheme->calibration->n_pool;
     l->weight = calloc((size_t)scheme->model->n_tensors + 1, sizeof(*l->weight));
     l->order = malloc(((size_t)n_pool + 1) * sizeof(*l->order));
-    if (!l->weight || !l->order)
+    l->losses = calloc(2 * (size_t)MOST_JUDGES, sizeof(*l->losses));
+    if (!l->weight || !l->order || !l->losses)
         return NW_ERROR_MEMORY;
     for (int32_t i = 0; i < n_pool; i++)
         l->order[i] = i;
@@ -230,17 +231,38 @@ static nw_status prepare(learning *l, nw_scheme *scheme)
     return NW_OK;
 }
 
-/** What was learned stays if samples that it did not see like it better than what was there before. */
+/**
+ * Mean of the losses before; *rise: the mean of what those after are above them; *doubt: its standard error.
+ * @param losses  [2, n]
+ */
+static double compare(const double *losses, int32_t n, double *rise, double *doubt)
+{
+    double sum = 0.0, rises = 0.0, squares = 0.0;
+    for (int32_t i = 0; i < n; i++) {
+        const double difference = losses[n + i] - losses[i];
+        sum += losses[i];
+        rises += difference;
+        squares += difference * difference;
+    }
+    *rise = rises / fmax(n, 1.0);
+    *doubt = n > 1 ? sqrt(fmax(squares / n - *rise * *rise, 0.0) / (n - 1)) : 0.0;
+    return sum / fmax(n, 1.0);
+}
+
+/** What was learned stays unless samples that it did not see like it less than what was there before, beyond doubt. */
 static nw_status run(learning *l)
 {
-    double before, after;
-    NW_TRY(judge(l, &before));
+    const int32_t n = l->n_judge / l->part;
+    double rise, doubt;
+    NW_TRY(judge(l, l->losses));
+    const double before = compare(l->losses, n, &rise, &doubt);
     nw_learned_keep(l->learned);
     l->weight_rate = l->n_judge > 0 ? fmin(RATE, WEIGHT_RATE * sqrt(before)) : RATE;
     for (int32_t i = 1; i <= l->updates; i++)
         NW_TRY(update(l, i));
-    NW_TRY(judge(l, &after));
-    if (l->n_judge > 0 && !(after < before))
+    NW_TRY(judge(l, l->losses + n));
+    compare(l->losses, n, &rise, &doubt);
+    if (!(rise <= doubt))
         nw_learned_restore(l->learned);
     return nw_learned_place(l->learned, l->student, l->error);
 }
@@ -260,6 +282,7 @@ static nw_status learn(nw_scheme *scheme, int32_t batch, int32_t updates, nw_err
     nw_learned_free(l.learned);
     free(l.weight);
     free(l.order);
+    free(l.losses);
     return status == NW_ERROR_MEMORY ? nw_fail_memory(error, "learning") : status;
 }
 

@@ -11,7 +11,7 @@
  * straight-through (gradient.h; LSQ, Esser et al. 2020), targets at the ends of blocks are those of block
  * reconstruction (BRECQ, Li et al. 2021), but gradients pass from block to block, so that every layer learns what those
  * behind it make of its errors. Adam, its rate falling along half a cosine. Some samples are kept back: if their loss
- * has not fallen in the end, nothing changes.
+ * has risen in the end, by more than the standard error of the difference, nothing changes.
  */
 #ifndef NARROW_QUANT_LEARN_H
 #define NARROW_QUANT_LEARN_H
