@@ -18,8 +18,8 @@ bias correction and rounding. Bits per value: of packed storage as it is, and co
 `earlier` were made by an earlier quantizer; they are compared with nothing, and the next run measures them again. Rows
 with 4-bit weights too are in [accuracy.md](accuracy.md).
 
-- DQA: 3 extra bits in 40 % of the channels, chosen by the output error that they save; random channels: as many,
-  chosen by lot, mean of five seeds and their standard deviation.
+- DQA: 3 extra bits in 40 % of the channels (or the share that the row names), chosen by the output error that they
+  save; random channels: as many, chosen by lot, mean of five seeds and their standard deviation.
 - Direct, equal coded bits (as DQA's at n bits, on 32 calibration pictures; `tools/equal_bits.py`): a mixture of two
   neighbouring widths. Which tensors have the larger one is spread evenly over the depth of the network, their share
   found by secant. Planned: widths of its own for every tensor by measured damage (`--target-acts`), the mean width
