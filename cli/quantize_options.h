@@ -38,7 +38,7 @@ typedef struct nw_quantize_choices {
     {"input-bits", "BITS", NW_OPTION_NUMBER, &(o)->input_bits,                                                         \
      "least width of the network's inputs (default 8; 0: like the rest)"},                                             \
     {"act-method", "METHOD", NW_OPTION_TEXT, &(o)->act_method,                                                         \
-     "activations below 8 bits: direct (default), noisy, dqa"},                                                        \
+     "activations below 8 bits: direct (default), noisy, noisy-scalar, dqa"},                                          \
     {"act-extra-bits", "BITS", NW_OPTION_NUMBER, &(o)->act_extra_bits,                                                 \
      "dqa: further bits of important channels (default 3)"},                                                           \
     {"act-share", "SHARE", NW_OPTION_TEXT, &(o)->act_share, "dqa: share of important channels (default 0.4)"},         \

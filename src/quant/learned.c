@@ -314,7 +314,7 @@ void nw_learned_update(nw_learned *learned, const nw_gradient *student, float we
     const nw_model *model = learned->scheme->model;
     for (int32_t i = 0; i < model->n_nodes; i++) {
         layer *l = &learned->layers[i];
-        if (l->weights.n && learned->scheme->tensors[model->nodes[i].inputs[0]].kind == NW_ACTIVATION_NOISY)
+        if (l->weights.n && nw_activation_is_noisy(learned->scheme->tensors[model->nodes[i].inputs[0]].kind))
             take_offsets_out(learned, &student->linears[i], model->nodes[i].inputs[0]);
         nw_adam_update(&l->bias, student->linears[i].bias_gradient, rate, update);
         nw_adam_update(&l->weights, student->linears[i].weight_gradient, weight_rate, update);

@@ -112,7 +112,7 @@ double nw_scheme_bias(const nw_scheme *scheme, int32_t node, int32_t channel)
     double bias = linear->bias[channel];
     if (from->n_inputs > 3 && from->inputs[3] != NW_NONE)
         bias -= scheme->tensors[from->inputs[3]].offset[channel];
-    if (x->kind != NW_ACTIVATION_NOISY)
+    if (!nw_activation_is_noisy(x->kind))
         return bias;
     for (int32_t row = 0; row < linear->n_rows; row++)
         for (int32_t j = 0; linear->row_channel[row] == channel && j < linear->shape.k; j++) {

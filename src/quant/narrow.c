@@ -343,12 +343,13 @@ void nw_narrow_step(double *step, double *noise, const nw_scheme *scheme, int32_
 
 #define OFFSET_TRIES 10
 
-/** Offsets of one tensor: uniform in [-share, share] steps. */
+/** Offsets of one tensor: uniform in [-share, share] steps, or all of them share. */
 static void draw(nw_tensor_scheme *tensor, double share, uint64_t seed)
 {
-    for (int32_t c = 0; c < tensor->n_channels; c++)
-        tensor->offset[c] =
-            (2.0 * random_of(&seed) - 1.0) * share * (double)tensor->grid.scale / tensor->factor[c];
+    for (int32_t c = 0; c < tensor->n_channels; c++) {
+        const double one = tensor->kind == NW_ACTIVATION_NOISY ? 2.0 * random_of(&seed) - 1.0 : 1.0;
+        tensor->offset[c] = one * share * (double)tensor->grid.scale / tensor->factor[c];
+    }
 }
 
 static double offset_error(const nw_scheme *scheme, int32_t t)
@@ -382,12 +383,13 @@ void nw_narrow_offsets(nw_scheme *scheme)
 {
     for (int32_t t = 0; t < scheme->model->n_tensors; t++) {
         nw_tensor_scheme *tensor = &scheme->tensors[t];
-        if (tensor->kind != NW_ACTIVATION_NOISY || !tensor->code || !can_take_out(scheme, t))
+        if (!nw_activation_is_noisy(tensor->kind) || !tensor->code || !can_take_out(scheme, t))
             continue;
         const uint64_t seed = scheme->options->seed * 0x10001u + (uint64_t)t;
         double least = offset_error(scheme, t);
         double best = 0.0;
-        for (int32_t i = 1; i <= OFFSET_TRIES; i++) {
+        const int32_t first = tensor->kind == NW_ACTIVATION_NOISY ? 1 : -OFFSET_TRIES; /* one offset has a sign */
+        for (int32_t i = first; i <= OFFSET_TRIES; i++) {
             draw(tensor, (double)i / OFFSET_TRIES, seed);
             const double error = offset_error(scheme, t);
             if (error < least) {

@@ -43,7 +43,7 @@ void nw_narrow_step(double *step, double *noise, const nw_scheme *scheme, int32_
 /** Lowest and highest code around the real 0 that the channel's width leaves, in its own steps. */
 nw_clip nw_narrow_codes(const nw_tensor_scheme *tensor, int32_t channel);
 
-/** Offsets that are added before rounding (NW_ACTIVATION_NOISY), once the grids stand. */
+/** Offsets that are added before rounding (NW_ACTIVATION_NOISY, NW_ACTIVATION_NOISY_SCALAR), once the grids stand. */
 void nw_narrow_offsets(nw_scheme *scheme);
 
 #endif

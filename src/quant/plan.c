@@ -10,7 +10,7 @@ const char *const nw_plan_methods[] = {"plain", "feedback", "refine", NULL};
 const char *const nw_plan_books[] = {"uniform", "power-of-two", "flint", "shared", "per-tensor", "auto", NULL};
 const char *const nw_plan_accumulators[] = {"auto", "32", "16", "16-wrap", NULL};
 
-const char *const nw_plan_schemes[] = {"direct", "noisy", "dqa", NULL};
+const char *const nw_plan_schemes[] = {"direct", "noisy", "dqa", "noisy-scalar", NULL};
 
 const char *const nw_plan_storages[] = {"packed", "coded", NULL};
 

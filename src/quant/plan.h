@@ -59,8 +59,15 @@ typedef struct nw_plan_layer {
 typedef enum nw_activation_kind {
     NW_ACTIVATION_DIRECT, /* all alike */
     NW_ACTIVATION_NOISY,  /* an offset per channel before rounding, taken out of the readers' biases (NoisyQuant) */
-    NW_ACTIVATION_DQA     /* important channels hold extra bits (Hu et al. 2024) */
+    NW_ACTIVATION_DQA,    /* important channels hold extra bits (Hu et al. 2024) */
+    NW_ACTIVATION_NOISY_SCALAR /* NoisyQuant with one offset for the whole tensor, as in its authors' code */
 } nw_activation_kind;
+
+/** Whether something is added before rounding and taken out of the readers' biases. */
+static inline bool nw_activation_is_noisy(nw_activation_kind kind)
+{
+    return kind == NW_ACTIVATION_NOISY || kind == NW_ACTIVATION_NOISY_SCALAR;
+}
 
 /** A tensor of codes. Tensors that share a grid (Concat, pools) share bits, scheme, extra bits and share. */
 typedef struct nw_plan_tensor {
@@ -117,7 +124,7 @@ void nw_plan_tensor_of(nw_plan_tensor *row, const nw_plan *plan, const char *ten
 /** How methods are spelled in plans and options: "plain", "feedback", "refine"; NULL-terminated, by nw_rounding. */
 extern const char *const nw_plan_methods[];
 
-/** Schemes of tensors: "direct", "noisy", "dqa"; NULL-terminated, by nw_activation_kind. */
+/** Schemes of tensors: "direct", "noisy", "dqa", "noisy-scalar"; NULL-terminated, by nw_activation_kind. */
 extern const char *const nw_plan_schemes[];
 
 /** Code books: "uniform", "power-of-two", "flint", "shared", "per-tensor", "auto"; NULL-terminated, by nw_book_kind. */

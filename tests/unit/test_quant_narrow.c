@@ -272,9 +272,8 @@ static void test_dqa_plan(void **state)
 }
 
 /* Offsets never make the predicted error larger, and readers take them out: about as good as direct. */
-static void test_noisy(void **state)
+static void check_noisy(nw_activation_kind kind)
 {
-    (void)state;
     double direct = 0.0, noisy = 0.0;
     for (uint64_t seed = 1; seed < 3; seed++) {
         nw_model *model = graph_zoo(seed);
@@ -285,8 +284,9 @@ static void test_noisy(void **state)
             nw_model *integer = quantize(model, calibration, &options);
             direct += graph_sqnr(integer, model, 16);
             nw_model_free(integer);
-            options.activation_kind = NW_ACTIVATION_NOISY;
+            options.activation_kind = kind;
             integer = quantize(model, calibration, &options);
+            assert_non_null(strstr(integer->plan, kind == NW_ACTIVATION_NOISY ? "\"noisy\"" : "\"noisy-scalar\""));
             noisy += graph_sqnr(integer, model, 16);
             nw_model_free(integer);
         }
@@ -295,6 +295,38 @@ static void test_noisy(void **state)
     }
     if (!(noisy > direct - 4 * 1.0))
         fail_msg("direct %.1f, noisy %.1f dB", direct / 4, noisy / 4);
+}
+
+static void test_noisy(void **state)
+{
+    (void)state;
+    check_noisy(NW_ACTIVATION_NOISY);
+    check_noisy(NW_ACTIVATION_NOISY_SCALAR);
+}
+
+/* One offset for all channels moves what the first linear tensor in front of linear readers is rounded to. */
+static void test_noisy_scalar(void **state)
+{
+    (void)state;
+    graph_random random = {3};
+    nw_model *model = graph_create(4, 8);
+    const graph_layer wide = {8, 3, 1, 1, 1, -INFINITY, INFINITY, NW_NONE, false};
+    const int32_t a = graph_linear(model, &random, 0, "first", wide);
+    graph_finish(model, graph_linear(model, &random, a, "second", wide));
+    nw_calibration *calibration = graph_calibrate(model, 16, 8);
+    nw_quantize_options options = options_for(NW_ACTIVATION_DIRECT, 3, 3, 0.4);
+    double sqnr[3];
+    static const nw_activation_kind kinds[] = {NW_ACTIVATION_DIRECT, NW_ACTIVATION_NOISY, NW_ACTIVATION_NOISY_SCALAR};
+    for (int i = 0; i < 3; i++) {
+        options.activation_kind = kinds[i];
+        nw_model *integer = quantize(model, calibration, &options);
+        sqnr[i] = graph_sqnr(integer, model, 16);
+        nw_model_free(integer);
+    }
+    print_message("direct %.2f, noisy %.2f, scalar %.2f dB\n", sqnr[0], sqnr[1], sqnr[2]);
+    assert_true(sqnr[2] > sqnr[0] - 0.5 && fabs(sqnr[2] - sqnr[1]) > 1e-6 && fabs(sqnr[2] - sqnr[0]) > 1e-6);
+    nw_calibration_free(calibration);
+    nw_model_free(model);
 }
 
 /* Placement `blocks`: the residual sum is narrow, and so is what shares its grid; the rest keeps 8 bits. */
@@ -322,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_clip_error), cmocka_unit_test(test_dqa_identity), cmocka_unit_test(test_dqa_form),
         cmocka_unit_test(test_dqa_ends),   cmocka_unit_test(test_dqa_order),    cmocka_unit_test(test_dqa_plan),
         cmocka_unit_test(test_noisy),      cmocka_unit_test(test_placement),
+        cmocka_unit_test(test_noisy_scalar),
     };
     return cmocka_run_group_tests_name("quant_narrow", tests, NULL, NULL);
 }
