@@ -33,7 +33,8 @@ Bytes saved in %, at equal output SQNR / at equal agreement with the float netwo
 smallest file is better than all of the rival's. *Planned*: what the command does, rows of layers sharing a step, coded,
 exact allocation. Goals: size of the file found, points lost on the test split, seconds of one thread on a shared
 machine, measuring left out where a state file had it; *unproven*: the best found is expected to lose so many points, and the
-goal lies within two standard errors of that: the calibration pictures set aside are too few.
+goal lies within two standard errors of that: the calibration pictures set aside are too few. *Apart* (tables below): by how
+many standard errors the test split loses more than the pictures set aside said it would.
 """
 
 
