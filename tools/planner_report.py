@@ -359,7 +359,7 @@ def claims(rows, by_network, facts, sums, phases):
         f" once: {added_up(sums)}.",
         "- Finer set of operating points (D5): any size goes, to the byte where weights are packed; equal widths have"
         " seven.",
-        f"- Measuring is what takes time (D6), once: it is kept in the state file. {phases_said(phases)}.", ""]
+        f"- Measuring is done once and kept in the state file; it takes (D6) {phases_said(phases)}.", ""]
 
 
 def page(rows, facts):
