@@ -14,7 +14,7 @@
 #include "plan/narrowing.h"
 #include "plan/state.h"
 
-#define TIMED_SECONDS 2.0 /* for runs of all widths */
+#define TIMED_SECONDS 4.0 /* for runs of all widths */
 
 /* timing */
 

@@ -230,7 +230,7 @@ class Network:
                 "command": f"narrow {command} --threads 1"}
 
     def hurry(self, isa, share):
-        """A goal of time, the network never timed before; what three other processes clock, the middle one of them."""
+        """A goal of time, the network never timed before; what nine other processes clock, the middle one of them."""
         out, cache = self.work / f"{self.name}.nw", self.work / f"{self.name}.times.json"
         for old in (cache, pathlib.Path(f"{cache}.16")):
             old.unlink(missing_ok=True)
@@ -240,13 +240,13 @@ class Network:
         goal = round(share * slow["chosen"]["milliseconds"], 4)
         made = run(self.narrow, f"{command.replace('OUT.nw', str(out))} {goal} {known}", codes=(0, 1), isa=isa)
         clocked = [run(self.narrow, f"bench {out} --threads 1 --no-layers --json", isa=isa)["milliseconds"]
-                   for _ in range(3)]
+                   for _ in range(9)]
         score = run(self.narrow, f"eval {out} --data $NARROW_TESTBED/data/{self.test} --against {self.onnx} --json "
                                  f"--threads {self.threads}")
         what = "top1" if "top1" in score else "miou"
         return {"network": self.name, "bytes": out.stat().st_size, "met": made["chosen"]["met"], "goal": goal,
                 "eight_bits": slow["chosen"]["milliseconds"], "expected": made["chosen"]["milliseconds"],
-                "timed": sorted(clocked)[1], "accumulator": made["chosen"].get("accumulator", "auto"),
+                "timed": sorted(clocked)[4], "accumulator": made["chosen"].get("accumulator", "auto"),
                 "samples": score["samples"], "score": score[what], "what": what, "float": score["against"][what],
                 "agreement": score["agreement"], "sqnr_db": score["sqnr_db"],
                 "float_bytes": (TESTBED / "models" / f"{self.name}.onnx").stat().st_size,

@@ -214,7 +214,7 @@ def times_part(rows):
     lines = ["## Time", "",
              "`--target-latency` at a share of the time expected with 8 bits everywhere, networks that this machine had"
              " never timed: milliseconds of one thread as the planner expects them, and as `narrow bench` then measures"
-             " them in processes of its own, of three the middle one. Off by"
+             " them in processes of its own, of nine the middle one. Off by"
              f" {100 * sorted(off)[len(off) // 2]:.1f} % (median), {100 * max(off):.1f} % at most; within 10 % in"
              f" {sum(o <= 0.1 for o in off)} of {len(off)}.", "",
              "| network | goal | 8 bits | wanted | expected | measured | off by | met | sums | file bytes | lost, test"

@@ -16,6 +16,7 @@
 #define LEAST 2
 #define MOST 8
 #define WARM_UP 2
+#define QUIET 4 /* a quarter of the rounds is no slower than what is taken for the time */
 #define LEAST_ROUNDS 31
 #define MOST_ROUNDS 1001
 #define MAX_BYTES (64u << 20)
@@ -154,12 +155,12 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/** Median time of a node, in seconds. */
+/** Time of a node in a quiet round, in seconds: neighbours on the machine only ever make it longer. */
 static double node_time(const timing *t, int32_t bits, int32_t node)
 {
     uint64_t *samples = t->samples[bits] + (size_t)node * (size_t)t->rounds;
     qsort(samples, (size_t)t->rounds, sizeof(*samples), compare_times);
-    return 1e-9 * (double)samples[t->rounds / 2];
+    return 1e-9 * (double)samples[t->rounds / QUIET];
 }
 
 /** Layers by width; what a whole run takes beyond them, as the mean over widths. */
@@ -175,7 +176,7 @@ static void gather(nw_times *times, const timing *t, const int32_t *node_of)
             times->layers[i][b] = node_time(t, b, node_of[i]);
             layers += times->layers[i][b];
         }
-        times->rest += (t->whole[b][t->rounds / 2] - layers) / (MOST - LEAST + 1);
+        times->rest += (t->whole[b][t->rounds / QUIET] - layers) / (MOST - LEAST + 1);
     }
     times->rest = fmax(times->rest, 0.0);
 }

@@ -24,11 +24,11 @@ typedef struct nw_times {
 } nw_times;
 
 /**
- * One thread, medians.
+ * One thread, lower quartiles: a neighbour slows some cores by a third for seconds at a time, and nothing makes them faster.
  *
  * @param options  a plan, if there is one, says widths of tensors alone
  * @param packed   with packed storage: unpacking and packing are part of the nodes' times
- * @param seconds  to run for, all widths in turns, 31 rounds at least: a neighbour's burst should not last half of it
+ * @param seconds  to run for, all widths in turns, 31 rounds at least: a neighbour's burst should not last three quarters of it
  */
 nw_status nw_times_measure(nw_times **out, const nw_model *model, const nw_calibration *calibration,
                            const nw_quantize_options *options, bool packed, double seconds, nw_error *error);
