@@ -211,6 +211,7 @@ def main():
     makers = {}
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or temporary
+        pathlib.Path(work).mkdir(parents=True, exist_ok=True)
         for row in dict.fromkeys(rows()):
             title = title_of(row)
             old = any(r["title"] == title and not r.get("note") for r in results)
