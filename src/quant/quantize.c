@@ -109,21 +109,22 @@ static nw_status store_plan(nw_model *integer, const nw_scheme *scheme, nw_error
     return integer->plan ? NW_OK : nw_fail_memory(error, "writing down the plan");
 }
 
-static nw_status check_calibration(const nw_model *model, const nw_calibration *calibration, nw_error *error)
+/** The scheme of a network, nothing decided yet. */
+static nw_status begin(nw_scheme **scheme, const nw_model *model, const nw_calibration *calibration,
+                       const nw_quantize_options *options, nw_error *error)
 {
+    NW_TRY(check_options(options, error));
     if (calibration->n_tensors != model->n_tensors || calibration->n_samples < 1)
         return nw_fail(error, NW_ERROR_USAGE, "the calibration is empty or that of another network");
-    return NW_OK;
+    *scheme = nw_scheme_create(model, calibration, options);
+    return *scheme ? NW_OK : nw_fail_memory(error, "quantizing");
 }
 
 nw_status nw_important_counts(int32_t *counts, const nw_model *model, const nw_calibration *calibration,
                               const nw_quantize_options *options, nw_error *error)
 {
-    NW_TRY(check_options(options, error));
-    NW_TRY(check_calibration(model, calibration, error));
-    nw_scheme *scheme = nw_scheme_create(model, calibration, options);
-    if (!scheme)
-        return nw_fail_memory(error, "quantizing");
+    nw_scheme *scheme;
+    NW_TRY(begin(&scheme, model, calibration, options, error));
     const nw_status status = settle(scheme, error);
     for (int32_t t = 0; !status && t < model->n_tensors; t++) {
         nw_plan_tensor row = NW_PLAN_TENSOR_UNSAID;
@@ -138,11 +139,8 @@ nw_status nw_important_counts(int32_t *counts, const nw_model *model, const nw_c
 nw_status nw_quantize(nw_model **out, const nw_model *model, const nw_calibration *calibration,
                       const nw_quantize_options *options, nw_error *error)
 {
-    NW_TRY(check_options(options, error));
-    NW_TRY(check_calibration(model, calibration, error));
-    nw_scheme *scheme = nw_scheme_create(model, calibration, options);
-    if (!scheme)
-        return nw_fail_memory(error, "quantizing");
+    nw_scheme *scheme;
+    NW_TRY(begin(&scheme, model, calibration, options, error));
     nw_model *integer = NULL;
     nw_status status = take_steps(&integer, scheme, error);
     if (!status)
